@@ -1,1 +1,24 @@
-//! Convoke.
+//! Convoke classifies with and trains convolutional networks: SIMD kernels on the CPU, WebGPU beside them.
+//!
+//! The way from bytes to an answer: [`format`] reads a [`graph::Graph`] and its [`graph::Params`], [`plan`] decides how
+//! the graph runs, an engine ([`cpu`], [`gpu`]) runs the plan. Activations are NCHW at every public door and NHWC inside
+//! the engines.
+
+pub mod cpu;
+pub mod error;
+pub mod format;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+pub mod graph;
+pub mod layers;
+pub mod plan;
+pub mod quant;
+pub mod rng;
+pub mod tensor;
+pub mod train;
+pub mod vision;
+#[cfg(target_arch = "wasm32")]
+pub mod wasm;
+pub mod zoo;
+
+pub use error::{Error, Result};

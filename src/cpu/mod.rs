@@ -1,0 +1,1 @@
+//! The CPU engine: SIMD kernels that execute a plan, forward and backward.

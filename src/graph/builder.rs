@@ -1,0 +1,69 @@
+//! Writing networks as code.
+
+use super::{Graph, Node, Output, Value};
+use crate::error::Result;
+use crate::layers::{Add, Concat, Layer};
+use crate::tensor::Shape;
+
+/// Collects nodes; every method returns the value that the new node produces.
+///
+/// ```
+/// use convoke::graph::{Builder, Value};
+/// use convoke::layers::{Conv2d, Flatten, Linear, Relu};
+/// let mut b = Builder::new("tiny", [1, 8, 8]);
+/// let x = b.add("conv", Conv2d::new(4, 3), Value::INPUT);
+/// let x = b.add("relu", Relu {}, x);
+/// let x = b.add("flatten", Flatten {}, x);
+/// let x = b.add("fc", Linear::new(10), x);
+/// assert_eq!(b.finish(x)?.classes(), 10);
+/// # Ok::<(), convoke::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Builder {
+    name: String,
+    input: Shape,
+    nodes: Vec<Node>,
+    auxiliary: Vec<Output>,
+}
+
+impl Builder {
+    /// An empty network for samples of this shape.
+    pub fn new(name: impl Into<String>, input: impl Into<Shape>) -> Self {
+        Builder { name: name.into(), input: input.into(), nodes: vec![], auxiliary: vec![] }
+    }
+
+    /// Appends a layer with one input.
+    pub fn add(&mut self, name: impl Into<String>, layer: impl Into<Layer>, input: Value) -> Value {
+        self.push(name.into(), layer.into(), vec![input])
+    }
+
+    /// Appends a sum of values of one shape.
+    pub fn sum(&mut self, name: impl Into<String>, inputs: &[Value]) -> Value {
+        self.push(name.into(), Add {}.into(), inputs.to_vec())
+    }
+
+    /// Appends a stack of values along channels.
+    pub fn concat(&mut self, name: impl Into<String>, inputs: &[Value]) -> Value {
+        self.push(name.into(), Concat {}.into(), inputs.to_vec())
+    }
+
+    /// Declares an auxiliary head, whose loss counts `loss_weight` times.
+    pub fn auxiliary(&mut self, value: Value, loss_weight: f32) {
+        self.auxiliary.push(Output { value, loss_weight });
+    }
+
+    /// The validated network with this main output.
+    ///
+    /// # Errors
+    /// Those of [`Graph::new`].
+    pub fn finish(self, output: Value) -> Result<Graph> {
+        let main = Output { value: output, loss_weight: 1.0 };
+        let outputs = std::iter::once(main).chain(self.auxiliary).collect();
+        Graph::new(self.name, self.input, self.nodes, outputs)
+    }
+
+    fn push(&mut self, name: String, layer: Layer, inputs: Vec<Value>) -> Value {
+        self.nodes.push(Node { name, layer, inputs });
+        Value::of_node(self.nodes.len() - 1)
+    }
+}

@@ -1,0 +1,110 @@
+//! A graph as JSON: nodes refer to each other by name.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{Graph, INPUT, Node, Output, Value};
+use crate::error::{Error, Result};
+use crate::layers::Layer;
+use crate::tensor::Shape;
+
+/// The version of the JSON form that this build reads and writes.
+pub const GRAPH_VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GraphFile {
+    version: u32,
+    name: String,
+    input: Shape,
+    nodes: Vec<NodeFile>,
+    outputs: Vec<OutputFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeFile {
+    name: String,
+    inputs: Vec<String>,
+    layer: Json,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputFile {
+    value: String,
+    loss_weight: f32,
+}
+
+impl Graph {
+    /// The graph as JSON text.
+    pub fn to_json(&self) -> String {
+        let name = |v: &Value| self.value_name(*v).to_string();
+        let node = |node: &Node| NodeFile {
+            name: node.name.clone(),
+            inputs: node.inputs.iter().map(name).collect(),
+            layer: serde_json::to_value(&node.layer).expect("layers are plain data"),
+        };
+        let file = GraphFile {
+            version: GRAPH_VERSION,
+            name: self.name.clone(),
+            input: self.input.clone(),
+            nodes: self.nodes.iter().map(node).collect(),
+            outputs: self
+                .outputs
+                .iter()
+                .map(|o| OutputFile { value: name(&o.value), loss_weight: o.loss_weight })
+                .collect(),
+        };
+        serde_json::to_string(&file).expect("graphs are plain data")
+    }
+
+    /// The graph that this JSON text describes.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when it is not such JSON, [`Error::Version`] when it is of another version,
+    /// [`Error::UnknownLayer`], and those of [`Graph::new`].
+    pub fn from_json(text: &str) -> Result<Self> {
+        let malformed = |e: serde_json::Error| Error::format("graph", "a network described in JSON", e);
+        let json: Json = serde_json::from_str(text).map_err(malformed)?;
+        // The version is read first: a later version may have fields that this one does not know.
+        match json.get("version").and_then(Json::as_u64) {
+            Some(v) if v == u64::from(GRAPH_VERSION) => {}
+            other => {
+                let found = other.map_or("none".to_string(), |v| v.to_string());
+                return Err(Error::Version { what: "graph".into(), found, supported: GRAPH_VERSION.to_string() });
+            }
+        }
+        let file: GraphFile = serde_json::from_value(json).map_err(malformed)?;
+        let mut values = HashMap::from([(INPUT.to_string(), Value::INPUT)]);
+        let mut nodes = Vec::with_capacity(file.nodes.len());
+        for (i, node) in file.nodes.into_iter().enumerate() {
+            let inputs = node.inputs.iter().map(|name| find(&values, name, &file.name)).collect::<Result<_>>()?;
+            let layer = layer(&node.name, node.layer)?;
+            values.insert(node.name.clone(), Value::of_node(i));
+            nodes.push(Node { name: node.name, layer, inputs });
+        }
+        let output =
+            |o: &OutputFile| Ok(Output { value: find(&values, &o.value, &file.name)?, loss_weight: o.loss_weight });
+        let outputs = file.outputs.iter().map(output).collect::<Result<_>>()?;
+        Graph::new(file.name, file.input, nodes, outputs)
+    }
+}
+
+fn find(values: &HashMap<String, Value>, name: &str, graph: &str) -> Result<Value> {
+    values.get(name).copied().ok_or_else(|| Error::Graph {
+        graph: graph.into(),
+        reason: format!("`{name}` is used before any node of that name"),
+    })
+}
+
+fn layer(node: &str, json: Json) -> Result<Layer> {
+    let kind = json.get("kind").and_then(Json::as_str).unwrap_or_default().to_string();
+    if !Layer::KINDS.contains(&kind.as_str()) {
+        return Err(Error::UnknownLayer { node: node.into(), kind, known: Layer::KINDS.join(", ") });
+    }
+    serde_json::from_value(json)
+        .map_err(|e| Error::format(format!("layer `{node}`"), format!("attributes of {kind}"), e))
+}

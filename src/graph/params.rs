@@ -1,0 +1,118 @@
+//! The weights of a network, by name, and their seeded initialisation.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Graph;
+use crate::error::{Error, Result};
+use crate::layers::{Layer, ParamSpec};
+use crate::rng::Rng;
+use crate::tensor::{Tensor, dims};
+
+/// How weights start. Biases start at zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// Normal with variance 2 / fan-in (He et al., 2015): for ReLU networks.
+    He,
+    /// Uniform with variance 2 / (fan-in + fan-out) (Glorot and Bengio, 2010): for tanh and sigmoid networks.
+    Xavier,
+}
+
+impl Init {
+    /// He where the graph has a ReLU, Xavier where it has none.
+    pub fn of(graph: &Graph) -> Self {
+        let relu = graph.nodes().iter().any(|n| matches!(n.layer, Layer::Relu(_)));
+        if relu { Init::He } else { Init::Xavier }
+    }
+
+    fn draw(self, spec: &ParamSpec, rng: &mut Rng) -> f32 {
+        match self {
+            Init::He => rng.normal() * (2.0 / spec.fan_in as f32).sqrt(),
+            Init::Xavier => {
+                let bound = (6.0 / (spec.fan_in + spec.fan_out) as f32).sqrt();
+                rng.range(-bound, bound)
+            }
+        }
+    }
+}
+
+/// Tensors by full name, `conv1.weight`. Linear weights are `[out, in]` with `in` in CHW order, convolutions OIHW.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Params(BTreeMap<String, Tensor>);
+
+impl Params {
+    /// Fresh weights: the same seed gives the same weights. Each tensor draws from its own stream.
+    pub fn init(graph: &Graph, init: Init, seed: u32) -> Self {
+        let tensor = |(stream, (name, spec)): (usize, (String, ParamSpec))| {
+            let mut tensor = Tensor::zeros(spec.shape.clone());
+            if spec.fan_in > 0 {
+                let mut rng = Rng::new(seed, stream as u32);
+                tensor.data.iter_mut().for_each(|v| *v = init.draw(&spec, &mut rng));
+            }
+            (name, tensor)
+        };
+        Params(graph.params().into_iter().enumerate().map(tensor).collect())
+    }
+
+    /// Exactly these tensors, which must be those that `graph` has.
+    ///
+    /// # Errors
+    /// [`Error::Weights`], which lists every missing, unexpected and misshapen tensor;
+    /// [`Error::NotFinite`] for NaN or infinity.
+    pub fn new(graph: &Graph, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+        let (mut missing, mut misshapen) = (vec![], vec![]);
+        let mut params = BTreeMap::new();
+        for (name, spec) in graph.params() {
+            match tensors.remove(&name) {
+                None => missing.push(name),
+                Some(t) if t.shape != spec.shape => {
+                    misshapen.push(format!("{name}: expected {}, got {}", dims(&spec.shape), dims(&t.shape)));
+                }
+                Some(t) => {
+                    params.insert(name, t);
+                }
+            }
+        }
+        let unexpected: Vec<String> = tensors.into_keys().collect();
+        if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
+            return Err(Error::Weights { graph: graph.name().into(), missing, unexpected, misshapen });
+        }
+        for (name, tensor) in &params {
+            if let Some(index) = tensor.data.iter().position(|v| !v.is_finite()) {
+                return Err(Error::NotFinite { what: format!("tensor `{name}`"), index, value: tensor.data[index] });
+            }
+        }
+        Ok(Params(params))
+    }
+
+    /// The tensor of this name, which the graph says exists.
+    ///
+    /// # Panics
+    /// When it does not: `Params` are only made for a graph.
+    pub fn get(&self, name: &str) -> &Tensor {
+        self.0.get(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
+    }
+
+    /// The same, to write to.
+    pub fn get_mut(&mut self, name: &str) -> &mut Tensor {
+        self.0.get_mut(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
+    }
+
+    /// All tensors, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, t)| (name.as_str(), t))
+    }
+
+    /// The parameters of one node, in the order of its layer: weight, bias.
+    pub fn of_node<'a>(&'a self, graph: &Graph, node: usize) -> Vec<&'a Tensor> {
+        let node = &graph.nodes()[node];
+        graph.node_params(node).iter().map(|p| self.get(&format!("{}.{}", node.name, p.name))).collect()
+    }
+
+    /// The number of values.
+    pub fn count(&self) -> usize {
+        self.0.values().map(|t| t.data.len()).sum()
+    }
+}

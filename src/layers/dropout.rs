@@ -1,0 +1,59 @@
+//! Dropout (Srivastava et al., 2014; the notes' section 2.2): while training, each value is set to zero with
+//! probability p and otherwise divided by 1 - p; at inference, the identity.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use crate::rng;
+use crate::tensor::{Shape, Tensor};
+
+/// Attributes of a dropout layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropout {
+    /// The probability of a zero, in `[0, 1)`.
+    pub p: f32,
+}
+
+impl Dropout {
+    /// The random words below this become zeros: `p * 2^32`.
+    pub fn threshold(&self) -> u32 {
+        (f64::from(self.p) * 2f64.powi(32)) as u32
+    }
+
+    /// What a value that stays is multiplied by.
+    pub fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.p)
+    }
+
+    fn mask(&self, x: &Tensor<f64>, mode: Mode) -> Tensor<f64> {
+        let Mode::Training { seed, stream } = mode else { return x.clone() };
+        let keep = |i: usize| rng::word(seed, stream, i as u32) >= self.threshold();
+        let data = x.data.iter().enumerate().map(|(i, v)| if keep(i) { v * f64::from(self.scale()) } else { 0.0 });
+        Tensor { shape: x.shape.clone(), data: data.collect() }
+    }
+}
+
+impl LayerDef for Dropout {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+        if !(0.0..1.0).contains(&self.p) {
+            return Err(Mismatch::new("p", "at least 0 and below 1", self.p));
+        }
+        only(inputs).cloned()
+    }
+
+    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], mode: Mode) -> Tensor<f64> {
+        self.mask(x[0], mode)
+    }
+
+    fn backward(
+        &self,
+        _x: &[&Tensor<f64>],
+        _params: &[&Tensor<f64>],
+        _y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        mode: Mode,
+    ) -> Gradients {
+        Gradients::input(self.mask(dy, mode))
+    }
+}

@@ -1,0 +1,93 @@
+//! Losses, computed on logits: mean over the batch. Their gradients start the backward half.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// What training minimises.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Loss {
+    /// `-sum over k of t[k] * log softmax(z)[k]`, with t one-hot, or smoothed by e: `(1 - e) * one-hot + e / K`
+    /// (Szegedy et al., 2016).
+    SoftmaxCrossEntropy {
+        /// e, in `[0, 1)`.
+        #[serde(default, rename = "labelSmoothing")]
+        label_smoothing: f32,
+    },
+    /// `-t log s(z) - (1 - t) log(1 - s(z))` with s the logistic function. One output: t is the label, 0 or 1.
+    /// K outputs: the sum over one-against-rest targets.
+    BinaryCrossEntropy,
+}
+
+impl Loss {
+    /// Softmax cross-entropy without smoothing.
+    pub const CROSS_ENTROPY: Loss = Loss::SoftmaxCrossEntropy { label_smoothing: 0.0 };
+
+    /// How many labels there are for an output of `outputs` values: one binary output tells two classes apart.
+    pub fn classes(&self, outputs: usize) -> usize {
+        match self {
+            Loss::BinaryCrossEntropy if outputs == 1 => 2,
+            _ => outputs,
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Label`] for a label outside the classes of an output of `outputs` values.
+    pub fn check_labels(&self, labels: &[u32], outputs: usize) -> Result<()> {
+        let classes = self.classes(outputs);
+        match labels.iter().position(|&l| l as usize >= classes) {
+            Some(index) => Err(Error::Label { index, label: labels[index], classes }),
+            None => Ok(()),
+        }
+    }
+
+    /// The target of output `k` for a sample labelled `label`.
+    pub fn target(&self, label: u32, k: usize, outputs: usize) -> f64 {
+        let hot = f64::from(u8::from(label as usize == k));
+        match *self {
+            Loss::SoftmaxCrossEntropy { label_smoothing: e } => {
+                let e = f64::from(e);
+                (1.0 - e) * hot + e / outputs as f64
+            }
+            Loss::BinaryCrossEntropy if outputs == 1 => f64::from(label),
+            Loss::BinaryCrossEntropy => hot,
+        }
+    }
+
+    /// The reference: mean loss of a batch of logits `[N, K]`, and its gradient.
+    pub fn forward_backward(&self, logits: &Tensor<f64>, labels: &[u32]) -> (f64, Tensor<f64>) {
+        let (n, k) = (logits.shape[0], logits.data.len() / logits.shape[0]);
+        let mut loss = 0.0;
+        let mut grad = Tensor::zeros(logits.shape.clone());
+        for (s, &label) in labels.iter().enumerate() {
+            let z = &logits.data[s * k..][..k];
+            let dz = &mut grad.data[s * k..][..k];
+            let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let log_sum = max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
+            for i in 0..k {
+                let t = self.target(label, i, k);
+                let (l, d) = match self {
+                    Loss::SoftmaxCrossEntropy { .. } => (t * (log_sum - z[i]), (z[i] - log_sum).exp() - t),
+                    Loss::BinaryCrossEntropy => {
+                        // max(z, 0) - z t + log(1 + exp(-|z|)) is the same without overflow.
+                        let l = z[i].max(0.0) - z[i] * t + (-z[i].abs()).exp().ln_1p();
+                        (l, 1.0 / (1.0 + (-z[i]).exp()) - t)
+                    }
+                };
+                loss += l / n as f64;
+                dz[i] = d / n as f64;
+            }
+        }
+        (loss, grad)
+    }
+}
+
+/// The class of one sample's logits: the first largest; for a single (binary) output 1 when it is positive.
+pub fn predicted_class(logits: &[f32]) -> usize {
+    match logits {
+        [z] => usize::from(*z > 0.0),
+        _ => (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best }),
+    }
+}

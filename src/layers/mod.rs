@@ -1,0 +1,258 @@
+//! What a layer is: attributes, output shape, parameters, cost, and a naive reference in double precision.
+//!
+//! One file per layer, each readable as a textbook page. Nothing here knows how a layer is run fast; the engines are
+//! tested against these references.
+
+mod activation;
+mod add;
+mod avg_pool2d;
+mod concat;
+mod conv2d;
+mod dropout;
+mod flatten;
+mod linear;
+mod loss;
+mod max_pool2d;
+mod relu;
+mod sigmoid;
+mod softmax;
+mod tanh;
+mod window;
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+pub use activation::Activation;
+pub use add::Add;
+pub use avg_pool2d::AvgPool2d;
+pub use concat::Concat;
+pub use conv2d::Conv2d;
+pub use dropout::Dropout;
+pub use flatten::Flatten;
+pub use linear::Linear;
+pub use loss::{Loss, predicted_class};
+pub use max_pool2d::MaxPool2d;
+pub use relu::Relu;
+pub use sigmoid::Sigmoid;
+pub use softmax::Softmax;
+pub use tanh::Tanh;
+pub use window::{Padding, Window};
+
+use crate::tensor::{Shape, Tensor};
+
+/// What does not fit, before the graph adds the layer's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Which attribute or input.
+    pub what: String,
+    /// What it had to be.
+    pub expected: String,
+    /// What it is.
+    pub actual: String,
+}
+
+impl Mismatch {
+    pub(crate) fn new(what: impl Display, expected: impl Display, actual: impl Display) -> Self {
+        Mismatch { what: what.to_string(), expected: expected.to_string(), actual: actual.to_string() }
+    }
+}
+
+/// How many inputs a layer takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    /// Exactly one.
+    One,
+    /// Two or more.
+    Many,
+}
+
+/// A parameter tensor of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamSpec {
+    /// The last part of its name: `weight` or `bias`.
+    pub name: &'static str,
+    /// OIHW for convolutions, `[out, in]` for linear layers, `[out]` for biases.
+    pub shape: Vec<usize>,
+    /// Inputs that reach one output through it, for initialisation; 0 for a bias.
+    pub fan_in: usize,
+    /// Outputs that one input reaches through it; 0 for a bias.
+    pub fan_out: usize,
+}
+
+impl ParamSpec {
+    fn bias(n: usize) -> Self {
+        ParamSpec { name: "bias", shape: vec![n], fan_in: 0, fan_out: 0 }
+    }
+
+    /// The number of values.
+    pub fn elements(&self) -> usize {
+        Shape::new(self.shape.clone()).elements()
+    }
+}
+
+/// Whether a layer runs for inference or for training, and where its random numbers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Dropout is the identity.
+    Inference,
+    /// Dropout draws [`crate::rng::word`]`(seed, stream, i)` for the value at NCHW position `i`.
+    Training {
+        /// The step's seed.
+        seed: u32,
+        /// The layer's stream.
+        stream: u32,
+    },
+}
+
+/// Gradients of the loss with respect to a layer's inputs and parameters, in their order.
+#[derive(Debug, Clone)]
+pub struct Gradients {
+    /// One for each input, of its shape.
+    pub inputs: Vec<Tensor<f64>>,
+    /// One for each parameter, of its shape.
+    pub params: Vec<Tensor<f64>>,
+}
+
+impl Gradients {
+    fn input(dx: Tensor<f64>) -> Self {
+        Gradients { inputs: vec![dx], params: vec![] }
+    }
+}
+
+/// What every layer says of itself. Shapes are of one sample; tensors carry the batch first (NCHW).
+pub trait LayerDef {
+    /// How many inputs it takes.
+    fn arity(&self) -> Arity {
+        Arity::One
+    }
+
+    /// The shape of its output.
+    ///
+    /// # Errors
+    /// A [`Mismatch`] when attributes or input shapes make no sense.
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch>;
+
+    /// Its parameters, given input shapes that [`LayerDef::output_shape`] accepted.
+    fn params(&self, _inputs: &[Shape]) -> Vec<ParamSpec> {
+        vec![]
+    }
+
+    /// Multiply-accumulates for one sample (convolutions and linear layers only, as papers count).
+    fn macs(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
+        0
+    }
+
+    /// The reference: the formula, written down.
+    fn forward(&self, x: &[&Tensor<f64>], params: &[&Tensor<f64>], mode: Mode) -> Tensor<f64>;
+
+    /// The reference's derivative: given `y = forward(x)` and `dy` = dL/dy.
+    fn backward(
+        &self,
+        x: &[&Tensor<f64>],
+        params: &[&Tensor<f64>],
+        y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        mode: Mode,
+    ) -> Gradients;
+}
+
+/// The registry: one line per layer makes it known to files, graphs and documentation.
+macro_rules! registry {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal,)*) => {
+        /// Any layer.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Layer {
+            $($(#[$doc])* #[serde(rename = $kind)] $name($name),)*
+        }
+
+        $(impl From<$name> for Layer {
+            fn from(layer: $name) -> Self {
+                Layer::$name(layer)
+            }
+        })*
+
+        impl Layer {
+            /// Every kind that a graph may name.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            /// The name of its kind, as files spell it.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Layer::$name(_) => $kind,)*
+                }
+            }
+
+            /// Its definition.
+            pub fn def(&self) -> &dyn LayerDef {
+                match self {
+                    $(Layer::$name(layer) => layer,)*
+                }
+            }
+        }
+    };
+}
+
+registry! {
+    /// Convolution.
+    Conv2d = "conv2d",
+    /// Fully connected.
+    Linear = "linear",
+    /// Maximum over windows.
+    MaxPool2d = "max_pool2d",
+    /// Mean over windows.
+    AvgPool2d = "avg_pool2d",
+    /// max(x, 0).
+    Relu = "relu",
+    /// 1 / (1 + exp(-x)).
+    Sigmoid = "sigmoid",
+    /// Hyperbolic tangent.
+    Tanh = "tanh",
+    /// Probabilities over channels.
+    Softmax = "softmax",
+    /// Random zeros while training.
+    Dropout = "dropout",
+    /// Map to vector.
+    Flatten = "flatten",
+    /// Sum of inputs.
+    Add = "add",
+    /// Inputs stacked along channels.
+    Concat = "concat",
+}
+
+impl Layer {
+    /// The element-wise function, if it is one that other layers can apply to their output.
+    pub fn activation(&self) -> Option<Activation> {
+        match self {
+            Layer::Relu(_) => Some(Activation::Relu),
+            Layer::Sigmoid(_) => Some(Activation::Sigmoid),
+            Layer::Tanh(_) => Some(Activation::Tanh),
+            _ => None,
+        }
+    }
+}
+
+/// The single input of a layer that takes one; the graph has checked the count.
+fn only<'a, T>(inputs: &'a [T]) -> Result<&'a T, Mismatch> {
+    match inputs {
+        [one] => Ok(one),
+        _ => Err(Mismatch::new("inputs", 1, inputs.len())),
+    }
+}
+
+/// The `(channels, height, width)` of a layer's only input, which must be a map.
+fn only_map(inputs: &[Shape]) -> Result<(usize, usize, usize), Mismatch> {
+    let shape = only(inputs)?;
+    if shape.is_map() { Ok(shape.chw()) } else { Err(Mismatch::new("input shape", "CxHxW", shape)) }
+}
+
+/// `y = f(x)` and `dx = dy * f'(y)` for activations whose derivative is a function of their output.
+fn elementwise(activation: Activation, x: &[&Tensor<f64>]) -> Tensor<f64> {
+    x[0].map(|&v| activation.apply(v))
+}
+
+fn elementwise_backward(activation: Activation, y: &Tensor<f64>, dy: &Tensor<f64>) -> Gradients {
+    let data = y.data.iter().zip(&dy.data).map(|(&y, &dy)| dy * activation.derivative(y)).collect();
+    Gradients::input(Tensor { shape: y.shape.clone(), data })
+}

@@ -1,0 +1,32 @@
+//! Rectified linear unit: `y = max(x, 0)` (Nair and Hinton, 2010; the notes' g in equations 2 and 3).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Activation, Gradients, LayerDef, Mismatch, Mode, elementwise, elementwise_backward, only};
+use crate::tensor::{Shape, Tensor};
+
+/// Rectified linear unit: `y = max(x, 0)` (Nair and Hinton, 2010; the notes' g in equations 2 and 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relu {}
+
+impl LayerDef for Relu {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+        only(inputs).cloned()
+    }
+
+    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
+        elementwise(Activation::Relu, x)
+    }
+
+    fn backward(
+        &self,
+        _x: &[&Tensor<f64>],
+        _params: &[&Tensor<f64>],
+        y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        _mode: Mode,
+    ) -> Gradients {
+        elementwise_backward(Activation::Relu, y, dy)
+    }
+}

@@ -1,0 +1,32 @@
+//! Logistic function: `y = 1 / (1 + exp(-x))`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Activation, Gradients, LayerDef, Mismatch, Mode, elementwise, elementwise_backward, only};
+use crate::tensor::{Shape, Tensor};
+
+/// Logistic function: `y = 1 / (1 + exp(-x))`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sigmoid {}
+
+impl LayerDef for Sigmoid {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+        only(inputs).cloned()
+    }
+
+    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
+        elementwise(Activation::Sigmoid, x)
+    }
+
+    fn backward(
+        &self,
+        _x: &[&Tensor<f64>],
+        _params: &[&Tensor<f64>],
+        y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        _mode: Mode,
+    ) -> Gradients {
+        elementwise_backward(Activation::Sigmoid, y, dy)
+    }
+}

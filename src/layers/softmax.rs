@@ -1,0 +1,55 @@
+//! Softmax over channels: `y[c] = exp(x[c]) / sum over k of exp(x[k])`, at each position of a map.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use crate::tensor::{Shape, Tensor};
+
+/// Softmax over channels (the notes' section 2.2, AlexNet's output).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Softmax {}
+
+/// Calls `f` with the flat indices of each position's channels.
+fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) {
+    let [n, c, h, w] = shape;
+    for s in 0..n {
+        for p in 0..h * w {
+            f(&(0..c).map(|k| (s * c + k) * h * w + p).collect::<Vec<_>>());
+        }
+    }
+}
+
+impl LayerDef for Softmax {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+        only(inputs).cloned()
+    }
+
+    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
+        let x = x[0];
+        let mut y = x.clone();
+        for_each_position(x.nchw(), |at| {
+            // Subtracting the maximum changes nothing but keeps exp from overflowing.
+            let max = at.iter().map(|&i| x.data[i]).fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = at.iter().map(|&i| (x.data[i] - max).exp()).sum();
+            at.iter().for_each(|&i| y.data[i] = (x.data[i] - max).exp() / sum);
+        });
+        y
+    }
+
+    fn backward(
+        &self,
+        _x: &[&Tensor<f64>],
+        _params: &[&Tensor<f64>],
+        y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        _mode: Mode,
+    ) -> Gradients {
+        let mut dx = dy.clone();
+        for_each_position(y.nchw(), |at| {
+            let dot: f64 = at.iter().map(|&i| y.data[i] * dy.data[i]).sum();
+            at.iter().for_each(|&i| dx.data[i] = y.data[i] * (dy.data[i] - dot));
+        });
+        Gradients::input(dx)
+    }
+}

@@ -1,0 +1,32 @@
+//! Hyperbolic tangent: `y = tanh(x)`, LeNet-5's original activation.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Activation, Gradients, LayerDef, Mismatch, Mode, elementwise, elementwise_backward, only};
+use crate::tensor::{Shape, Tensor};
+
+/// Hyperbolic tangent: `y = tanh(x)`, LeNet-5's original activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tanh {}
+
+impl LayerDef for Tanh {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+        only(inputs).cloned()
+    }
+
+    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
+        elementwise(Activation::Tanh, x)
+    }
+
+    fn backward(
+        &self,
+        _x: &[&Tensor<f64>],
+        _params: &[&Tensor<f64>],
+        y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        _mode: Mode,
+    ) -> Gradients {
+        elementwise_backward(Activation::Tanh, y, dy)
+    }
+}

@@ -1,0 +1,1 @@
+//! Images to tensors, tensors to answers.

@@ -1,0 +1,1 @@
+//! The surface that JavaScript sees: thin, no logic.

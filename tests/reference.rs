@@ -1,0 +1,101 @@
+//! The references' own derivatives, checked by central differences in double precision, and against golden numbers.
+
+mod suite;
+
+use convoke::graph::{Graph, Params, Value, reference};
+use convoke::tensor::Tensor;
+use suite::{Case, SEED, STEP, cases, random};
+
+/// `sum(y * dy)`, whose gradient is what `backward` computes from `dy`.
+fn objective(graph: &Graph, params: &Params, x: &Tensor<f64>, dy: &Tensor<f64>) -> f64 {
+    let values = reference::forward(graph, params, x, Some((SEED, STEP)));
+    let y = &values[graph.outputs()[0].value.index()];
+    y.data.iter().zip(&dy.data).map(|(y, d)| y * d).sum()
+}
+
+/// Checks a spread of the input's derivatives. Steps that cross a kink (ReLU, max) are told by the second difference.
+fn check(case: &Case) -> usize {
+    let problem = case.problem();
+    let x = problem.x.to_f64();
+    let dy = problem.dy.to_f64();
+    let (h, mut checked) = (1e-5, 0);
+    for i in (0..x.data.len()).step_by(1 + x.data.len() / 7) {
+        let at = |delta: f64| {
+            let mut x = x.clone();
+            x.data[i] += delta;
+            objective(&case.graph, &problem.params, &x, &dy)
+        };
+        let (minus, zero, plus) = (at(-h), at(0.0), at(h));
+        if (plus - 2.0 * zero + minus).abs() > 1e-7 {
+            continue;
+        }
+        let numeric = (plus - minus) / (2.0 * h);
+        let analytic = f64::from(problem.dx.data[i]);
+        assert!(
+            (numeric - analytic).abs() <= 1e-5 * (1.0 + analytic.abs()),
+            "d/dx[{i}]: numeric {numeric}, analytic {analytic}\n{}",
+            case.name
+        );
+        checked += 1;
+    }
+    checked
+}
+
+#[test]
+fn input_gradients_match_central_differences() {
+    let checked: usize = cases().iter().map(check).sum();
+    assert!(checked > 1000, "only {checked} derivatives were smooth enough to check");
+}
+
+#[test]
+fn parameter_gradients_match_central_differences() {
+    let mut checked = 0;
+    for case in cases() {
+        let problem = case.problem();
+        let (x, dy) = (problem.x.to_f64(), problem.dy.to_f64());
+        for (name, grad) in &problem.dparams {
+            let direction = random(&grad.shape, 77);
+            // A directional derivative checks every value of the tensor at once. Weights are f32, hence the larger step.
+            let at = |delta: f32| {
+                let mut params = problem.params.clone();
+                let tensor = params.get_mut(name);
+                let before = tensor.clone();
+                tensor.data.iter_mut().zip(&direction.data).for_each(|(w, d)| *w += delta * d);
+                let moved: f64 = tensor
+                    .data
+                    .iter()
+                    .zip(&before.data)
+                    .zip(&grad.data)
+                    .map(|((a, b), g)| f64::from(a - b) * f64::from(*g))
+                    .sum();
+                (objective(&case.graph, &params, &x, &dy), moved)
+            };
+            let h = 1.0 / 4096.0;
+            let ((minus, down), (zero, _), (plus, up)) = (at(-h), at(0.0), at(h));
+            if (plus - 2.0 * zero + minus).abs() > 1e-6 {
+                continue;
+            }
+            assert!(
+                (plus - minus - (up - down)).abs() <= 1e-4 * (up - down).abs() + 1e-6,
+                "{name}: objective moved by {}, gradient says {}\n{}",
+                plus - minus,
+                up - down,
+                case.name
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "only {checked} tensors were smooth enough to check");
+}
+
+#[test]
+fn values_have_the_shapes_the_graph_says() {
+    for case in cases() {
+        let problem = case.problem();
+        let values = reference::forward(&case.graph, &problem.params, &problem.x.to_f64(), None);
+        for (v, value) in case.graph.values().zip(&values) {
+            assert_eq!(value.shape, case.graph.shape(v).batched(case.batch), "{}", case.name);
+        }
+        assert_eq!(values[Value::INPUT.index()].data.len(), problem.x.data.len());
+    }
+}

@@ -1,0 +1,216 @@
+//! The list.
+
+use convoke::graph::{Builder, Value};
+use convoke::layers::{
+    AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax, Tanh, Window,
+};
+use convoke::rng::Rng;
+
+use super::Case;
+
+/// Every case: each layer over strides, paddings, dilations, groups, channel remainders and batches; fused
+/// activations; branches, concatenations and shared values.
+pub fn cases() -> Vec<Case> {
+    let mut cases = vec![];
+    convolutions(&mut cases);
+    linears(&mut cases);
+    poolings(&mut cases);
+    elementwise(&mut cases);
+    structures(&mut cases);
+    cases
+}
+
+fn one(cases: &mut Vec<Case>, input: [usize; 3], batch: usize, layer: impl Into<Layer>) {
+    let layer = layer.into();
+    let name = format!("{layer:?} on {batch}x{}x{}x{}", input[0], input[1], input[2]);
+    let mut b = Builder::new("case", input);
+    let y = b.add("layer", layer, Value::INPUT);
+    cases.push(Case { name, graph: b.finish(y).expect("a valid case"), batch });
+}
+
+fn convolutions(cases: &mut Vec<Case>) {
+    // Channel remainders 1 to 17 on both sides of every tile width.
+    for c in 1..=17 {
+        one(cases, [c, 5, 6], 1, Conv2d::new(18 - c, 3).padding(Padding::all(1)));
+        one(cases, [c, 4, 3], 3, Conv2d::new(c, 1));
+    }
+    // Sizes in use.
+    one(cases, [1, 32, 32], 3, Conv2d::new(6, 5));
+    one(cases, [6, 14, 14], 3, Conv2d::new(16, 5));
+    one(cases, [3, 27, 27], 1, Conv2d::new(24, 11).stride(4));
+    one(cases, [3, 30, 30], 1, Conv2d::new(16, 7).stride(2).padding(Padding::all(3)));
+    one(cases, [33, 9, 9], 1, Conv2d::new(40, 3).padding(Padding::SAME));
+    one(cases, [64, 1, 1], 3, Conv2d::new(70, 1));
+    one(cases, [16, 7, 7], 1, Conv2d::new(16, 3).padding(Padding::SAME).stride(2).no_bias());
+    // Depthwise, with a multiplier, and a kernel that covers the whole padded input.
+    one(cases, [13, 8, 8], 3, Conv2d::new(13, 3).groups(13).padding(Padding::all(1)));
+    one(cases, [6, 9, 7], 1, Conv2d::new(12, 3).groups(6).stride(2));
+    one(cases, [4, 5, 5], 3, Conv2d::new(9, 7).padding(Padding::all(1)));
+    // Everything at once, from a seed.
+    let mut rng = Rng::new(2, 2);
+    let mut made = 0;
+    while made < 60 {
+        let groups = 1 + rng.below(4);
+        let (cig, cog) = (1 + rng.below(7), 1 + rng.below(7));
+        let window = Window {
+            kernel: [1 + rng.below(4), 1 + rng.below(4)],
+            stride: [1 + rng.below(3), 1 + rng.below(3)],
+            padding: Padding::Explicit([rng.below(3), rng.below(3), rng.below(3), rng.below(3)]),
+            dilation: [1 + rng.below(2), 1 + rng.below(2)],
+            ceil_mode: false,
+        };
+        let (input, batch) = ([groups * cig, 2 + rng.below(8), 2 + rng.below(8)], [1, 3][rng.below(2)]);
+        let layer = Conv2d { out_channels: groups * cog, window, groups, bias: rng.below(2) == 0 };
+        if Layer::from(layer).def().output_shape(&[input.into()]).is_ok() {
+            one(cases, input, batch, layer);
+            made += 1;
+        }
+    }
+}
+
+fn linears(cases: &mut Vec<Case>) {
+    for features in 1..=17 {
+        one_vector(cases, features, 1, 18 - features);
+    }
+    for (batch, input, output) in [(3, 5, 7), (3, 400, 120), (1, 120, 84), (64, 84, 10), (7, 33, 65), (1, 300, 1)] {
+        one_vector(cases, input, batch, output);
+    }
+}
+
+fn one_vector(cases: &mut Vec<Case>, input: usize, batch: usize, output: usize) {
+    let mut b = Builder::new("case", [input]);
+    let y = b.add("layer", Linear { out_features: output, bias: input % 2 == 0 }, Value::INPUT);
+    let name = format!("linear {input} -> {output}, batch {batch}");
+    cases.push(Case { name, graph: b.finish(y).expect("a valid case"), batch });
+}
+
+fn poolings(cases: &mut Vec<Case>) {
+    let mut windows = vec![];
+    for (kernel, stride, pad) in
+        [(2, 2, 0), (3, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 0), (1, 2, 0), (4, 4, 0), (5, 3, 2)]
+    {
+        for ceil_mode in [false, true] {
+            let padding = Padding::all(pad);
+            windows.push(Window { stride: [stride; 2], padding, ceil_mode, ..Window::new(kernel) });
+        }
+    }
+    windows.push(Window { padding: Padding::Explicit([0, 1, 1, 0]), stride: [2, 1], ..Window::new(2) });
+    windows.push(Window { padding: Padding::Explicit([1, 0, 0, 2]), stride: [1, 3], ..Window::new(3) });
+    windows.push(Window { padding: Padding::SAME, stride: [2, 2], ..Window::new(3) });
+    windows.push(Window { dilation: [2, 2], stride: [1, 2], ..Window::new(3) });
+    windows.push(Window { kernel: [1, 3], stride: [1, 2], ..Window::new(1) });
+    for (i, window) in windows.into_iter().enumerate() {
+        let (c, batch) = (1 + (i * 5) % 17, [1, 3][i % 2]);
+        one(cases, [c, 9, 8], batch, MaxPool2d { window });
+        for count_include_pad in [false, true] {
+            one(cases, [c, 9, 8], batch, AvgPool2d { window, count_include_pad });
+        }
+    }
+    one(cases, [6, 28, 28], 3, MaxPool2d::new(2, 2));
+    one(cases, [20, 1, 1], 1, MaxPool2d::new(1, 1));
+    one(cases, [8, 7, 7], 3, AvgPool2d::new(7, 1));
+}
+
+fn elementwise(cases: &mut Vec<Case>) {
+    let layers: [Layer; 5] =
+        [Relu {}.into(), Sigmoid {}.into(), Tanh {}.into(), Softmax {}.into(), Dropout { p: 0.4 }.into()];
+    for layer in layers {
+        for c in [1, 3, 4, 17] {
+            one(cases, [c, 5, 3], 3, layer.clone());
+        }
+        one(cases, [10, 1, 1], 1, layer);
+    }
+    one(cases, [5, 3, 4], 3, Flatten {});
+    one(cases, [1, 3, 4], 1, Flatten {});
+}
+
+/// Small networks for what no single layer shows: fusion, order of flattening, fan-out, concatenation by offset.
+fn structures(cases: &mut Vec<Case>) {
+    let mut push = |name: &str, batch: usize, b: Builder, y: Value| {
+        cases.push(Case { name: name.into(), graph: b.finish(y).expect("a valid case"), batch });
+    };
+    let conv = |c: usize| Conv2d::new(c, 3).padding(Padding::all(1));
+
+    for (name, activation) in [("relu", Layer::from(Relu {})), ("sigmoid", Sigmoid {}.into()), ("tanh", Tanh {}.into())]
+    {
+        let mut b = Builder::new("fused", [3, 6, 5]);
+        let x = b.add("conv", conv(7), Value::INPUT);
+        let x = b.add("act", activation.clone(), x);
+        let x = b.add("flatten", Flatten {}, x);
+        let x = b.add("fc", Linear::new(9), x);
+        let x = b.add("act2", activation, x);
+        push(&format!("conv + {name}, flatten into linear + {name}"), 3, b, x);
+    }
+
+    let mut b = Builder::new("dropped", [3, 4, 5]);
+    let x = b.add("conv", conv(5), Value::INPUT);
+    let x = b.add("flatten", Flatten {}, x);
+    let x = b.add("drop", Dropout { p: 0.5 }, x);
+    let x = b.add("relu", Relu {}, x);
+    let x = b.add("fc", Linear::new(6), x);
+    push("dropout between flatten and linear", 3, b, x);
+
+    let mut b = Builder::new("flat-seen", [3, 4, 5]);
+    let x = b.add("conv", conv(5), Value::INPUT);
+    let x = b.add("flatten", Flatten {}, x);
+    let x = b.add("softmax", Softmax {}, x);
+    push("flatten whose order is seen by softmax", 3, b, x);
+
+    let mut b = Builder::new("residual", [6, 7, 5]);
+    let a = b.add("conv1", conv(6), Value::INPUT);
+    let a = b.add("relu1", Relu {}, a);
+    let z = b.add("conv2", conv(6), a);
+    let y = b.sum("add", &[z, a]);
+    let y = b.add("relu2", Relu {}, y);
+    let y = b.sum("add2", &[y, a, Value::INPUT]);
+    push("residual block with fan-out of three", 3, b, y);
+
+    let mut b = Builder::new("inception", [5, 8, 8]);
+    let one = b.add("b1", Conv2d::new(4, 1), Value::INPUT);
+    let one = b.add("b1r", Relu {}, one);
+    let three = b.add("b2", Conv2d::new(3, 1), Value::INPUT);
+    let three = b.add("b2r", Relu {}, three);
+    let three = b.add("b2b", conv(7), three);
+    let pool = MaxPool2d { window: Window { padding: Padding::all(1), ..Window::new(3) } };
+    let pooled = b.add("b3", pool, Value::INPUT);
+    let y = b.concat("cat", &[one, three, pooled, Value::INPUT]);
+    let left = b.add("left", conv(3), y);
+    let right = b.add("right", Conv2d::new(3, 1), y);
+    let y = b.sum("join", &[left, right]);
+    push("inception branches into a concatenation with two readers", 3, b, y);
+
+    let mut b = Builder::new("dense", [3, 6, 6]);
+    let mut x = b.add("stem", conv(4), Value::INPUT);
+    for i in 0..3 {
+        let new = b.add(format!("grow{i}"), conv(3), x);
+        let new = b.add(format!("relu{i}"), Relu {}, new);
+        x = b.concat(format!("cat{i}"), &[x, new]);
+    }
+    let y = b.add("transition", Conv2d::new(5, 1), x);
+    let y = b.add("pool", AvgPool2d::new(2, 2), y);
+    push("dense block: nested concatenations of shared values", 3, b, y);
+
+    let mut b = Builder::new("early-reader", [4, 5, 5]);
+    let a = b.add("a", conv(4), Value::INPUT);
+    let c = b.add("c", conv(4), Value::INPUT);
+    let cat = b.concat("cat", &[a, c, a]);
+    let head = b.add("head", Conv2d::new(4, 1), cat);
+    let late = b.sum("late", &[head, a, c]);
+    push("parts of a concatenation that are read after it, one part twice", 1, b, late);
+
+    let mut b = Builder::new("vectors", [7]);
+    let p = b.add("p", Linear::new(5), Value::INPUT);
+    let p = b.add("pa", Tanh {}, p);
+    let q = b.add("q", Linear::new(3), Value::INPUT);
+    let cat = b.concat("cat", &[p, q]);
+    let y = b.add("r", Linear::new(4), cat);
+    push("concatenation of vectors", 3, b, y);
+
+    let mut b = Builder::new("flat-concat", [2, 3, 3]);
+    let p = b.add("p", conv(3), Value::INPUT);
+    let p = b.add("pf", Flatten {}, p);
+    let q = b.add("qf", Flatten {}, Value::INPUT);
+    let cat = b.concat("cat", &[p, q]);
+    let y = b.add("r", Linear::new(4), cat);
+    push("concatenation of flattened maps", 3, b, y);
+}

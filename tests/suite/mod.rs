@@ -1,0 +1,89 @@
+//! One list of layer cases, forward and backward, that every backend runs against the references.
+
+#![allow(dead_code, reason = "not every test binary looks at every part of a problem")]
+
+mod cases;
+
+use std::collections::BTreeMap;
+
+use convoke::graph::{Graph, Init, Params, Value, reference};
+use convoke::rng::Rng;
+use convoke::tensor::{Tensor, dims};
+
+pub use cases::cases;
+
+/// A network, usually of one layer, and the batch it is run with.
+#[derive(Debug)]
+pub struct Case {
+    /// Says every attribute.
+    pub name: String,
+    pub graph: Graph,
+    pub batch: usize,
+}
+
+/// What an engine is given, and what the references say must come out.
+pub struct Problem {
+    pub params: Params,
+    pub x: Tensor,
+    pub dy: Tensor,
+    pub y: Tensor,
+    pub dx: Tensor,
+    pub dparams: BTreeMap<String, Tensor>,
+}
+
+/// The seed and step of every training-mode run in the suite (dropout masks depend on them).
+pub const SEED: u32 = 5;
+pub const STEP: u32 = 3;
+
+impl Case {
+    /// Inputs from a seed, expectations from the references. Forward in training mode, so that dropout is seen.
+    pub fn problem(&self) -> Problem {
+        let graph = &self.graph;
+        let mut params = Params::init(graph, Init::Xavier, 11);
+        for (stream, (name, spec)) in graph.params().into_iter().enumerate() {
+            if spec.fan_in == 0 {
+                params.get_mut(&name).data = random(&spec.shape, 100 + stream as u32).data;
+            }
+        }
+        let x = random(&graph.input().batched(self.batch), 1);
+        let values = reference::forward(graph, &params, &x.to_f64(), Some((SEED, STEP)));
+        let output = graph.outputs()[0].value;
+        let y = &values[output.index()];
+        let dy = random(&y.shape, 2);
+        let seeds = [(output, dy.to_f64())];
+        let (dvalues, dp) = reference::backward(graph, &params, &values, &seeds, Some((SEED, STEP)));
+        let names = graph.params().into_iter().map(|(name, _)| name);
+        let dparams = names.zip(dp.into_iter().flatten().map(|t| t.to_f32())).collect();
+        Problem { params, x, dy, y: y.to_f32(), dx: dvalues[Value::INPUT.index()].to_f32(), dparams }
+    }
+
+    /// Compares what an engine gave with what the references say; the message holds the whole case.
+    pub fn check(&self, what: &str, got: &Tensor, want: &Tensor, tolerance: f32) -> Result<(), String> {
+        let fail = |why: String| {
+            Err(format!("{what} differs: {why}\n  case: {}\n  graph: {}", self.name, self.graph.to_json()))
+        };
+        if got.shape != want.shape {
+            return fail(format!("shape {} instead of {}", dims(&got.shape), dims(&want.shape)));
+        }
+        let scale = want.data.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+        let error = |i: usize| (got.data[i] - want.data[i]).abs() / scale;
+        // A NaN compares false with everything, so the test is for what is right.
+        match (0..got.data.len()).find(|&i| !(error(i) <= tolerance)) {
+            None => Ok(()),
+            Some(i) => fail(format!(
+                "at {i} of {}: {} instead of {} (scaled error {:e}, allowed {tolerance:e})",
+                dims(&want.shape),
+                got.data[i],
+                want.data[i],
+                error(i)
+            )),
+        }
+    }
+}
+
+/// Uniform in [-1, 1), the same on every machine.
+pub fn random(shape: &[usize], stream: u32) -> Tensor {
+    let mut rng = Rng::new(17, stream);
+    let data = (0..shape.iter().product()).map(|_| rng.range(-1.0, 1.0)).collect();
+    Tensor::new(shape, data).expect("as many values as the shape says")
+}
