@@ -3,7 +3,9 @@
 mod suite;
 
 use convoke::graph::{Graph, Params, Value, reference};
+use convoke::layers::{Layer, Loss, Mode};
 use convoke::tensor::Tensor;
+use serde::Deserialize;
 use suite::{Case, SEED, STEP, cases, random};
 
 /// `sum(y * dy)`, whose gradient is what `backward` computes from `dy`.
@@ -97,5 +99,93 @@ fn values_have_the_shapes_the_graph_says() {
             assert_eq!(value.shape, case.graph.shape(v).batched(case.batch), "{}", case.name);
         }
         assert_eq!(values[Value::INPUT.index()].data.len(), problem.x.data.len());
+    }
+}
+
+/// The file that tests/golden/make.py writes.
+#[derive(Deserialize)]
+struct Golden {
+    layers: Vec<GoldenLayer>,
+    losses: Vec<GoldenLoss>,
+}
+
+#[derive(Deserialize)]
+struct GoldenLayer {
+    layer: Layer,
+    inputs: Vec<GoldenTensor>,
+    params: Vec<GoldenTensor>,
+    dy: GoldenTensor,
+    y: GoldenTensor,
+    dx: Vec<GoldenTensor>,
+    dparams: Vec<GoldenTensor>,
+}
+
+#[derive(Deserialize)]
+struct GoldenLoss {
+    loss: Loss,
+    labels: Vec<u32>,
+    logits: GoldenTensor,
+    value: f64,
+    grad: GoldenTensor,
+}
+
+#[derive(Deserialize)]
+struct GoldenTensor {
+    shape: Vec<usize>,
+    data: Vec<f64>,
+}
+
+impl GoldenTensor {
+    fn tensor(&self) -> Tensor<f64> {
+        Tensor::new(self.shape.clone(), self.data.clone()).unwrap()
+    }
+
+    fn assert_close(&self, got: &Tensor<f64>, what: &str) {
+        assert_eq!(self.shape, got.shape, "{what}");
+        for (i, (want, got)) in self.data.iter().zip(&got.data).enumerate() {
+            assert!((want - got).abs() <= 1e-7 * (1.0 + want.abs()), "{what}[{i}]: JAX says {want}, reference {got}");
+        }
+    }
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("golden/layers.json")).unwrap()
+}
+
+#[test]
+fn layers_match_jax() {
+    let golden = golden();
+    for kind in Layer::KINDS {
+        assert!(golden.layers.iter().any(|e| e.layer.kind() == *kind), "no golden numbers for {kind}");
+    }
+    for e in golden.layers {
+        let what = format!("{:?}", e.layer);
+        let inputs: Vec<_> = e.inputs.iter().map(GoldenTensor::tensor).collect();
+        let params: Vec<_> = e.params.iter().map(GoldenTensor::tensor).collect();
+        let (x, p): (Vec<_>, Vec<_>) = (inputs.iter().collect(), params.iter().collect());
+        let y = e.layer.def().forward(&x, &p, Mode::Inference);
+        e.y.assert_close(&y, &format!("{what}: y"));
+        let grads = e.layer.def().backward(&x, &p, &y, &e.dy.tensor(), Mode::Inference);
+        for (want, got) in e.dx.iter().zip(&grads.inputs) {
+            want.assert_close(got, &format!("{what}: dx"));
+        }
+        assert_eq!(e.dparams.len(), grads.params.len(), "{what}");
+        for (want, got) in e.dparams.iter().zip(&grads.params) {
+            want.assert_close(got, &format!("{what}: gradient of a parameter"));
+        }
+    }
+}
+
+#[test]
+fn losses_match_jax() {
+    for e in golden().losses {
+        let (value, grad) = e.loss.forward_backward(&e.logits.tensor(), &e.labels);
+        assert!(
+            (value - e.value).abs() <= 1e-9 * (1.0 + e.value.abs()),
+            "{:?}: JAX says {}, reference {value}",
+            e.loss,
+            e.value
+        );
+        e.grad.assert_close(&grad, &format!("{:?}", e.loss));
     }
 }

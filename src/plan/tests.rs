@@ -1,1 +1,177 @@
+use super::*;
+use crate::graph::Builder;
+use crate::layers::{Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Softmax};
+use crate::zoo;
 
+const TRAINING: Purpose = Purpose::Training { input_grad: false };
+
+fn kinds(graph: &Graph, plan: &Plan) -> Vec<&'static str> {
+    plan.steps.iter().map(|s| graph.nodes()[s.node].layer.kind()).collect()
+}
+
+fn lenet() -> Graph {
+    zoo::network("lenet5", zoo::Options::default()).unwrap()
+}
+
+fn conv(c: usize) -> Conv2d {
+    Conv2d::new(c, 3).padding(Padding::all(1))
+}
+
+#[test]
+fn activations_are_fused_and_flatten_costs_nothing() {
+    let graph = lenet();
+    let plan = Plan::new(&graph, 1, Purpose::Inference);
+    assert_eq!(kinds(&graph, &plan), ["conv2d", "max_pool2d", "conv2d", "max_pool2d", "linear", "linear", "linear"]);
+    assert!([0, 2, 4, 5].iter().all(|&i| plan.steps[i].activation == Some(Activation::Relu)));
+    // The first linear layer reads the pooled map where it lies.
+    let place = plan.steps[4].inputs[0];
+    assert_eq!((place.c, place.h, place.w), (16, 5, 5));
+}
+
+#[test]
+fn dropout_runs_only_in_training() {
+    let mut b = Builder::new("d", [3, 4, 4]);
+    let x = b.add("drop", Dropout { p: 0.5 }, Value::INPUT);
+    let x = b.add("conv", conv(2), x);
+    let graph = b.finish(x).unwrap();
+    assert_eq!(kinds(&graph, &Plan::new(&graph, 1, Purpose::Inference)), ["conv2d"]);
+    assert_eq!(kinds(&graph, &Plan::new(&graph, 1, TRAINING)), ["dropout", "conv2d"]);
+}
+
+#[test]
+fn nodes_without_a_reader_do_not_run() {
+    let mut b = Builder::new("dead", [3, 4, 4]);
+    let y = b.add("conv", conv(2), Value::INPUT);
+    b.add("dead", conv(9), y);
+    let graph = b.finish(y).unwrap();
+    assert_eq!(Plan::new(&graph, 1, Purpose::Inference).steps.len(), 1);
+}
+
+#[test]
+fn a_flatten_whose_order_is_seen_is_a_step() {
+    let mut b = Builder::new("seen", [3, 4, 4]);
+    let x = b.add("flatten", Flatten {}, Value::INPUT);
+    let x = b.add("softmax", Softmax {}, x);
+    let graph = b.finish(x).unwrap();
+    assert_eq!(kinds(&graph, &Plan::new(&graph, 1, Purpose::Inference)), ["flatten", "softmax"]);
+}
+
+#[test]
+fn branches_are_written_straight_into_their_concatenation() {
+    let mut b = Builder::new("inception", [4, 8, 8]);
+    let left = b.add("left", conv(5), Value::INPUT);
+    let left = b.add("relu", Relu {}, left);
+    let right = b.add("right", conv(3), Value::INPUT);
+    let cat = b.concat("cat", &[left, right]);
+    let y = b.add("next", conv(2), cat);
+    let graph = b.finish(y).unwrap();
+    for purpose in [Purpose::Inference, TRAINING] {
+        let plan = Plan::new(&graph, 2, purpose);
+        assert_eq!(kinds(&graph, &plan), ["conv2d", "conv2d", "conv2d"]);
+        let [left, right, whole] = [left, right, cat].map(|v| plan.place(v).unwrap());
+        assert_eq!((left.offset, left.pitch, left.c), (whole.offset, 8, 5));
+        assert_eq!((right.offset, right.pitch, right.c), (whole.offset + 5, 8, 3));
+    }
+}
+
+#[test]
+fn dense_blocks_share_one_buffer() {
+    let mut b = Builder::new("dense", [3, 6, 6]);
+    let stem = b.add("stem", conv(4), Value::INPUT);
+    let mut x = stem;
+    for i in 0..3 {
+        let new = b.add(format!("grow{i}"), conv(3), x);
+        x = b.concat(format!("cat{i}"), &[x, new]);
+    }
+    let y = b.add("end", Conv2d::new(2, 1), x);
+    let graph = b.finish(y).unwrap();
+    let plan = Plan::new(&graph, 1, Purpose::Inference);
+    assert_eq!(kinds(&graph, &plan), ["conv2d"; 5]);
+    let (stem, whole) = (plan.place(stem).unwrap(), plan.place(x).unwrap());
+    assert_eq!((stem.offset, stem.pitch, whole.c), (whole.offset, 13, 13));
+}
+
+#[test]
+fn the_first_gradient_overwrites_and_the_others_add() {
+    let mut b = Builder::new("residual", [4, 5, 5]);
+    let a = b.add("a", conv(4), Value::INPUT);
+    let z = b.add("z", conv(4), a);
+    let y = b.sum("sum", &[z, a]);
+    let graph = b.finish(y).unwrap();
+    let plan = Plan::new(&graph, 1, TRAINING);
+    let writes: Vec<Vec<Option<bool>>> =
+        plan.backward.iter().map(|s| s.dx.iter().map(|w| w.map(|w| w.accumulate)).collect()).collect();
+    // sum writes z and a; z's backward adds to a; a's input is the network's, which needs no gradient.
+    assert_eq!(writes, [vec![Some(false), Some(false)], vec![Some(true)], vec![None]]);
+}
+
+#[test]
+fn a_shared_buffer_is_cleared_when_a_part_is_written_before_the_whole() {
+    let mut b = Builder::new("early", [4, 5, 5]);
+    let a = b.add("a", conv(4), Value::INPUT);
+    let c = b.add("c", conv(4), Value::INPUT);
+    let cat = b.concat("cat", &[a, c]);
+    let head = b.add("head", Conv2d::new(4, 1), cat);
+    let late = b.sum("late", &[head, a]);
+    let graph = b.finish(late).unwrap();
+    let plan = Plan::new(&graph, 1, TRAINING);
+    let last = &plan.backward[0];
+    assert_eq!(last.clear.len(), 1);
+    assert_eq!((last.clear[0].c, last.clear[0].pitch), (8, 8));
+    assert_eq!(last.dx[1].map(|w| w.accumulate), Some(true));
+}
+
+#[test]
+fn auxiliary_heads_run_only_in_training() {
+    let mut b = Builder::new("aux", [3, 4, 4]);
+    let x = b.add("stem", conv(4), Value::INPUT);
+    let aux = b.add("aux", conv(2), x);
+    b.auxiliary(aux, 0.3);
+    let y = b.add("main", conv(2), x);
+    let graph = b.finish(y).unwrap();
+    assert_eq!(Plan::new(&graph, 1, Purpose::Inference).steps.len(), 2);
+    let plan = Plan::new(&graph, 1, TRAINING);
+    assert_eq!(plan.steps.len(), 3);
+    assert_eq!(plan.heads.iter().map(|h| h.loss_weight).collect::<Vec<_>>(), [1.0, 0.3]);
+}
+
+/// Every value that a step reads still lies where its step wrote it: no later step has overwritten it in between.
+#[test]
+fn memory_is_not_reused_while_it_is_needed() {
+    let mut b = Builder::new("mixed", [3, 16, 16]);
+    let stem = b.add("stem", conv(8), Value::INPUT);
+    let mut x = stem;
+    for i in 0..4 {
+        let y = b.add(format!("conv{i}"), conv(8), x);
+        let y = b.add(format!("relu{i}"), Relu {}, y);
+        x = b.sum(format!("sum{i}"), &[x, y]);
+    }
+    let x = b.sum("long", &[x, stem]);
+    let x = b.add("pool", MaxPool2d::new(2, 2), x);
+    let x = b.add("flatten", Flatten {}, x);
+    let x = b.add("fc", Linear::new(4), x);
+    let graph = b.finish(x).unwrap();
+    let plan = Plan::new(&graph, 2, Purpose::Inference);
+    let mut owner = vec![None; plan.arena];
+    let range = |p: &Place| p.offset..p.offset + p.span(2);
+    owner[range(&plan.input)].fill(Some(plan.input));
+    for step in &plan.steps {
+        for input in &step.inputs {
+            assert!(owner[range(input)].iter().all(|o| *o == Some(*input)), "{}", graph.nodes()[step.node].name);
+        }
+        owner[range(&step.output)].fill(Some(step.output));
+    }
+    assert!(plan.arena < graph.values().map(|v| 2 * graph.shape(v).elements()).sum::<usize>() / 2);
+    assert!(plan.arena as f64 <= 1.2 * plan.largest_live as f64);
+}
+
+#[test]
+fn every_step_of_a_training_plan_has_a_backward() {
+    let graph = lenet();
+    let plan = Plan::new(&graph, 4, TRAINING);
+    let order: Vec<usize> = plan.backward.iter().map(|b| b.step).collect();
+    assert_eq!(order, (0..plan.steps.len()).rev().collect::<Vec<_>>());
+    assert!(plan.input_grad.is_none());
+    assert!(Plan::new(&graph, 4, Purpose::Training { input_grad: true }).input_grad.is_some());
+    assert!(matches!(graph.nodes()[plan.steps[0].node].layer, Layer::Conv2d(_)));
+}
