@@ -33,7 +33,7 @@ if (args.list) {
 }
 const fail = (message) => { console.error(`bench: ${message}`); process.exit(1); };
 const pick = (list, all, name) => { for (const id of list) if (!(id in all)) fail(`no ${name} '${id}'; there are ${Object.keys(all).join(', ')}`); return list; };
-const taskIds = pick(args.tasks?.split(',') ?? Object.keys(TASKS), TASKS, 'task');
+const taskIds = pick(args.tasks?.split(',') ?? Object.keys(TASKS).filter((id) => !TASKS[id].extra), TASKS, 'task');
 const engineIds = pick(args.engines?.split(',') ?? Object.keys(ENGINES), ENGINES, 'engine').filter((id) => !(args.peers && ENGINES[id].ours));
 const PACKAGE = path.join(ROOT, 'pkg');
 if (engineIds.some((id) => ENGINES[id].ours) && !fs.existsSync(path.join(PACKAGE, 'dist', 'index.js'))) {
@@ -78,7 +78,8 @@ const difference = (a, b, scale) => Math.max(...a.map((v, i) => (Number.isFinite
 /** Fills row.difference; ends the run when engines disagree: times of different answers say nothing. */
 function agree(task, rows, reference) {
   const ok = rows.filter((r) => r.output);
-  const expected = task.kind === 'train' ? ok[0]?.output.map((_, i) => median(ok.map((r) => r.output[i]))) : reference.logits;
+  const peers = ok.filter((r) => !r.ours), judges = peers.length ? peers : ok;       // losses: the peers are the referee
+  const expected = task.kind === 'train' ? judges[0]?.output.map((_, i) => median(judges.map((r) => r.output[i]))) : reference.logits;
   for (const r of ok) {
     const scale = Math.max(...expected.map(Math.abs));
     r.difference = r.output.length === expected.length ? difference(r.output, expected, scale) : Infinity;
@@ -87,7 +88,7 @@ function agree(task, rows, reference) {
   if (!wrong.length) return;
   const show = (a) => a.slice(0, 6).map((v) => v?.toFixed(5)).join(' ');
   throw new Error([`${task.title}: the ${task.kind === 'train' ? 'losses' : 'logits'} differ by more than ${TOLERANCE}`,
-    `  ${'expected'.padEnd(34)} ${show(expected)}`, ...ok.map((r) => `  ${r.label.padEnd(34)} ${show(r.output)}  (${r.difference.toExponential(1)}${wrong.includes(r) ? ', WRONG' : ''})`)].join('\n'));
+    `  ${'expected'.padEnd(40)} ${show(expected)}`, ...ok.map((r) => `  ${r.label.padEnd(40)} ${show(r.output)}  (${r.difference.toExponential(1)}${wrong.includes(r) ? ', WRONG' : ''})`)].join('\n'));
 }
 
 // ------------------------------------------------------------------ tasks
@@ -134,9 +135,9 @@ async function start(task, rows, job) {
       try {
         p = await newPage(ENGINES[r.id], `?start=${encodeURIComponent(JSON.stringify(job(r)))}`);
         await p.page.waitForFunction('!!window.started');
-        const { ms, openMs, logits } = await limited(p.page.evaluate(() => window.started), 'starting');
+        const { ms, info, logits } = await limited(p.page.evaluate(() => window.started), 'starting');
         (r.samples ||= []).push(ms);
-        Object.assign(r, { output: logits, openMs, download: [...p.server.fetched] });
+        Object.assign(r, { output: logits, info, download: [...p.server.fetched] });
       } catch (e) { failed(r, e, p); }
       await p?.close();
     }

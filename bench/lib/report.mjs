@@ -1,19 +1,20 @@
 // Tables from a run's results. Ratios are of minima: other load on the machine can only slow a sample down.
 export const median = (a) => { const s = [...a].sort((x, y) => x - y), m = s.length >> 1; return s.length % 2 ? s[m] : (s[m - 1] + s[m]) / 2; };
 
+const NOISY = 0.25;       // cores taken by others beyond which a row should be measured again
 const ms = (v) => (v >= 1000 ? v.toFixed(0) : v >= 100 ? v.toFixed(1) : v >= 10 ? v.toFixed(2) : v.toFixed(3));
 const times = (v) => `${v >= 10 ? v.toFixed(1) : v.toFixed(2)}x`;
 const kib = (v) => (v / 1024).toFixed(0);
 const table = (head, rows) => [`| ${head.join(' | ')} |`, `|${head.map((_, i) => (i ? '---:' : '---')).join('|')}|`, ...rows.map((r) => `| ${r.join(' | ')} |`)];
 
-const what = ({ info = {} }) => [info.backend, info.tier, info.mode].filter(Boolean).join(', ');
+const what = ({ info = {} }) => [info.backend, info.tier, info.mode, info.threads > 1 && `${info.threads} threads`].filter(Boolean).join(', ');
 
 function section(task) {
   const ok = task.rows.filter((r) => r.samples?.length).map((r) => ({ ...r, min: Math.min(...r.samples), median: median(r.samples) }));
   const best = Math.min(...ok.filter((r) => !r.ours).map((r) => r.min));
   const lines = [`### ${task.title}`, '', ...table(
     ['engine', 'runs as', 'min ms', 'median ms', 'best rival\'s min / min', 'samples', 'largest difference', 'other load'],
-    ok.map((r) => [r.label, what(r), ms(r.min), ms(r.median), Number.isFinite(best) ? times(best / r.min) : '', r.samples.length, r.difference.toExponential(1), r.other == null ? '' : r.other.toFixed(2)]))];
+    ok.map((r) => [r.label, what(r), ms(r.min), ms(r.median), Number.isFinite(best) ? times(best / r.min) : '', r.samples.length, r.difference.toExponential(1), r.other == null ? '' : r.other.toFixed(2) + (r.other > NOISY ? ' (noisy)' : '')]))];
   for (const r of task.rows.filter((q) => q.error)) lines.push('', `${r.label}: failed (${r.error})`);
   const by = Object.fromEntries(ok.map((r) => [r.id, r]));
   const verdicts = task.targets.filter(([a, b]) => by[a] && (!b || by[b])).map(([a, b, want]) => {
@@ -49,6 +50,6 @@ Written by \`make bench\` (\`bench/README.md\` says what is measured and how). A
 same weights and input, and had to agree on the answers first. Compare within a table, never across machines or runs: the
 times move by a quarter with whatever else a machine does ("other load" is the cores other processes took meanwhile).
 "Largest difference" is from plain float64 loops, relative to the largest logit; in training, of the first losses from the
-median engine's.
+peers' median.
 
 ${markdown(results)}`;

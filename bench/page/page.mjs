@@ -46,8 +46,8 @@ const start = new URLSearchParams(location.search).get('start');
 if (start) {
   const job = JSON.parse(start);
   window.started = (async () => {
-    const { openMs } = await open(job);
+    const info = await open(job);
     const logits = Array.from(await engine.run());
-    return { ms: performance.now(), openMs, logits };
+    return { ms: performance.now(), info, logits };
   })();
 }

@@ -21,8 +21,7 @@ export async function open(job) {
     async step(k) {
       const losses = [];
       for await (const r of trainer.fit(dataset, { epochs: k })) losses.push(r.loss);
-      // An inference with the updated weights: the last update must be finished, as the peers' read of a weight demands.
-      // Trainer and network share weights only through the engine, so its result is not looked at.
+      // An inference needs the updated weights, so the last update must be finished: the peers read a weight for that.
       await run();
       return losses;
     },
