@@ -1,1 +1,178 @@
 //! Bytes to networks and back.
+//!
+//! A Convoke model is one [safetensors](https://github.com/huggingface/safetensors) file that any safetensors tool can
+//! open: tensors by name, and in `__metadata__`
+//!
+//! | key | value |
+//! |---|---|
+//! | `convoke` | the version of this table, `1` |
+//! | `graph` | the network as JSON ([`Graph::to_json`]) |
+//! | `labels` | names of the classes, a JSON array; may be missing |
+//! | `preprocess` | how an image becomes an input ([`Preprocess`] as JSON); may be missing |
+//! | `provenance` | where the weights came from, a JSON object of strings; may be missing |
+//! | `sha256` | of the tensor bytes, in hexadecimal |
+//!
+//! Weights are F32, F16 or BF16, or I8 with an F32 tensor `<name>.scale` of one value for each output channel.
+
+mod container;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use container::MAX_HEADER;
+pub(crate) use container::{Container, Stored};
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Params};
+use crate::layers::Loss;
+use crate::quant;
+use crate::vision::Preprocess;
+use container::scale_name;
+
+/// The version of the file that this build reads and writes.
+pub const MODEL_VERSION: &str = "1";
+
+/// A network with its weights, and what is needed to use them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// The network.
+    pub graph: Graph,
+    /// Its weights.
+    pub params: Params,
+    /// What else the file says.
+    pub meta: Meta,
+}
+
+/// What a file says beside network and weights. Empty fields are not written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Meta {
+    /// Names of the classes, one for each or none.
+    pub labels: Vec<String>,
+    /// How an image becomes an input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<Preprocess>,
+    /// Where the weights came from: command, seed, figures.
+    pub provenance: BTreeMap<String, String>,
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// Exactly.
+    F32,
+    /// In 8 bits with a scale for each output channel; vectors exactly.
+    Int8,
+}
+
+impl Model {
+    /// The model in these bytes, which may come from anyone: limits are checked before anything is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Format`], [`Error::TooLarge`] and [`Error::Integrity`] for the file, [`Error::Version`] for one of
+    /// another version, those of [`Graph::from_json`] for the network and those of [`Params::new`] for the weights.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
+        let file = Container::read(bytes)?;
+        check_version(file.required("convoke")?, "model", MODEL_VERSION)?;
+        file.require_hash()?;
+        let graph = Graph::from_json(file.required("graph")?)?;
+        let params = Params::new(&graph, weights(&file)?)?;
+        let meta = Meta {
+            labels: file.json("labels")?,
+            preprocess: file.json("preprocess")?,
+            provenance: file.json("provenance")?,
+        };
+        meta.check(&graph)?;
+        Ok(Model { graph, params, meta })
+    }
+
+    /// The model as a file. The same model gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when labels or preprocessing do not fit the network.
+    pub fn to_bytes(&self, weights: Weights) -> Result<Vec<u8>> {
+        self.meta.check(&self.graph)?;
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in self.params.iter() {
+            if weights == Weights::Int8 && quant::is_quantized(tensor) {
+                let q = quant::quantize(tensor);
+                tensors.insert(scale_name(name), Stored::f32(&tensor.shape[..1], &q.scales));
+                tensors.insert(name.into(), Stored::i8(&tensor.shape, &q.values));
+            } else {
+                tensors.insert(name.into(), Stored::f32(&tensor.shape, &tensor.data));
+            }
+        }
+        container::write(&tensors, self.metadata())
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let Meta { labels, preprocess, provenance } = &self.meta;
+        let mut metadata =
+            BTreeMap::from([("convoke".into(), MODEL_VERSION.into()), ("graph".into(), self.graph.to_json())]);
+        if !labels.is_empty() {
+            metadata.insert("labels".into(), json(labels));
+        }
+        if let Some(preprocess) = preprocess {
+            metadata.insert("preprocess".into(), json(preprocess));
+        }
+        if !provenance.is_empty() {
+            metadata.insert("provenance".into(), json(provenance));
+        }
+        metadata
+    }
+}
+
+impl Meta {
+    /// The name of a class: its label, or its number where there are no labels.
+    pub fn label(&self, class: usize) -> String {
+        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    fn check(&self, graph: &Graph) -> Result<()> {
+        // One output tells two classes apart.
+        let classes = Loss::BinaryCrossEntropy.classes(graph.classes());
+        if !self.labels.is_empty() && self.labels.len() != classes {
+            let expected = format!("{classes} names, one for each class");
+            return Err(Error::format("metadata `labels`", expected, self.labels.len()));
+        }
+        match &self.preprocess {
+            Some(preprocess) => preprocess.validate(),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Refuses versions other than the one supported.
+pub(crate) fn check_version(found: &str, what: &str, supported: &str) -> Result<()> {
+    if found == supported {
+        return Ok(());
+    }
+    // What a file claims is repeated only in part: it may be anything.
+    let found = found.chars().take(20).collect();
+    Err(Error::Version { what: what.into(), found, supported: supported.into() })
+}
+
+/// Plain data as JSON text.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data")
+}
+
+/// Every weight in single precision; scales are part of the tensor they belong to.
+fn weights(file: &Container) -> Result<BTreeMap<String, crate::tensor::Tensor>> {
+    let entries = file.entries();
+    let is_scale = |name: &str| {
+        let owner = name.strip_suffix(".scale").and_then(|owner| entries.get(owner));
+        owner.is_some_and(|(dtype, _)| *dtype == safetensors::Dtype::I8)
+    };
+    let mut tensors = BTreeMap::new();
+    for (name, (dtype, shape)) in entries.iter().filter(|(name, _)| !is_scale(name)) {
+        let tensor = match dtype {
+            safetensors::Dtype::I8 => file.dequantized(name, shape)?,
+            _ => file.floats(name)?,
+        };
+        tensors.insert(name.clone(), tensor);
+    }
+    Ok(tensors)
+}

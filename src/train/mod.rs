@@ -1,1 +1,80 @@
-//! Data sets, augmentation and the training loop.
+//! Training: data sets, augmentation, schedules, and the loop around an engine.
+
+mod augment;
+mod dataset;
+mod schedule;
+
+pub use augment::{Augmentation, Transform};
+pub use dataset::{Dataset, Variation};
+pub use schedule::Schedule;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::layers::Loss;
+use crate::plan::Optimizer;
+
+/// Everything that decides a training run, beside network and data. The same configuration gives the same run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// What is minimised.
+    pub loss: Loss,
+    /// How gradients become new weights.
+    pub optimizer: Optimizer,
+    /// The step size that the schedule scales.
+    pub learning_rate: f32,
+    /// How the step size changes over the run.
+    pub schedule: Schedule,
+    /// Samples in a step; a smaller data set is one batch.
+    pub batch_size: usize,
+    /// The length of the run that the schedule plans for. Training may go on after it.
+    pub epochs: u32,
+    /// How samples are varied.
+    pub augment: Augmentation,
+    /// Decides shuffling, augmentation and dropout.
+    pub seed: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            loss: Loss::CROSS_ENTROPY,
+            optimizer: Optimizer::sgd(0.9),
+            learning_rate: 0.05,
+            schedule: Schedule::Constant,
+            batch_size: 64,
+            epochs: 10,
+            augment: Augmentation::default(),
+            seed: 1,
+        }
+    }
+}
+
+impl Config {
+    /// # Errors
+    /// [`Error::Argument`] for values outside their ranges.
+    pub fn validate(&self) -> Result<()> {
+        check_learning_rate(self.learning_rate)?;
+        check_batch_size(self.batch_size)?;
+        if self.epochs == 0 {
+            return Err(Error::argument("epochs", "at least 1", 0));
+        }
+        self.optimizer.validate()?;
+        self.schedule.validate()?;
+        self.augment.validate()
+    }
+}
+
+/// The largest batch: far beyond what helps, small enough that no size overflows.
+const MAX_BATCH: usize = 1 << 16;
+
+fn check_learning_rate(rate: f32) -> Result<()> {
+    let ok = rate.is_finite() && rate >= 0.0;
+    if ok { Ok(()) } else { Err(Error::argument("learning rate", "a finite number of at least 0", rate)) }
+}
+
+fn check_batch_size(size: usize) -> Result<()> {
+    let ok = (1..=MAX_BATCH).contains(&size);
+    if ok { Ok(()) } else { Err(Error::argument("batch size", format!("1 to {MAX_BATCH}"), size)) }
+}

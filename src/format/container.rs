@@ -1,0 +1,259 @@
+//! The safetensors container: limits, duplicate names, truncation and the hash, before anyone looks at a tensor.
+//!
+//! The `safetensors` crate lays out and checks the tensors; what it leaves open is decided here: metadata in a fixed
+//! order (the same content gives the same bytes), no name twice, and a SHA-256 of the tensor bytes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use safetensors::tensor::TensorInfo;
+use safetensors::{Dtype, SafeTensors, View};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::tensor::{Tensor, dims};
+
+/// The longest header that is parsed. A graph of [`crate::graph::MAX_NODES`] nodes needs about this much.
+pub const MAX_HEADER: u64 = 8 << 20;
+
+/// The key of the hash in the metadata.
+const HASH: &str = "sha256";
+
+/// The words for what was expected.
+const EXPECTED: &str = "a Convoke model (safetensors)";
+
+/// A tensor as it is written.
+pub(crate) struct Stored {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl Stored {
+    pub(crate) fn f32(shape: &[usize], data: &[f32]) -> Self {
+        let bytes = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Stored { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
+    }
+
+    pub(crate) fn i8(shape: &[usize], data: &[i8]) -> Self {
+        Stored { dtype: Dtype::I8, shape: shape.to_vec(), bytes: data.iter().map(|&v| v as u8).collect() }
+    }
+}
+
+impl View for &Stored {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
+        self.bytes.as_slice().into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    #[serde(rename = "__metadata__")]
+    metadata: &'a BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<String, &'a TensorInfo>,
+}
+
+/// Tensors and metadata as a safetensors file, with the hash added to the metadata.
+pub(crate) fn write(tensors: &BTreeMap<String, Stored>, mut metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let laid_out = safetensors::serialize(tensors, None).map_err(|e| Error::format("tensors", "a valid layout", e))?;
+    let (length, layout) = SafeTensors::read_metadata(&laid_out).expect("written a line above");
+    let data = &laid_out[8 + length..];
+    metadata.insert(HASH.into(), hash(data));
+    let header = Header { metadata: &metadata, tensors: layout.tensors().into_iter().collect() };
+    let mut header = serde_json::to_vec(&header).expect("names and numbers are plain data");
+    header.resize(header.len().next_multiple_of(8), b' ');
+    if header.len() as u64 > MAX_HEADER {
+        return Err(Error::TooLarge { what: "model header".into(), actual: header.len() as u64, limit: MAX_HEADER });
+    }
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+}
+
+/// A file whose header and hash have been checked.
+pub(crate) struct Container<'a> {
+    tensors: SafeTensors<'a>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl<'a> Container<'a> {
+    /// Checks everything that can be checked without knowing the network. Allocates no more than a small multiple of
+    /// the header.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self> {
+        let length = header_length(bytes)?;
+        check_header(&bytes[8..8 + length])?;
+        let malformed = |e| Error::format("model", EXPECTED, e);
+        let (_, layout) = SafeTensors::read_metadata(bytes).map_err(|e| match e {
+            safetensors::SafeTensorError::MetadataIncompleteBuffer => malformed(format!(
+                "a file of {} bytes whose tensors do not end there (truncated, or with bytes added)",
+                bytes.len()
+            )),
+            e => malformed(e.to_string()),
+        })?;
+        let metadata: BTreeMap<String, String> = layout.metadata().iter().flatten().map(clone_pair).collect();
+        if let Some(expected) = metadata.get(HASH) {
+            let actual = hash(&bytes[8 + length..]);
+            if *expected != actual {
+                return Err(Error::Integrity { what: "model".into(), expected: expected.clone(), actual });
+            }
+        }
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
+        Ok(Container { tensors, metadata })
+    }
+
+    /// An entry of the metadata that must be there.
+    pub(crate) fn required(&self, key: &str) -> Result<&str> {
+        let none = || Error::format("model", format!("{EXPECTED} with `{key}` in its metadata"), "none");
+        self.metadata.get(key).map(String::as_str).ok_or_else(none)
+    }
+
+    /// An entry of the metadata as JSON, or the default where there is none.
+    pub(crate) fn json<T: for<'d> Deserialize<'d> + Default>(&self, key: &str) -> Result<T> {
+        match self.metadata.get(key) {
+            None => Ok(T::default()),
+            Some(text) => serde_json::from_str(text)
+                .map_err(|e| Error::format(format!("metadata `{key}`"), "JSON of this version", e)),
+        }
+    }
+
+    /// That the file carries a hash (one that is wrong was refused before).
+    pub(crate) fn require_hash(&self) -> Result<()> {
+        self.required(HASH).map(drop)
+    }
+
+    /// Names, types and shapes, sorted by name.
+    pub(crate) fn entries(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
+        self.tensors.iter().map(|(name, t)| (name.to_string(), (t.dtype(), t.shape().to_vec()))).collect()
+    }
+
+    /// A tensor of floats (f32, f16 or bf16) in single precision.
+    pub(crate) fn floats(&self, name: &str) -> Result<Tensor> {
+        let view = self.tensors.tensor(name).map_err(|e| Error::format(format!("tensor `{name}`"), "its values", e))?;
+        let data = match view.dtype() {
+            Dtype::F32 => values(view.data(), f32::from_le_bytes),
+            Dtype::F16 => values(view.data(), |b| half::f16::from_le_bytes(b).to_f32()),
+            Dtype::BF16 => values(view.data(), |b| half::bf16::from_le_bytes(b).to_f32()),
+            other => return Err(Error::format(format!("tensor `{name}`"), "F32, F16, BF16 or I8", other)),
+        };
+        Tensor::new(view.shape(), data)
+    }
+
+    /// A tensor of bytes.
+    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<i8>> {
+        let view = self.tensors.tensor(name).map_err(|e| Error::format(format!("tensor `{name}`"), "its values", e))?;
+        match view.dtype() {
+            Dtype::I8 => Ok(view.data().iter().map(|&b| b as i8).collect()),
+            other => Err(Error::format(format!("tensor `{name}`"), "I8", other)),
+        }
+    }
+
+    /// A tensor of 8-bit weights with its scales, in single precision.
+    pub(crate) fn dequantized(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let scale = scale_name(name);
+        let scales = self.floats(&scale).map_err(|_| {
+            Error::format(format!("tensor `{name}`"), format!("scales in `{scale}` (F32)"), "no such tensor")
+        })?;
+        if shape.is_empty() || scales.shape != shape[..1] {
+            let expected = dims(&shape[..shape.len().min(1)]);
+            return Err(Error::Shape { tensor: scale, expected, actual: dims(&scales.shape) });
+        }
+        Tensor::new(shape, crate::quant::dequantize(&self.bytes(name)?, &scales.data))
+    }
+}
+
+/// The name of the tensor that holds the scales of an 8-bit tensor.
+pub(crate) fn scale_name(name: &str) -> String {
+    format!("{name}.scale")
+}
+
+fn clone_pair((key, value): (&String, &String)) -> (String, String) {
+    (key.clone(), value.clone())
+}
+
+fn values<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    bytes.chunks_exact(N).map(|b| value(b.try_into().expect("chunks of N"))).collect()
+}
+
+fn hash(data: &[u8]) -> String {
+    Sha256::digest(data).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The length of the JSON header, which lies wholly within the file and the limit.
+fn header_length(bytes: &[u8]) -> Result<usize> {
+    let refuse = |actual: String| Err(Error::format("model", EXPECTED, actual));
+    if looks_like_html(bytes) {
+        return refuse("an HTML page".into());
+    }
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+        return refuse(format!("a file of {} bytes", bytes.len()));
+    };
+    let length = u64::from_le_bytes(*length);
+    // Safetensors headers begin with a brace: of other files, the first eight bytes are no length to report.
+    if rest.first().is_some_and(|&b| b != b'{') {
+        return refuse(format!("a file that begins with {:02x?}", &bytes[..bytes.len().min(12)]));
+    }
+    if length > MAX_HEADER {
+        return Err(Error::TooLarge { what: "model header".into(), actual: length, limit: MAX_HEADER });
+    }
+    if length as usize > rest.len() {
+        return refuse(format!("a truncated file: {} bytes of a header of {length}", rest.len()));
+    }
+    Ok(length as usize)
+}
+
+/// What servers send in place of a missing file.
+fn looks_like_html(bytes: &[u8]) -> bool {
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]).to_ascii_lowercase();
+    let start = start.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--"].iter().any(|tag| start.starts_with(tag))
+}
+
+/// The header is a JSON object in which no name, and no key of the metadata, stands twice.
+fn check_header(header: &[u8]) -> Result<()> {
+    serde_json::from_slice::<UniqueNames>(header).map(drop).map_err(|e| Error::format("model header", EXPECTED, e))
+}
+
+struct UniqueNames;
+
+impl<'de> Deserialize<'de> for UniqueNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = UniqueNames;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object with unique names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueNames, A::Error> {
+                let mut seen = HashSet::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        map.next_value::<UniqueNames>()?;
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                    if seen.contains(&name) {
+                        return Err(A::Error::custom(format!("the name `{name}` twice")));
+                    }
+                    seen.insert(name);
+                }
+                Ok(UniqueNames)
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
+}

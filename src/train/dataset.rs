@@ -1,0 +1,312 @@
+//! Labelled samples in memory.
+
+use super::Augmentation;
+use crate::error::{Error, Result};
+use crate::rng::{self, Rng};
+use crate::tensor::{Shape, Tensor, dims};
+use crate::vision::Preprocess;
+
+/// The stream from which each epoch's order is drawn, and that of splits.
+const ORDER_STREAM: u32 = 0x0bde;
+const SPLIT_STREAM: u32 = 0x5b17;
+
+/// Samples of one shape with their labels. Bytes stay bytes until a batch is made of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    name: String,
+    stored: Shape,
+    values: Values,
+    labels: Vec<u32>,
+    classes: usize,
+    pad: usize,
+    scale_and_shift: Vec<(f32, f32)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Values {
+    Bytes(Vec<u8>),
+    Floats(Vec<f32>),
+}
+
+impl Dataset {
+    /// Images as bytes, `[C, H, W]` one after the other. Of `preprocess`, the last steps happen when a batch is made:
+    /// `pad`, `mean` and `std`; the others are taken as done.
+    ///
+    /// # Errors
+    /// [`Error::EmptyDataset`], [`Error::Shape`] when the number of bytes or labels does not fit, [`Error::Label`].
+    pub fn from_bytes(
+        name: impl Into<String>,
+        shape: [usize; 3],
+        bytes: Vec<u8>,
+        labels: Vec<u32>,
+        classes: usize,
+        preprocess: &Preprocess,
+    ) -> Result<Self> {
+        preprocess.validate()?;
+        if preprocess.channels.count() != shape[0] {
+            let expected = format!("{} channels, as its preprocessing says", preprocess.channels.count());
+            return Err(Error::Shape { tensor: "images".into(), expected, actual: dims(&shape) });
+        }
+        let (pad, scale_and_shift) = (preprocess.pad, preprocess.scale_and_shift());
+        let values = Values::Bytes(bytes);
+        Dataset { name: name.into(), stored: shape.into(), values, labels, classes, pad, scale_and_shift }.checked()
+    }
+
+    /// Samples as floats, as the network wants them: `shape` is `[C, H, W]` or `[F]`.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_bytes`]; [`Error::NotFinite`] for NaN or infinity.
+    pub fn from_floats(
+        name: impl Into<String>,
+        shape: impl Into<Shape>,
+        floats: Vec<f32>,
+        labels: Vec<u32>,
+        classes: usize,
+    ) -> Result<Self> {
+        if let Some(index) = floats.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NotFinite { what: "sample values".into(), index, value: floats[index] });
+        }
+        let (stored, values) = (shape.into(), Values::Floats(floats));
+        Dataset { name: name.into(), stored, values, labels, classes, pad: 0, scale_and_shift: vec![] }.checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        if self.labels.is_empty() {
+            return Err(Error::EmptyDataset { name: self.name });
+        }
+        let values = match &self.values {
+            Values::Bytes(v) => v.len(),
+            Values::Floats(v) => v.len(),
+        };
+        if self.stored.elements() == 0 || self.stored.elements().checked_mul(self.labels.len()) != Some(values) {
+            return Err(Error::Shape {
+                tensor: format!("data set `{}`", self.name),
+                expected: format!("{} samples (as many as labels) of {}", self.labels.len(), self.stored),
+                actual: format!("{values} values"),
+            });
+        }
+        if let Some(index) = self.labels.iter().position(|&l| l as usize >= self.classes) {
+            return Err(Error::Label { index, label: self.labels[index], classes: self.classes });
+        }
+        Ok(self)
+    }
+
+    /// What it is called in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether it has no sample: never, such a data set is refused.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The class of each sample.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The number of classes; labels are below it.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The shape of one sample as the network sees it, with padding.
+    pub fn shape(&self) -> Shape {
+        match *self.stored.dims() {
+            [c, h, w] => Shape::from([c, h + 2 * self.pad, w + 2 * self.pad]),
+            _ => self.stored.clone(),
+        }
+    }
+
+    /// The stored bytes of one sample, without padding; `None` for a data set of floats.
+    pub fn bytes(&self, index: usize) -> Option<&[u8]> {
+        let n = self.stored.elements();
+        match &self.values {
+            Values::Bytes(v) => Some(&v[index * n..][..n]),
+            Values::Floats(_) => None,
+        }
+    }
+
+    /// The order of samples in an epoch of the run `seed`.
+    pub fn order(&self, seed: u32, epoch: u32) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.len() as u32).collect();
+        Rng::new(rng::word(seed, ORDER_STREAM, epoch), 0).shuffle(&mut order);
+        order
+    }
+
+    /// These samples as a batch with their labels, varied as the epoch of the run says.
+    ///
+    /// # Panics
+    /// For an index beyond the samples.
+    pub fn batch(&self, samples: &[u32], varied: Option<Variation>) -> (Tensor, Vec<u32>) {
+        let shape = self.shape();
+        let mut batch = Tensor::zeros(shape.batched(samples.len()));
+        for (&sample, out) in samples.iter().zip(batch.data.chunks_exact_mut(shape.elements())) {
+            self.write(sample, varied.filter(|_| shape.is_map()), out);
+        }
+        (batch, samples.iter().map(|&s| self.labels[s as usize]).collect())
+    }
+
+    /// Two data sets: `held_out` samples, as even over the classes as there are samples, and all the others. The same
+    /// seed gives the same split.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless both get at least one sample.
+    pub fn split(&self, held_out: usize, seed: u32) -> Result<(Dataset, Dataset)> {
+        if !(1..self.len()).contains(&held_out) {
+            let expected = format!("1 to {} of {} samples", self.len() - 1, self.len());
+            return Err(Error::argument("held-out samples", expected, held_out));
+        }
+        let mut by_class = vec![vec![]; self.classes];
+        for sample in self.order(rng::mix(seed ^ SPLIT_STREAM), 0) {
+            by_class[self.labels[sample as usize] as usize].push(sample);
+        }
+        // One of each class in turn, until there are enough.
+        let mut held = vec![];
+        while held.len() < held_out {
+            for class in by_class.iter_mut().filter(|class| !class.is_empty()).take(held_out - held.len()) {
+                held.extend(class.pop());
+            }
+        }
+        let mut others = by_class.concat();
+        others.sort_unstable();
+        Ok((self.subset(&others), self.subset(&held)))
+    }
+
+    fn subset(&self, samples: &[u32]) -> Dataset {
+        let n = self.stored.elements();
+        fn gather<T: Copy>(from: &[T], samples: &[u32], n: usize) -> Vec<T> {
+            samples.iter().flat_map(|&s| from[s as usize * n..][..n].iter().copied()).collect()
+        }
+        let values = match &self.values {
+            Values::Bytes(v) => Values::Bytes(gather(v, samples, n)),
+            Values::Floats(v) => Values::Floats(gather(v, samples, n)),
+        };
+        Dataset {
+            name: self.name.clone(),
+            stored: self.stored.clone(),
+            values,
+            labels: gather(&self.labels, samples, 1),
+            classes: self.classes,
+            pad: self.pad,
+            scale_and_shift: self.scale_and_shift.clone(),
+        }
+    }
+
+    /// One sample as the network sees it.
+    fn write(&self, sample: u32, varied: Option<Variation>, out: &mut [f32]) {
+        let n = self.stored.elements();
+        let start = sample as usize * n;
+        match (&self.values, varied) {
+            (Values::Floats(v), None) => out.copy_from_slice(&v[start..][..n]),
+            (Values::Floats(v), Some(vary)) => self.write_map(sample, Some(vary), out, |i| v[start + i]),
+            (Values::Bytes(v), vary) => self.write_map(sample, vary, out, |i| f32::from(v[start + i])),
+        }
+    }
+
+    /// A map with its padding, each channel scaled and shifted, each pixel from where the variation says.
+    fn write_map(&self, sample: u32, varied: Option<Variation>, out: &mut [f32], value: impl Fn(usize) -> f32) {
+        let (_, h, w) = self.stored.chw();
+        let (_, oh, ow) = self.shape().chw();
+        let transform = varied.map(|v| v.augment.draw(v.seed, v.epoch, sample, [oh, ow]));
+        for (c, plane) in out.chunks_exact_mut(oh * ow).enumerate() {
+            let (a, b) = self.scale_and_shift.get(c).copied().unwrap_or((1.0, 0.0));
+            let pixel = |y: isize, x: isize| {
+                let (y, x) = (y - self.pad as isize, x - self.pad as isize);
+                let inside = y >= 0 && x >= 0 && (y as usize) < h && (x as usize) < w;
+                if inside { value((c * h + y as usize) * w + x as usize) } else { 0.0 }
+            };
+            for (i, out) in plane.iter_mut().enumerate() {
+                let (row, col) = (i / ow, i % ow);
+                *out = b + a * match &transform {
+                    Some(t) => t.sample(row, col, pixel),
+                    None => pixel(row as isize, col as isize),
+                };
+            }
+        }
+    }
+}
+
+/// How the samples of a batch are varied.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Variation {
+    /// How far.
+    pub augment: Augmentation,
+    /// Of the run.
+    pub seed: u32,
+    /// Of the run, from 0.
+    pub epoch: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vision::Channels;
+
+    fn gray(pad: usize) -> Preprocess {
+        Preprocess { channels: Channels::Gray, pad, mean: vec![0.5], std: vec![0.5], ..Preprocess::default() }
+    }
+
+    fn digits(labels: Vec<u32>) -> Result<Dataset> {
+        let bytes = (0..labels.len() * 4).map(|i| i as u8).collect();
+        Dataset::from_bytes("digits", [1, 2, 2], bytes, labels, 3, &gray(1))
+    }
+
+    #[test]
+    fn batches_are_padded_and_normalized_as_single_images_are() {
+        let data = digits(vec![0, 1, 2]).unwrap();
+        let (x, labels) = data.batch(&[2, 0], None);
+        assert_eq!((x.shape.as_slice(), labels), (&[2, 1, 4, 4][..], vec![2, 0]));
+        let image = crate::vision::Image::gray(2, 2, data.bytes(2).unwrap()).unwrap();
+        assert_eq!(x.data[..16], gray(1).apply(&image).unwrap().data);
+    }
+
+    #[test]
+    fn variations_depend_on_the_sample_and_not_on_the_batch() {
+        let data = digits(vec![0, 1, 2, 0]).unwrap();
+        let augment = Augmentation { shift: 1.0, rotate: 20.0, ..Augmentation::default() };
+        let varied = Some(Variation { augment, seed: 1, epoch: 0 });
+        let (all, _) = data.batch(&[0, 1, 2, 3], varied);
+        let (one, _) = data.batch(&[2], varied);
+        assert_eq!(all.data[32..48], one.data);
+        assert_ne!(one, data.batch(&[2], None).0);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert_eq!(digits(vec![]).unwrap_err().code(), "empty-dataset");
+        let error = digits(vec![0, 3]).unwrap_err();
+        assert_eq!(error.code(), "label");
+        assert!(error.to_string().contains("label 3 of sample 1"), "{error}");
+        let error = Dataset::from_bytes("d", [1, 2, 2], vec![0; 7], vec![0, 0], 1, &gray(0)).unwrap_err();
+        assert_eq!(error.code(), "shape");
+        let error = Dataset::from_bytes("d", [3, 2, 2], vec![0; 12], vec![0], 1, &gray(0)).unwrap_err();
+        assert_eq!(error.code(), "shape");
+        let error = Dataset::from_floats("d", [2], vec![0.0, f32::NAN], vec![0], 1).unwrap_err();
+        assert_eq!(error.code(), "not-finite");
+    }
+
+    #[test]
+    fn splits_are_even_complete_and_repeatable() {
+        let labels: Vec<u32> = (0..100).map(|i| if i < 5 { 0 } else { 1 + i % 2 }).collect();
+        let data = digits(labels).unwrap();
+        let (train, held) = data.split(30, 1).unwrap();
+        let count = |d: &Dataset, class| d.labels().iter().filter(|&&l| l == class).count();
+        assert_eq!([0, 1, 2].map(|c| count(&held, c)), [5, 13, 12]);
+        assert_eq!((train.len(), held.len()), (70, 30));
+        let mut all: Vec<&[u8]> = (0..70).map(|i| train.bytes(i).unwrap()).collect();
+        all.extend((0..30).map(|i| held.bytes(i).unwrap()));
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 64, "400 bytes count modulo 256, so 64 images differ");
+        assert_eq!(data.split(30, 1).unwrap().1, held);
+        assert_ne!(data.split(30, 2).unwrap().1, held);
+        assert!(data.split(100, 1).is_err() && data.split(0, 1).is_err());
+    }
+}
