@@ -83,10 +83,10 @@ impl Conv2d {
 impl LayerDef for Conv2d {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         let (c, h, w) = only_map(inputs)?;
-        if self.groups == 0 || c % self.groups != 0 {
+        if self.groups == 0 || !c.is_multiple_of(self.groups) {
             return Err(Mismatch::new("groups", format!("a divisor of {c} input channels"), self.groups));
         }
-        if self.out_channels == 0 || self.out_channels % self.groups != 0 {
+        if self.out_channels == 0 || !self.out_channels.is_multiple_of(self.groups) {
             let expected = format!("a positive multiple of {} groups", self.groups);
             return Err(Mismatch::new("output channels", expected, self.out_channels));
         }

@@ -234,7 +234,7 @@ impl Layer {
 }
 
 /// The single input of a layer that takes one; the graph has checked the count.
-fn only<'a, T>(inputs: &'a [T]) -> Result<&'a T, Mismatch> {
+fn only<T>(inputs: &[T]) -> Result<&T, Mismatch> {
     match inputs {
         [one] => Ok(one),
         _ => Err(Mismatch::new("inputs", 1, inputs.len())),

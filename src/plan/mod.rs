@@ -207,7 +207,7 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose) -> Plan {
             loss_weight: o.loss_weight,
         })
         .collect();
-    let (clear, backward) = if training { backward_steps(&passes, &heads, &grad) } else { (vec![], vec![]) };
+    let (clear, backward) = if training { backward_steps(&passes, &heads, grad) } else { (vec![], vec![]) };
     Plan {
         batch,
         steps,

@@ -79,7 +79,7 @@ fn linears(cases: &mut Vec<Case>) {
 
 fn one_vector(cases: &mut Vec<Case>, input: usize, batch: usize, output: usize) {
     let mut b = Builder::new("case", [input]);
-    let y = b.add("layer", Linear { out_features: output, bias: input % 2 == 0 }, Value::INPUT);
+    let y = b.add("layer", Linear { out_features: output, bias: input.is_multiple_of(2) }, Value::INPUT);
     let name = format!("linear {input} -> {output}, batch {batch}");
     cases.push(Case { name, graph: b.finish(y).expect("a valid case"), batch });
 }
