@@ -1,1 +1,37 @@
 //! The CPU engine: SIMD kernels that execute a plan, forward and backward.
+//!
+//! [`Engine`] classifies, [`Trainer`] trains; both share the kernels, of which there is one source for every
+//! instruction set. Results do not depend on the number of threads: every sum has one order.
+
+#![allow(clippy::needless_range_loop, reason = "arrays of registers are indexed by tile coordinates")]
+
+mod add;
+mod avg_pool2d;
+mod concat;
+mod conv2d;
+mod dropout;
+mod elementwise;
+mod engine;
+mod flatten;
+mod gemm;
+mod linear;
+mod loss;
+mod max_pool2d;
+mod memory;
+mod operation;
+mod optimizer;
+mod pool;
+mod pooling;
+mod simd;
+mod softmax;
+mod trainer;
+mod weights;
+
+pub use engine::Engine;
+pub use pool::Pool;
+pub use trainer::Trainer;
+
+/// The instruction set that the kernels use here.
+pub fn isa() -> &'static str {
+    simd::name()
+}

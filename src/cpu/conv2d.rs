@@ -1,0 +1,428 @@
+//! Convolution as matrix multiplication. The matrix of windows is never built: [`Lowering`] says where its rows lie.
+
+use super::elementwise::{Copy, Sum, activate};
+use super::gemm::{Gemm, Gradient, Panels, Run, Start, column_sums, pack, pack_rows};
+use super::memory::{Map, Shared, split};
+use super::operation::{Frame, Operation};
+use super::pool::Pool;
+use super::simd;
+use super::weights::{Layout, Weights};
+use crate::layers::{self, Activation};
+use crate::plan::{BackwardStep, GradWrite, Place, Step};
+
+/// Pixels whose columns are computed at once before they are added to the gradient.
+const COLUMN_ROWS: usize = 96;
+
+/// A window in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    /// `[top, left, bottom, right]`.
+    pub pads: [usize; 4],
+    pub groups: usize,
+}
+
+impl Geometry {
+    fn extent(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
+    }
+
+    fn is_pointwise(&self) -> bool {
+        self.kernel == [1; 2] && self.stride == [1; 2] && self.pads == [0; 4]
+    }
+}
+
+/// The windows of a map as rows of a matrix: each output pixel's window starts at `rows` and its floats are at `taps`
+/// from there, which are `runs` of neighbours. With padding, the map is copied into a frame of zeros first.
+struct Lowering {
+    geometry: Geometry,
+    input: Place,
+    n: usize,
+    rows: Vec<u32>,
+    taps: Vec<u32>,
+    runs: Vec<Run>,
+}
+
+impl Lowering {
+    fn new(geometry: Geometry, input: Place, n: usize, output: [usize; 2]) -> Self {
+        let mut lowering = Lowering { geometry, input, n, rows: vec![], taps: vec![], runs: vec![] };
+        let [h, w] = lowering.framed();
+        let pitch = lowering.pitch();
+        let Geometry { kernel, stride, dilation, groups, .. } = geometry;
+        for s in 0..n {
+            for oy in 0..output[0] {
+                let line = (s * h + oy * stride[0]) * w;
+                lowering.rows.extend((0..output[1]).map(|ox| ((line + ox * stride[1]) * pitch) as u32));
+            }
+        }
+        for ky in 0..kernel[0] {
+            for kx in 0..kernel[1] {
+                let offset = (ky * dilation[0] * w + kx * dilation[1]) * pitch;
+                lowering.tap(offset, input.c / groups);
+            }
+        }
+        lowering
+    }
+
+    /// Appends `len` neighbours, which may continue the last run.
+    fn tap(&mut self, offset: usize, len: usize) {
+        self.taps.extend((offset..offset + len).map(|t| t as u32));
+        match self.runs.last_mut() {
+            Some(run) if run.offset + run.len == offset => run.len += len,
+            _ => self.runs.push(Run { offset, len }),
+        }
+    }
+
+    fn is_padded(&self) -> bool {
+        self.geometry.pads != [0; 4]
+    }
+
+    /// Height and width with padding.
+    fn framed(&self) -> [usize; 2] {
+        let [top, left, bottom, right] = self.geometry.pads;
+        [self.input.h + top + bottom, self.input.w + left + right]
+    }
+
+    /// Floats from one pixel to the next in what the rows index.
+    fn pitch(&self) -> usize {
+        if self.is_padded() { self.input.c } else { self.input.pitch }
+    }
+
+    /// Floats of the padded copy; 0 when there is none.
+    fn scratch(&self) -> usize {
+        let [h, w] = self.framed();
+        if self.is_padded() { self.n * h * w * self.input.c } else { 0 }
+    }
+
+    /// What the rows index: the map itself, or its padded copy in `scratch`.
+    ///
+    /// # Safety
+    /// Nobody may write to the map meanwhile; `scratch` must hold [`Lowering::scratch`] floats for nobody else.
+    unsafe fn stage(&self, pool: &Pool, map: &Map, scratch: Shared) -> Shared {
+        if !self.is_padded() {
+            return map.from_channel(0);
+        }
+        let [top, left, _, right] = self.geometry.pads;
+        let ([h, w], c) = (self.framed(), self.input.c);
+        split(pool, self.n * h, w * c, |lines| {
+            for line in lines {
+                // SAFETY: each task has its own lines of the copy.
+                let to = unsafe { std::slice::from_raw_parts_mut(scratch.at(line * w * c), w * c) };
+                let (s, y) = (line / h, line % h);
+                if y < top || y >= top + self.input.h {
+                    to.fill(0.0);
+                    continue;
+                }
+                let (border, rest) = to.split_at_mut(left * c);
+                let (inside, end) = rest.split_at_mut(self.input.w * c);
+                border.fill(0.0);
+                end.fill(0.0);
+                debug_assert_eq!(end.len(), right * c);
+                let first = (s * self.input.h + y - top) * self.input.w;
+                // SAFETY: a line of the map, dense or pixel by pixel.
+                unsafe {
+                    if map.dense() {
+                        simd::map(&Copy, [map.at(first).cast_const()], inside.as_mut_ptr(), inside.len());
+                    } else {
+                        for (x, pixel) in inside.chunks_exact_mut(c).enumerate() {
+                            simd::map(&Copy, [map.at(first + x).cast_const()], pixel.as_mut_ptr(), c);
+                        }
+                    }
+                }
+            }
+        });
+        scratch
+    }
+}
+
+/// How the gradient of the input is computed.
+enum InputGradient {
+    /// Each window has its own input: the columns are the gradient.
+    Direct,
+    /// The columns of each window are computed and added to where the window lies.
+    Columns,
+    /// Stride 1: a convolution of the output's gradient with the flipped kernel.
+    Flipped(Box<Lowering>),
+}
+
+/// Anything with weights: a convolution, or a linear layer as the convolution whose kernel is the whole map.
+pub(super) struct Convolution {
+    step: Step,
+    layout: Layout,
+    lowering: Lowering,
+    /// Where each pixel of dy starts.
+    dy_rows: Vec<u32>,
+    input_gradient: InputGradient,
+    threads: usize,
+}
+
+/// A convolution of the plan.
+pub(super) fn operation(layer: &layers::Conv2d, step: Step, n: usize, pool: &Pool) -> Convolution {
+    let input = [step.inputs[0].h, step.inputs[0].w];
+    let window = &layer.window;
+    let geometry = Geometry {
+        kernel: window.kernel,
+        stride: window.stride,
+        dilation: window.dilation,
+        pads: window.pads(input),
+        groups: layer.groups,
+    };
+    Convolution::new(geometry, step, n, pool)
+}
+
+impl Convolution {
+    pub(super) fn new(geometry: Geometry, step: Step, n: usize, pool: &Pool) -> Self {
+        let (x, y) = (step.inputs[0], step.output);
+        let [kh, kw] = geometry.kernel;
+        let layout = Layout::new(geometry.groups, x.c / geometry.groups, kh * kw, y.c / geometry.groups);
+        let lowering = Lowering::new(geometry, x, n, [y.h, y.w]);
+        let input_gradient = input_gradient(&geometry, &lowering, &layout, x, y, n);
+        let dy_rows = (0..y.pixels(n)).map(|p| (p * y.pitch) as u32).collect();
+        Convolution { step, layout, lowering, dy_rows, input_gradient, threads: pool.threads() }
+    }
+
+    /// The panels of one group's dy, packed with a row for each pixel.
+    fn dy_panels(&self) -> Panels {
+        Panels::new(self.dy_rows.len(), self.layout.panels.n)
+    }
+
+    /// The panels of one group's transposed weights.
+    fn transposed(&self) -> Panels {
+        match self.input_gradient {
+            InputGradient::Flipped(_) => Panels::new(self.layout.taps * self.layout.panels.n, self.layout.cig),
+            _ => Panels::new(self.layout.panels.n, self.layout.panels.k),
+        }
+    }
+
+    fn parameter_gradients(&self, frame: &Frame, dy: &Map, gradients: &mut Weights) {
+        let x = frame.map(self.step.inputs[0]);
+        // SAFETY: the scratch memory holds the staged map, then one group's packed dy; see `scratch`.
+        unsafe {
+            let left = self.lowering.stage(frame.pool, &x, frame.scratch);
+            let packed = frame.scratch.from(aligned(self.lowering.scratch()));
+            let panels = self.dy_panels();
+            for g in 0..self.layout.groups {
+                let from = dy.from_channel(g * panels.n);
+                split(frame.pool, panels.k, panels.n, |range| {
+                    pack_rows(from, dy.place.pitch, packed, panels, range);
+                });
+                let right = std::slice::from_raw_parts(packed.at(0), panels.floats());
+                if gradients.has_bias {
+                    let padded = panels.padded();
+                    column_sums(panels, right, &mut gradients.bias[g * padded..][..padded]);
+                }
+                let floats = self.layout.panels.floats();
+                let gradient = Gradient {
+                    left: left.from(g * self.layout.cig),
+                    rows: &self.lowering.rows,
+                    taps: &self.lowering.taps,
+                    right,
+                    out: Shared::new(&mut gradients.weight[g * floats..][..floats]),
+                    panels: self.layout.panels,
+                };
+                gradient.run(frame.pool);
+            }
+        }
+    }
+
+    fn input_gradients(&self, frame: &Frame, dy: &Map, write: GradWrite) {
+        let dx = frame.map(write.place);
+        let weights = frame.weights(self.step.node);
+        let panels = self.transposed();
+        // SAFETY: the scratch memory holds one group's transposed weights, then what each way needs; see `scratch`.
+        unsafe {
+            let rest = frame.scratch.from(aligned(panels.floats()));
+            let dy_staged = match &self.input_gradient {
+                InputGradient::Flipped(lowering) => lowering.stage(frame.pool, dy, rest),
+                _ => dy.from_channel(0),
+            };
+            if matches!(self.input_gradient, InputGradient::Columns) && !write.accumulate {
+                split(frame.pool, dx.pixels, dx.place.c, |range| range.for_each(|p| dx.row_mut(p).fill(0.0)));
+            }
+            for g in 0..self.layout.groups {
+                let right = std::slice::from_raw_parts_mut(frame.scratch.at(0), panels.floats());
+                self.transpose(self.layout.group(&weights.weight, g), panels, right);
+                let own = [Run { offset: 0, len: self.layout.panels.n }];
+                let gemm = Gemm {
+                    left: dy_staged.from(g * self.layout.panels.n),
+                    rows: &self.dy_rows,
+                    runs: &own,
+                    right,
+                    panels,
+                    start: if write.accumulate { Start::Output } else { Start::Zero },
+                    relu: false,
+                    out: dx.from_channel(g * self.layout.cig),
+                    pitch: dx.place.pitch,
+                };
+                match &self.input_gradient {
+                    // A linear layer's rows are whole samples.
+                    InputGradient::Direct => {
+                        let pitch = if self.layout.taps > 1 { self.layout.panels.k } else { gemm.pitch };
+                        Gemm { pitch, ..gemm }.run(frame.pool);
+                    }
+                    InputGradient::Flipped(lowering) => {
+                        Gemm { rows: &lowering.rows, runs: &lowering.runs, ..gemm }.run(frame.pool);
+                    }
+                    InputGradient::Columns => self.columns(frame, &gemm, &dx, g, rest),
+                }
+            }
+        }
+    }
+
+    /// Packs one group's weights for the other direction.
+    fn transpose(&self, weight: &[f32], panels: Panels, to: &mut [f32]) {
+        let (cig, taps) = (self.layout.cig, self.layout.taps);
+        let cog = self.layout.panels.n;
+        let at = |k: usize, n: usize| {
+            let (start, width) = self.layout.panels.place(n);
+            weight[start + k * width]
+        };
+        match self.input_gradient {
+            InputGradient::Flipped(_) => {
+                pack(panels, to, |k, c| at((taps - 1 - k / cog) * cig + c, k % cog));
+            }
+            _ => pack(panels, to, |o, k| at(k, o)),
+        }
+    }
+
+    /// `dx += columns`, sample by sample, so that no two tasks add to the same place.
+    ///
+    /// # Safety
+    /// `rest` must hold [`COLUMN_ROWS`] rows of columns for each thread.
+    unsafe fn columns(&self, frame: &Frame, gemm: &Gemm, dx: &Map, g: usize, rest: Shared) {
+        let pixels = self.step.output.h * self.step.output.w;
+        let k = self.layout.panels.k;
+        frame.pool.run_on(frame.n, &|thread, s| {
+            for first in (0..pixels).step_by(COLUMN_ROWS) {
+                let count = COLUMN_ROWS.min(pixels - first);
+                // SAFETY: each thread has its own columns, each task its own sample.
+                unsafe {
+                    let columns = rest.from(thread * COLUMN_ROWS * k);
+                    let rows = &gemm.rows[s * pixels + first..][..count];
+                    let part = Gemm { rows, start: Start::Zero, out: columns, pitch: k, ..*gemm };
+                    part.block(0..count, 0..part.panels.count());
+                    (0..count).for_each(|i| self.scatter(columns.at(i * k), dx, g, s, first + i));
+                }
+            }
+        });
+    }
+
+    /// Adds one window's columns to where the window lies.
+    ///
+    /// # Safety
+    /// `column` must hold a window; nobody else may use the sample meanwhile.
+    unsafe fn scatter(&self, column: *const f32, dx: &Map, g: usize, s: usize, pixel: usize) {
+        let Geometry { kernel, stride, dilation, pads, groups } = self.lowering.geometry;
+        let (cig, w) = (self.layout.cig, self.step.output.w);
+        let (h_in, w_in) = (dx.place.h, dx.place.w);
+        let origin = [pixel / w * stride[0], pixel % w * stride[1]];
+        let inside = |k: usize, a: usize, size: usize| {
+            Some((origin[a] + k * dilation[a]).wrapping_sub(pads[a])).filter(|&i| i < size)
+        };
+        let merge = groups == 1 && dilation[1] == 1 && dx.dense();
+        for ky in 0..kernel[0] {
+            let Some(iy) = inside(ky, 0, h_in) else { continue };
+            let line = (s * h_in + iy) * w_in;
+            let mut kx = 0;
+            while kx < kernel[1] {
+                let Some(ix) = inside(kx, 1, w_in) else {
+                    kx += 1;
+                    continue;
+                };
+                let count = if merge { (kernel[1] - kx).min(w_in - ix) } else { 1 };
+                // SAFETY: `count` taps of the window and as many pixels of the map; dense when more than one.
+                unsafe {
+                    let to = dx.at(line + ix).add(g * cig);
+                    let from = column.add((ky * kernel[1] + kx) * cig);
+                    simd::map(&Sum, [to.cast_const(), from], to, count * cig);
+                }
+                kx += count;
+            }
+        }
+    }
+}
+
+/// Chooses the cheapest way that is possible.
+fn input_gradient(
+    geometry: &Geometry,
+    lowering: &Lowering,
+    layout: &Layout,
+    x: Place,
+    y: Place,
+    n: usize,
+) -> InputGradient {
+    let whole_map = geometry.kernel == [x.h, x.w] && !lowering.is_padded() && lowering.runs.len() == 1;
+    if geometry.is_pointwise() || (whole_map && geometry.groups == 1) {
+        return InputGradient::Direct;
+    }
+    let reach = [geometry.extent(0) - 1, geometry.extent(1) - 1];
+    let pad = |side: usize| reach[side % 2].checked_sub(geometry.pads[side]);
+    let (Some(top), Some(left), Some(bottom), Some(right), [1, 1]) = (pad(0), pad(1), pad(2), pad(3), geometry.stride)
+    else {
+        return InputGradient::Columns;
+    };
+    // Columns have fewer products where the padding is small, but must be added up.
+    let lanes = simd::lanes();
+    let flipped = x.h * x.w * layout.cig.next_multiple_of(lanes) * layout.taps;
+    let columns = y.h * y.w * (layout.cig * layout.taps).next_multiple_of(lanes);
+    if flipped > columns + columns / 2 {
+        return InputGradient::Columns;
+    }
+    let geometry = Geometry { pads: [top, left, bottom, right], ..*geometry };
+    InputGradient::Flipped(Box::new(Lowering::new(geometry, y, n, [x.h, x.w])))
+}
+
+/// A part of the scratch memory of this size, rounded up to cache lines.
+fn aligned(floats: usize) -> usize {
+    floats.next_multiple_of(16)
+}
+
+impl Operation for Convolution {
+    fn forward(&self, frame: &Frame) {
+        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let weights = frame.weights(self.step.node);
+        // SAFETY: the plan keeps input and output apart; the scratch memory holds the staged map.
+        unsafe {
+            let left = self.lowering.stage(frame.pool, &x, frame.scratch);
+            for g in 0..self.layout.groups {
+                let gemm = Gemm {
+                    left: left.from(g * self.layout.cig),
+                    rows: &self.lowering.rows,
+                    runs: &self.lowering.runs,
+                    right: self.layout.group(&weights.weight, g),
+                    panels: self.layout.panels,
+                    start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
+                    relu: self.step.activation == Some(Activation::Relu),
+                    out: y.from_channel(g * self.layout.panels.n),
+                    pitch: y.place.pitch,
+                };
+                gemm.run(frame.pool);
+            }
+            if let Some(activation @ (Activation::Sigmoid | Activation::Tanh)) = self.step.activation {
+                activate(frame.pool, activation, &y, &y);
+            }
+        }
+    }
+
+    fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>) {
+        let dy = frame.map(step.dy);
+        if let Some(gradients) = gradients {
+            self.parameter_gradients(frame, &dy, gradients);
+        }
+        if let Some(write) = step.dx[0] {
+            self.input_gradients(frame, &dy, write);
+        }
+    }
+
+    fn scratch(&self) -> usize {
+        let staged = aligned(self.lowering.scratch());
+        let rest = match &self.input_gradient {
+            InputGradient::Direct => 0,
+            InputGradient::Columns => self.threads * COLUMN_ROWS * self.layout.panels.k,
+            InputGradient::Flipped(lowering) => lowering.scratch(),
+        };
+        (staged + self.dy_panels().floats()).max(aligned(self.transposed().floats()) + rest)
+    }
+}

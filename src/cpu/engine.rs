@@ -1,0 +1,132 @@
+//! Inference.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::flatten::{from_chw, to_chw};
+use super::memory::{Shared, split};
+use super::operation::{Dropping, Frame, Ready};
+use super::pool::Pool;
+use super::simd::all_finite;
+use super::weights::Weights;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, INPUT, Params};
+use crate::plan::{Place, Plan, Purpose};
+use crate::tensor::{Tensor, dims};
+
+/// A network ready to classify.
+pub struct Engine {
+    graph: Graph,
+    pool: Arc<Pool>,
+    weights: Vec<Option<Weights>>,
+    ready: Ready,
+}
+
+impl Engine {
+    /// Packs the weights and plans for single samples.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when one sample does not fit the memory that can be addressed.
+    pub fn new(graph: &Graph, params: &Params, pool: &Arc<Pool>) -> Result<Self> {
+        let plan = Plan::new(graph, 1, Purpose::Inference);
+        let weights = pack(graph, params, &plan);
+        let ready = Ready::new(graph, plan, pool)?;
+        Ok(Engine { graph: graph.clone(), pool: pool.clone(), weights, ready })
+    }
+
+    /// The main output for a batch `[N, ...input]` in NCHW. Memory for activations is kept from run to run while N stays
+    /// the same.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::NotFinite`] for the input, [`Error::TooLarge`] for the batch.
+    pub fn run(&mut self, x: &Tensor) -> Result<Tensor> {
+        let n = check_input(&self.graph, x)?;
+        if self.ready.plan.batch != n {
+            let plan = Plan::new(&self.graph, n, Purpose::Inference);
+            self.ready = Ready::new(&self.graph, plan, &self.pool)?;
+        }
+        let Ready { plan, operations, arena, scratch } = &mut self.ready;
+        let frame = Frame {
+            arena: Shared::new(arena),
+            scratch: Shared::new(scratch),
+            n,
+            pool: &self.pool,
+            weights: &self.weights,
+            mode: Dropping::Inference,
+        };
+        import(&frame, x, plan.input);
+        operations.iter().for_each(|o| o.forward(&frame));
+        let head = plan.heads[0];
+        Ok(export(&frame, head.place, self.graph.shape(head.value).batched(n)))
+    }
+
+    /// Bytes of packed weights, activations and scratch memory.
+    pub fn bytes(&self) -> usize {
+        self.ready.bytes() + self.weights.iter().flatten().map(Weights::bytes).sum::<usize>()
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("graph", &self.graph.name())
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Packs the weights of every node that the plan runs.
+pub(super) fn pack(graph: &Graph, params: &Params, plan: &Plan) -> Vec<Option<Weights>> {
+    let mut weights = vec![None; graph.nodes().len()];
+    for step in &plan.steps {
+        let Place { c, h, w, .. } = step.inputs[0];
+        weights[step.node] = Weights::of(graph, params, step.node, (c, h, w));
+    }
+    weights
+}
+
+/// The number of samples of an input batch.
+///
+/// # Errors
+/// [`Error::Shape`] and [`Error::NotFinite`].
+pub(super) fn check_input(graph: &Graph, x: &Tensor) -> Result<usize> {
+    let n = x.shape.first().copied().unwrap_or(0);
+    if n == 0 || x.shape[1..] != *graph.input().dims() || x.data.len() != n.saturating_mul(graph.input().elements()) {
+        let expected = format!("Nx{} with N of at least 1", graph.input());
+        return Err(Error::Shape { tensor: INPUT.into(), expected, actual: dims(&x.shape) });
+    }
+    check_finite(INPUT, &x.data)?;
+    Ok(n)
+}
+
+/// # Errors
+/// [`Error::NotFinite`] with the first value that is not.
+pub(super) fn check_finite(what: &str, x: &[f32]) -> Result<()> {
+    if all_finite(x) {
+        return Ok(());
+    }
+    let index = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
+    Err(Error::NotFinite { what: format!("tensor `{what}`"), index, value: x[index] })
+}
+
+/// Copies a batch from NCHW to its place.
+pub(super) fn import(frame: &Frame, x: &Tensor, place: Place) {
+    let map = frame.map(place);
+    let sample = x.data.len() / frame.n;
+    split(frame.pool, frame.n, sample, |range| {
+        // SAFETY: nothing else runs on the arena; each task has its own samples.
+        range.for_each(|s| unsafe { from_chw(&x.data[s * sample..][..sample], &map, s, false) });
+    });
+}
+
+/// Copies a batch from its place to NCHW.
+pub(super) fn export(frame: &Frame, place: Place, shape: Vec<usize>) -> Tensor {
+    let map = frame.map(place);
+    let mut y = Tensor::zeros(shape);
+    let sample = y.data.len() / frame.n;
+    for (s, to) in y.data.chunks_exact_mut(sample).enumerate() {
+        // SAFETY: nothing writes to the arena now.
+        unsafe { to_chw(&map, s, to) };
+    }
+    y
+}

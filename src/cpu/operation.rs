@@ -1,0 +1,121 @@
+//! What an engine asks of a layer: to run forward and backward on memory that the plan has laid out.
+
+use super::memory::{Buffer, Map, Shared};
+use super::pool::Pool;
+use super::weights::Weights;
+use super::{add, avg_pool2d, concat, conv2d, dropout, elementwise, flatten, linear, max_pool2d, softmax};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, reference};
+use crate::layers::{Layer, Mode};
+use crate::plan::{BackwardStep, Place, Plan, Step};
+
+/// What an operation may use while it runs.
+pub(super) struct Frame<'a> {
+    pub arena: Shared,
+    pub scratch: Shared,
+    /// Samples.
+    pub n: usize,
+    pub pool: &'a Pool,
+    /// By node.
+    pub weights: &'a [Option<Weights>],
+    pub mode: Dropping,
+}
+
+/// Whether dropout drops.
+#[derive(Clone, Copy)]
+pub(super) enum Dropping {
+    Inference,
+    Training { seed: u32, step: u32 },
+}
+
+impl Dropping {
+    /// The mode of a node.
+    pub(super) fn of(self, node: usize) -> Mode {
+        match self {
+            Dropping::Inference => Mode::Inference,
+            Dropping::Training { seed, step } => reference::training_mode(seed, step, node),
+        }
+    }
+}
+
+impl Frame<'_> {
+    /// The batch of maps at a place of the plan.
+    pub(super) fn map(&self, place: Place) -> Map {
+        // SAFETY: the arena is as large as the plan asks for, and `place` is one of the plan's.
+        unsafe { Map::new(self.arena, place, self.n) }
+    }
+
+    /// The weights of a node whose layer has some.
+    pub(super) fn weights(&self, node: usize) -> &Weights {
+        self.weights[node].as_ref().expect("the engine packed the weights of each such node")
+    }
+}
+
+/// A step of a plan, ready to run.
+pub(super) trait Operation: Send + Sync {
+    /// Writes the step's output, the activation included.
+    fn forward(&self, frame: &Frame);
+
+    /// Writes the gradients of its inputs (and parameters), given `step.dy` in which the fused activation's derivative
+    /// is already multiplied.
+    fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>);
+
+    /// Floats of scratch memory it needs.
+    fn scratch(&self) -> usize {
+        0
+    }
+}
+
+/// A plan with its memory and operations.
+pub(super) struct Ready {
+    pub plan: Plan,
+    pub arena: Buffer,
+    pub scratch: Buffer,
+    pub operations: Vec<Box<dyn Operation>>,
+}
+
+impl Ready {
+    /// # Errors
+    /// [`Error::TooLarge`] when the arena or the scratch memory cannot be addressed.
+    pub(super) fn new(graph: &Graph, plan: Plan, pool: &Pool) -> Result<Self> {
+        check_size("floats of activations", plan.arena)?;
+        let make = |step: &Step| operation(graph, &plan, step, pool);
+        let operations: Vec<_> = plan.steps.iter().map(make).collect::<Result<_>>()?;
+        let scratch = operations.iter().map(|o| o.scratch()).max().unwrap_or(0);
+        check_size("floats of scratch memory", scratch)?;
+        Ok(Ready { arena: Buffer::zeros(plan.arena), scratch: Buffer::zeros(scratch), operations, plan })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.arena.bytes() + self.scratch.bytes()
+    }
+}
+
+/// Offsets into maps are kept in 32 bits, and on 32-bit machines memory ends before that.
+fn check_size(what: &str, floats: usize) -> Result<()> {
+    let limit = (usize::MAX / size_of::<f32>()).min(u32::MAX as usize);
+    if floats > limit {
+        return Err(Error::TooLarge { what: what.into(), actual: floats as u64, limit: limit as u64 });
+    }
+    Ok(())
+}
+
+fn operation(graph: &Graph, plan: &Plan, step: &Step, pool: &Pool) -> Result<Box<dyn Operation>> {
+    let node = &graph.nodes()[step.node];
+    let s = step.clone();
+    Ok(match &node.layer {
+        Layer::Conv2d(conv) => Box::new(conv2d::operation(conv, s, plan.batch, pool)),
+        Layer::Linear(linear) => Box::new(linear::operation(linear, s, plan.batch, pool)),
+        Layer::MaxPool2d(pool) => Box::new(max_pool2d::MaxPool2d::new(pool, s)),
+        Layer::AvgPool2d(pool) => Box::new(avg_pool2d::AvgPool2d::new(pool, s)),
+        Layer::Relu(_) | Layer::Sigmoid(_) | Layer::Tanh(_) => {
+            let activation = node.layer.activation().expect("these layers are activations");
+            Box::new(elementwise::Elementwise { step: s, activation })
+        }
+        Layer::Softmax(_) => Box::new(softmax::Softmax { step: s }),
+        Layer::Dropout(dropout) => Box::new(dropout::Dropout { step: s, layer: *dropout }),
+        Layer::Flatten(_) => Box::new(flatten::Flatten { step: s }),
+        Layer::Add(_) => Box::new(add::Add { step: s }),
+        Layer::Concat(_) => Box::new(concat::Concat { step: s }),
+    })
+}

@@ -1,0 +1,170 @@
+//! The update of weights, fused: one pass over weights, gradients and state.
+
+use super::memory::{Buffer, Shared, split};
+use super::pool::Pool;
+use super::simd::{self, Access, Kernel, Part, Simd, Whole};
+use super::weights::Weights;
+use crate::plan::{Optimizer, Update};
+
+/// Updates a layer's weights and their state.
+pub(super) fn update(
+    pool: &Pool,
+    update: &Update,
+    weights: &mut Weights,
+    gradients: &mut Weights,
+    state: &mut [Weights],
+) {
+    let (first, second) = state.split_at_mut(1);
+    let (mut first, mut second) = (&mut first[0], second.first_mut());
+    let moment = |s: &mut Option<&mut Weights>, f: fn(&mut Weights) -> &mut Buffer| {
+        s.as_mut().map_or(Shared::new(&mut []), |s| Shared::new(f(s)))
+    };
+    let tensors: [(fn(&mut Weights) -> &mut Buffer, bool); 2] = [(|w| &mut w.weight, true), (|w| &mut w.bias, false)];
+    for (tensor, decays) in tensors {
+        if !decays && !weights.has_bias {
+            continue;
+        }
+        let formula = Formula::new(update, decays);
+        let n = tensor(weights).len();
+        let (w, g) = (Shared::new(tensor(weights)), Shared::new(tensor(gradients)));
+        let (m, v) = (Shared::new(tensor(&mut first)), moment(&mut second, tensor));
+        split(pool, n, 4, |range| {
+            let i = range.start;
+            // SAFETY: all tensors have n floats (v only where the formula reads it), and ranges do not overlap.
+            unsafe {
+                let (w, g, m) = (w.at(i), g.at(i), m.at(i));
+                match formula {
+                    Formula::Sgd(f) => simd::dispatch(Apply { f, w, g, m, v: m, n: range.len() }),
+                    Formula::Adam(f) => simd::dispatch(Apply { f, w, g, m, v: v.at(i), n: range.len() }),
+                }
+            }
+        });
+    }
+}
+
+/// A formula with its constants for this step, see [`Update::apply`].
+#[derive(Clone, Copy)]
+enum Formula {
+    Sgd(Sgd),
+    Adam(Adam),
+}
+
+impl Formula {
+    fn new(update: &Update, decays: bool) -> Self {
+        let decay = |d: f32| if decays { d } else { 0.0 };
+        let rate = update.learning_rate;
+        match update.optimizer {
+            Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+                Formula::Sgd(Sgd { rate: -rate, momentum, nesterov, decay: decay(weight_decay) })
+            }
+            Optimizer::Adam { beta1, beta2, epsilon, weight_decay } => {
+                let [c1, c2] = update.adam_corrections();
+                Formula::Adam(Adam {
+                    rate: (-f64::from(rate) / c1) as f32,
+                    beta1,
+                    beta2,
+                    correction: (1.0 / c2) as f32,
+                    epsilon,
+                    decay: decay(weight_decay),
+                })
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sgd {
+    rate: f32,
+    momentum: f32,
+    nesterov: bool,
+    decay: f32,
+}
+
+#[derive(Clone, Copy)]
+struct Adam {
+    rate: f32,
+    beta1: f32,
+    beta2: f32,
+    correction: f32,
+    epsilon: f32,
+    decay: f32,
+}
+
+/// New weight and state from weight, gradient and state.
+trait Rule: Copy {
+    /// # Safety
+    /// S must be available.
+    unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, v: S::V) -> [S::V; 3];
+}
+
+impl Rule for Sgd {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, _v: S::V) -> [S::V; 3] {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            let g = S::fma(S::splat(self.decay), w, g);
+            let m = S::fma(S::splat(self.momentum), m, g);
+            let step = if self.nesterov { S::fma(S::splat(self.momentum), m, g) } else { m };
+            // One state only: it stands in for the other.
+            [S::fma(S::splat(self.rate), step, w), m, m]
+        }
+    }
+}
+
+impl Rule for Adam {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, v: S::V) -> [S::V; 3] {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            let g = S::fma(S::splat(self.decay), w, g);
+            let m = S::fma(S::splat(self.beta1), m, S::mul(S::splat(1.0 - self.beta1), g));
+            let v = S::fma(S::splat(self.beta2), v, S::mul(S::splat(1.0 - self.beta2), S::mul(g, g)));
+            let root = S::add(S::sqrt(S::mul(v, S::splat(self.correction))), S::splat(self.epsilon));
+            [S::fma(S::splat(self.rate), S::div(m, root), w), m, v]
+        }
+    }
+}
+
+/// Applies a rule to n weights. All pointers must be valid for n floats; v may be m.
+struct Apply<F> {
+    f: F,
+    w: *mut f32,
+    g: *const f32,
+    m: *mut f32,
+    v: *mut f32,
+    n: usize,
+}
+
+impl<F: Rule> Apply<F> {
+    #[inline(always)]
+    unsafe fn at<S: Simd, A: Access>(&self, a: A, i: usize) {
+        // SAFETY: i and the accessed lanes are below n.
+        unsafe {
+            let (w, g) = (a.load::<S>(self.w.add(i)), a.load::<S>(self.g.add(i)));
+            let (m, v) = (a.load::<S>(self.m.add(i)), a.load::<S>(self.v.add(i)));
+            let [w, m, v] = self.f.apply::<S>(w, g, m, v);
+            a.store::<S>(self.w.add(i), w);
+            a.store::<S>(self.v.add(i), v);
+            a.store::<S>(self.m.add(i), m);
+        }
+    }
+}
+
+impl<F: Rule> Kernel for Apply<F> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mut i = 0;
+        // SAFETY: see Apply::at.
+        unsafe {
+            while i + S::LANES <= self.n {
+                self.at::<S, _>(Whole, i);
+                i += S::LANES;
+            }
+            if i < self.n {
+                self.at::<S, _>(Part(self.n - i), i);
+            }
+        }
+    }
+}

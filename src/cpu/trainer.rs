@@ -1,0 +1,400 @@
+//! Training: forward, losses, backward, update.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::elementwise::differentiate;
+use super::engine::{check_finite, check_input, export, import, pack};
+use super::flatten::{from_chw, to_chw};
+use super::loss::forward_backward;
+use super::memory::{Shared, split};
+use super::operation::{Dropping, Frame, Operation, Ready};
+use super::optimizer::update;
+use super::pool::Pool;
+use super::simd::all_finite;
+use super::weights::Weights;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Params};
+use crate::layers::{Loss, predicted_class};
+use crate::plan::{Head, Optimizer, Place, Plan, Purpose, StepReport, Update};
+use crate::tensor::{Tensor, dims};
+
+/// Plans that are kept: the full batch's and that of an epoch's last, smaller one.
+const PLANS: usize = 2;
+
+/// A network in training.
+pub struct Trainer {
+    graph: Graph,
+    /// As they were given; [`Trainer::params`] replaces those in use.
+    given: Params,
+    pool: Arc<Pool>,
+    loss: Loss,
+    optimizer: Optimizer,
+    seed: u32,
+    steps: u32,
+    weights: Vec<Option<Weights>>,
+    gradients: Vec<Option<Weights>>,
+    /// For each node with weights, as many as the optimizer has values per weight.
+    state: Vec<Vec<Weights>>,
+    ready: Vec<(Purpose, Ready)>,
+}
+
+const STEP: Purpose = Purpose::Training { input_grad: false };
+
+impl Trainer {
+    /// Starts from these weights with an empty optimizer state.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for constants of the optimizer or the loss outside their ranges.
+    pub fn new(
+        graph: &Graph,
+        params: &Params,
+        loss: Loss,
+        optimizer: Optimizer,
+        seed: u32,
+        pool: &Arc<Pool>,
+    ) -> Result<Self> {
+        optimizer.validate()?;
+        if let Loss::SoftmaxCrossEntropy { label_smoothing: e } = loss
+            && !(0.0..1.0).contains(&e)
+        {
+            return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
+        }
+        let weights = pack(graph, params, &Plan::new(graph, 1, STEP));
+        let zeros = |w: &Option<Weights>| w.as_ref().map(Weights::zeros);
+        let mut trainer = Trainer {
+            graph: graph.clone(),
+            given: params.clone(),
+            pool: pool.clone(),
+            loss,
+            optimizer,
+            seed,
+            steps: 0,
+            gradients: weights.iter().map(zeros).collect(),
+            weights,
+            state: vec![],
+            ready: vec![],
+        };
+        trainer.clear_state();
+        Ok(trainer)
+    }
+
+    /// One update on a batch `[N, ...input]` with a label for each sample.
+    ///
+    /// # Errors
+    /// For the input [`Error::Shape`], [`Error::NotFinite`] and [`Error::Label`]; [`Error::Argument`] for the number of
+    /// labels or the learning rate; [`Error::Diverged`] when the loss or a gradient is not finite. After an error the
+    /// weights and the optimizer's state are as before.
+    pub fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
+        let n = check_input(&self.graph, x)?;
+        if labels.len() != n {
+            return Err(Error::argument("labels", format!("{n}, one for each sample"), labels.len()));
+        }
+        if !(learning_rate.is_finite() && learning_rate >= 0.0) {
+            return Err(Error::argument("learningRate", "a finite number of at least 0", learning_rate));
+        }
+        for output in self.graph.outputs() {
+            self.loss.check_labels(labels, self.graph.shape(output.value).elements())?;
+        }
+        let plan = self.prepare(n, STEP)?;
+        let report = self.forward_backward(plan, x, labels)?;
+        self.check_gradients(report.loss)?;
+        let t = self.steps.wrapping_add(1);
+        let formula = Update { optimizer: self.optimizer, learning_rate, t };
+        for (i, state) in self.state.iter_mut().enumerate() {
+            if let (Some(weights), Some(gradients)) = (&mut self.weights[i], &mut self.gradients[i]) {
+                update(&self.pool, &formula, weights, gradients, state);
+            }
+        }
+        self.steps = t;
+        Ok(report)
+    }
+
+    /// The main output in training mode (dropout as in step number `step`), and the gradients with respect to the input
+    /// and the parameters of a loss whose gradient with respect to that output is `dy`. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::NotFinite`] for `x` and `dy`.
+    pub fn gradients(&mut self, x: &Tensor, dy: &Tensor, step: u32) -> Result<(Tensor, Tensor, Params)> {
+        let n = check_input(&self.graph, x)?;
+        let shape = self.graph.shape(self.graph.outputs()[0].value).batched(n);
+        if dy.shape != shape || dy.data.len() != shape.iter().product::<usize>() {
+            return Err(Error::Shape { tensor: "dy".into(), expected: dims(&shape), actual: dims(&dy.shape) });
+        }
+        check_finite("dy", &dy.data)?;
+        let plan = self.prepare(n, Purpose::Training { input_grad: true })?;
+        let mut pass = Pass::new(self, plan, n, step);
+        pass.forward(x);
+        let y = export(&pass.frame, pass.plan.heads[0].place, shape);
+        for place in &pass.plan.clear {
+            pass.clear(*place);
+        }
+        for (i, head) in pass.plan.heads.iter().enumerate() {
+            let grad = head.grad.expect("a training plan has gradients of its heads");
+            if i == 0 { import(&pass.frame, dy, grad) } else { pass.clear(grad) }
+        }
+        pass.backward();
+        let place = pass.plan.input_grad.expect("this plan has a gradient of its input");
+        let dx = export(&pass.frame, place, x.shape.clone());
+        let dparams = self.tensors(&self.gradients, |t| Tensor::zeros(t.shape.clone()));
+        Ok((y, dx, dparams))
+    }
+
+    /// The weights now.
+    pub fn params(&self) -> Params {
+        self.tensors(&self.weights, Tensor::clone)
+    }
+
+    /// Updates so far.
+    pub fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// The formula of the update.
+    pub fn optimizer(&self) -> Optimizer {
+        self.optimizer
+    }
+
+    /// Goes on with other constants, or another formula. The state is kept if the formula is of the same kind.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for constants outside their ranges.
+    pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
+        optimizer.validate()?;
+        let same = std::mem::discriminant(&optimizer) == std::mem::discriminant(&self.optimizer);
+        self.optimizer = optimizer;
+        if !same {
+            self.clear_state();
+        }
+        Ok(())
+    }
+
+    /// What the optimizer remembers: for each parameter `name.momentum`, or `name.mean` and `name.square` for Adam.
+    /// Together with [`Trainer::params`] and [`Trainer::steps`] it is all that [`Trainer::restore`] needs.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        let mut tensors = vec![];
+        for (k, moment) in self.moments().iter().enumerate() {
+            for (i, name, shape, part) in self.parameters() {
+                let values = self.state[i].get(k).map(|w| w.unpack().swap_remove(part));
+                let data = values.unwrap_or_else(|| vec![0.0; shape.iter().product()]);
+                tensors.push((format!("{name}.{moment}"), Tensor { shape, data }));
+            }
+        }
+        tensors
+    }
+
+    /// Continues where a trainer with the same graph, weights, optimizer and seed was after `steps` updates: the same
+    /// batches then give the same bits.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`];
+    /// [`Error::NotFinite`]. The trainer is then as before.
+    pub fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
+        let mut given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
+        let (mut missing, mut misshapen) = (vec![], vec![]);
+        for (name, want) in self.state() {
+            match given.remove(name.as_str()) {
+                None => missing.push(name),
+                Some(t) if t.shape != want.shape || t.data.len() != want.data.len() => {
+                    misshapen.push(format!("{name}: expected {}, got {}", dims(&want.shape), dims(&t.shape)));
+                }
+                Some(t) => check_finite(&name, &t.data)?,
+            }
+        }
+        let unexpected: Vec<String> = given.into_keys().map(Into::into).collect();
+        if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
+            return Err(Error::Weights { graph: self.graph.name().into(), missing, unexpected, misshapen });
+        }
+        let given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
+        for (k, moment) in self.moments().iter().enumerate() {
+            for (i, node) in self.graph.nodes().iter().enumerate() {
+                let tensor = |part: &str| given.get(format!("{}.{part}.{moment}", node.name).as_str()).copied();
+                if let (Some(weights), Some(weight)) = (self.state[i].get_mut(k), tensor("weight")) {
+                    weights.restore(weight, tensor("bias"));
+                }
+            }
+        }
+        self.steps = steps;
+        Ok(())
+    }
+
+    /// Bytes of weights, gradients, optimizer state, activations and scratch memory.
+    pub fn bytes(&self) -> usize {
+        let of = |w: &Weights| w.bytes();
+        let weights = self.weights.iter().chain(&self.gradients).flatten().map(of);
+        let state = self.state.iter().flatten().map(of);
+        weights.chain(state).sum::<usize>() + self.ready.iter().map(|(_, r)| r.bytes()).sum::<usize>()
+    }
+
+    fn moments(&self) -> &'static [&'static str] {
+        match self.optimizer {
+            Optimizer::Sgd { .. } => &["momentum"],
+            Optimizer::Adam { .. } => &["mean", "square"],
+        }
+    }
+
+    fn clear_state(&mut self) {
+        let count = self.optimizer.state_per_weight();
+        let zeros = |w: &Option<Weights>| w.as_ref().map_or(vec![], |w| vec![w.zeros(); count]);
+        self.state = self.weights.iter().map(zeros).collect();
+    }
+
+    /// Every parameter: its node, full name, shape, and place among the node's.
+    fn parameters(&self) -> Vec<(usize, String, Vec<usize>, usize)> {
+        let mut all = vec![];
+        for (i, node) in self.graph.nodes().iter().enumerate() {
+            for (part, spec) in self.graph.node_params(node).into_iter().enumerate() {
+                all.push((i, format!("{}.{}", node.name, spec.name), spec.shape, part));
+            }
+        }
+        all
+    }
+
+    /// Packed tensors as callers know them; those of nodes that do not run are `otherwise`.
+    fn tensors(&self, packed: &[Option<Weights>], otherwise: impl Fn(&Tensor) -> Tensor) -> Params {
+        let mut params = self.given.clone();
+        for (i, name, shape, part) in self.parameters() {
+            let tensor = params.get_mut(&name);
+            *tensor = match &packed[i] {
+                Some(weights) => Tensor { shape, data: weights.unpack().swap_remove(part) },
+                None => otherwise(tensor),
+            };
+        }
+        params
+    }
+
+    /// The index of a plan for this batch.
+    fn prepare(&mut self, n: usize, purpose: Purpose) -> Result<usize> {
+        if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
+            return Ok(i);
+        }
+        let ready = Ready::new(&self.graph, Plan::new(&self.graph, n, purpose), &self.pool)?;
+        self.ready.truncate(PLANS - 1);
+        self.ready.insert(0, (purpose, ready));
+        Ok(0)
+    }
+
+    fn forward_backward(&mut self, plan: usize, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
+        let (loss, step) = (self.loss, self.steps);
+        let mut pass = Pass::new(self, plan, labels.len(), step);
+        pass.forward(x);
+        for place in &pass.plan.clear {
+            pass.clear(*place);
+        }
+        let mut report = StepReport { loss: 0.0, correct: 0 };
+        let mut total = 0.0;
+        for (i, head) in pass.plan.heads.iter().enumerate() {
+            let (loss, correct) = pass.loss(loss, head, labels);
+            total += loss;
+            if i == 0 {
+                report.correct = correct;
+            }
+        }
+        report.loss = total as f32;
+        if !report.loss.is_finite() {
+            let layer = pass.first_not_finite().unwrap_or_else(|| "loss".into());
+            return Err(Error::Diverged { step: u64::from(step), loss: report.loss, layer });
+        }
+        pass.backward();
+        Ok(report)
+    }
+
+    fn check_gradients(&self, loss: f32) -> Result<()> {
+        for (node, gradients) in self.graph.nodes().iter().zip(&self.gradients) {
+            if gradients.as_ref().is_some_and(|g| !(all_finite(&g.weight) && all_finite(&g.bias))) {
+                return Err(Error::Diverged { step: u64::from(self.steps), loss, layer: node.name.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Trainer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let graph = self.graph.name();
+        f.debug_struct("Trainer").field("graph", &graph).field("steps", &self.steps).finish_non_exhaustive()
+    }
+}
+
+/// One forward and backward pass on a plan.
+struct Pass<'a> {
+    graph: &'a Graph,
+    plan: &'a Plan,
+    operations: &'a [Box<dyn Operation>],
+    gradients: &'a mut [Option<Weights>],
+    frame: Frame<'a>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(trainer: &'a mut Trainer, plan: usize, n: usize, step: u32) -> Self {
+        let Ready { plan, operations, arena, scratch } = &mut trainer.ready[plan].1;
+        let seed = trainer.seed;
+        let frame = Frame {
+            arena: Shared::new(arena),
+            scratch: Shared::new(scratch),
+            n,
+            pool: &trainer.pool,
+            weights: &trainer.weights,
+            mode: Dropping::Training { seed, step },
+        };
+        Pass { graph: &trainer.graph, plan, operations, gradients: &mut trainer.gradients, frame }
+    }
+
+    fn forward(&self, x: &Tensor) {
+        import(&self.frame, x, self.plan.input);
+        self.operations.iter().for_each(|o| o.forward(&self.frame));
+    }
+
+    fn backward(&mut self) {
+        for back in &self.plan.backward {
+            back.clear.iter().for_each(|&place| self.clear(place));
+            let step = &self.plan.steps[back.step];
+            if let Some(activation) = step.activation {
+                let (y, dy) = (self.frame.map(step.output), self.frame.map(back.dy));
+                // SAFETY: the plan keeps values and gradients apart, and no operation runs now.
+                unsafe { differentiate(self.frame.pool, activation, &y, &dy, &dy, false) };
+            }
+            self.operations[back.step].backward(&self.frame, back, self.gradients[step.node].as_mut());
+        }
+    }
+
+    fn clear(&self, place: Place) {
+        let map = self.frame.map(place);
+        split(self.frame.pool, map.pixels, place.c, |range| {
+            // SAFETY: no operation runs now; each task has its own pixels.
+            range.for_each(|p| unsafe { map.row_mut(p).fill(0.0) });
+        });
+    }
+
+    /// The weighted mean loss of a head and how many samples it got right; writes the loss's gradient.
+    fn loss(&self, loss: Loss, head: &Head, labels: &[u32]) -> (f64, u32) {
+        let (map, grad) = (self.frame.map(head.place), head.grad.map(|g| self.frame.map(g)));
+        let grad = grad.expect("a training plan has gradients of its heads");
+        let weight = f64::from(head.loss_weight);
+        let scale = weight / labels.len() as f64;
+        let mut logits = vec![0.0; self.graph.shape(head.value).elements()];
+        let (mut total, mut correct) = (0.0, 0);
+        for (s, &label) in labels.iter().enumerate() {
+            // SAFETY: the plan keeps values and gradients apart, and no operation runs now.
+            unsafe {
+                to_chw(&map, s, &mut logits);
+                correct += u32::from(predicted_class(&logits) == label as usize);
+                total += forward_backward(loss, &mut logits, label, scale);
+                from_chw(&logits, &grad, s, false);
+            }
+        }
+        (total * scale, correct)
+    }
+
+    /// The first node whose output is not finite.
+    fn first_not_finite(&self) -> Option<String> {
+        let bad = |place: Place| {
+            let map = self.frame.map(place);
+            // SAFETY: no operation runs now.
+            (0..map.pixels).any(|p| !all_finite(unsafe { map.row(p) }))
+        };
+        let step = self.plan.steps.iter().find(|s| bad(s.output))?;
+        Some(self.graph.nodes()[step.node].name.clone())
+    }
+}

@@ -1,0 +1,136 @@
+//! Weights as the kernels read them: packed panels. Training keeps weights, gradients and optimizer state in this form;
+//! only files and callers see OIHW.
+
+use super::gemm::{Panels, pack};
+use super::memory::Buffer;
+use crate::graph::{Graph, Node, Params};
+use crate::layers::Layer;
+use crate::tensor::Tensor;
+
+/// How one layer's weights are packed: for each group a matrix of `(ky, kx, channel)` rows and output columns. A linear
+/// layer over a map is a convolution whose kernel is as large as the map, so its input may lie as the map does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub groups: usize,
+    /// Input channels of a group.
+    pub cig: usize,
+    /// Kernel positions.
+    pub taps: usize,
+    pub panels: Panels,
+}
+
+impl Layout {
+    pub(super) fn new(groups: usize, cig: usize, taps: usize, cog: usize) -> Self {
+        Layout { groups, cig, taps, panels: Panels::new(taps * cig, cog) }
+    }
+
+    /// The layout of a node's weights, when it has some. `map` is how the node's input lies, as `(c, h, w)`.
+    pub(super) fn of(node: &Node, map: (usize, usize, usize)) -> Option<Self> {
+        match &node.layer {
+            Layer::Conv2d(conv) => {
+                let [kh, kw] = conv.window.kernel;
+                Some(Layout::new(conv.groups, map.0 / conv.groups, kh * kw, conv.out_channels / conv.groups))
+            }
+            Layer::Linear(linear) => Some(Layout::new(1, map.0, map.1 * map.2, linear.out_features)),
+            _ => None,
+        }
+    }
+
+    /// Output columns of all groups, with those that fill the last vectors.
+    fn bias_floats(&self) -> usize {
+        self.groups * self.panels.padded()
+    }
+
+    /// One group's part of the packed weights.
+    pub(super) fn group<'a>(&self, weight: &'a [f32], g: usize) -> &'a [f32] {
+        &weight[g * self.panels.floats()..][..self.panels.floats()]
+    }
+
+    /// One group's part of the packed bias.
+    pub(super) fn group_bias<'a>(&self, bias: &'a [f32], g: usize) -> &'a [f32] {
+        &bias[g * self.panels.padded()..][..self.panels.padded()]
+    }
+
+    /// Where row k stands in `[channel, ky, kx]`.
+    fn chw(&self, k: usize) -> usize {
+        k % self.cig * self.taps + k / self.cig
+    }
+
+    fn pack_weight(&self, oihw: &[f32]) -> Buffer {
+        let mut packed = Buffer::zeros(self.groups * self.panels.floats());
+        let Panels { k: rows, n: columns, .. } = self.panels;
+        for (g, to) in packed.chunks_exact_mut(self.panels.floats()).enumerate() {
+            pack(self.panels, to, |k, n| oihw[(g * columns + n) * rows + self.chw(k)]);
+        }
+        packed
+    }
+
+    fn unpack_weight(&self, packed: &[f32]) -> Vec<f32> {
+        let Panels { k: rows, n: columns, .. } = self.panels;
+        let mut oihw = vec![0.0; self.groups * columns * rows];
+        for (o, to) in oihw.chunks_exact_mut(rows).enumerate() {
+            let from = self.group(packed, o / columns);
+            let (start, width) = self.panels.place(o % columns);
+            (0..rows).for_each(|k| to[self.chw(k)] = from[start + k * width]);
+        }
+        oihw
+    }
+
+    fn pack_bias(&self, bias: &[f32]) -> Buffer {
+        let mut packed = Buffer::zeros(self.bias_floats());
+        for (to, from) in packed.chunks_exact_mut(self.panels.padded()).zip(bias.chunks_exact(self.panels.n)) {
+            to[..from.len()].copy_from_slice(from);
+        }
+        packed
+    }
+
+    fn unpack_bias(&self, packed: &[f32]) -> Vec<f32> {
+        packed.chunks_exact(self.panels.padded()).flat_map(|g| &g[..self.panels.n]).copied().collect()
+    }
+}
+
+/// A layer's packed weights, or anything that has a value for each of them: gradients, optimizer state.
+#[derive(Clone)]
+pub(super) struct Weights {
+    pub layout: Layout,
+    pub weight: Buffer,
+    /// Zeros when the layer has none.
+    pub bias: Buffer,
+    pub has_bias: bool,
+}
+
+impl Weights {
+    /// Those of node `i`, when it has some.
+    pub(super) fn of(graph: &Graph, params: &Params, i: usize, map: (usize, usize, usize)) -> Option<Self> {
+        let layout = Layout::of(&graph.nodes()[i], map)?;
+        let tensors = params.of_node(graph, i);
+        let bias = match tensors.get(1) {
+            Some(bias) => layout.pack_bias(&bias.data),
+            None => Buffer::zeros(layout.bias_floats()),
+        };
+        Some(Weights { layout, weight: layout.pack_weight(&tensors[0].data), bias, has_bias: tensors.len() > 1 })
+    }
+
+    /// Zeros for each of these weights.
+    pub(super) fn zeros(&self) -> Self {
+        Weights { weight: Buffer::zeros(self.weight.len()), bias: Buffer::zeros(self.bias.len()), ..*self }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.weight.bytes() + self.bias.bytes()
+    }
+
+    /// The tensors in a caller's order: weight, then bias if there is one.
+    pub(super) fn unpack(&self) -> Vec<Vec<f32>> {
+        let bias = self.has_bias.then(|| self.layout.unpack_bias(&self.bias));
+        std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).collect()
+    }
+
+    /// Takes the tensors of [`Weights::unpack`] back.
+    pub(super) fn restore(&mut self, weight: &Tensor, bias: Option<&Tensor>) {
+        self.weight = self.layout.pack_weight(&weight.data);
+        if let Some(bias) = bias {
+            self.bias = self.layout.pack_bias(&bias.data);
+        }
+    }
+}

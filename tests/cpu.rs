@@ -1,0 +1,280 @@
+//! The CPU engine against the references: every case of the suite, training as a whole, and its promises.
+
+mod suite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use convoke::Error;
+use convoke::cpu::{Engine, Pool, Trainer, isa};
+use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
+use convoke::layers::{AvgPool2d, Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Relu, Tanh};
+use convoke::plan::{Optimizer, Update};
+use convoke::tensor::Tensor;
+use convoke::zoo;
+use suite::{Case, SEED, STEP, cases, random};
+
+const TOLERANCE: f32 = 2e-5;
+
+fn trainer(graph: &Graph, params: &Params, optimizer: Optimizer, pool: &Arc<Pool>) -> Trainer {
+    Trainer::new(graph, params, Loss::CROSS_ENTROPY, optimizer, SEED, pool).expect("valid arguments")
+}
+
+/// All that an engine computes for a case: inference, training output, gradients by name.
+fn outputs(case: &Case, pool: &Arc<Pool>) -> Vec<(String, Tensor)> {
+    let problem = case.problem();
+    let mut trainer = trainer(&case.graph, &problem.params, Optimizer::sgd(0.0), pool);
+    let (y, dx, dparams) = trainer.gradients(&problem.x, &problem.dy, STEP).expect("a valid batch");
+    let mut engine = Engine::new(&case.graph, &problem.params, pool).expect("a valid graph");
+    let inferred = engine.run(&problem.x).expect("a valid batch");
+    let named = [("inference", inferred), ("y", y), ("dx", dx)].map(|(name, t)| (name.to_string(), t));
+    named.into_iter().chain(dparams.iter().map(|(name, t)| (format!("d{name}"), t.clone()))).collect()
+}
+
+fn check(case: &Case, outputs: &[(String, Tensor)]) -> Result<(), String> {
+    let problem = case.problem();
+    let values = reference::forward(&case.graph, &problem.params, &problem.x.to_f64(), None);
+    let inferred = values[case.graph.outputs()[0].value.index()].to_f32();
+    let mut wants =
+        BTreeMap::from([("inference".to_string(), inferred), ("y".into(), problem.y), ("dx".into(), problem.dx)]);
+    wants.extend(problem.dparams.into_iter().map(|(name, t)| (format!("d{name}"), t)));
+    assert_eq!(wants.len(), outputs.len());
+    outputs.iter().try_for_each(|(name, got)| case.check(name, got, &wants[name], TOLERANCE))
+}
+
+#[test]
+fn every_case_agrees_with_the_references_on_any_number_of_threads() {
+    let pools = [Pool::single(), Pool::new(2), Pool::new(3)];
+    let mut failures = vec![];
+    for case in cases() {
+        let alone = outputs(&case, &pools[0]);
+        failures.extend(check(&case, &alone).err());
+        for pool in &pools[1..] {
+            for ((name, a), (_, b)) in alone.iter().zip(outputs(&case, pool)) {
+                assert!(*a == b, "{name} depends on the number of threads: {}", case.name);
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures on {}; the first:\n{}", failures.len(), isa(), failures[0]);
+}
+
+#[test]
+fn batches_of_any_size_follow_each_other() {
+    let graph = small();
+    let params = Params::init(&graph, Init::He, 1);
+    let pool = Pool::new(2);
+    let mut engine = Engine::new(&graph, &params, &pool).unwrap();
+    for n in [1, 5, 5, 2, 1] {
+        let x = random(&[n, 2, 9, 9], n as u32);
+        let values = reference::forward(&graph, &params, &x.to_f64(), None);
+        let want = values[graph.outputs()[0].value.index()].to_f32();
+        let case = Case { name: format!("batch {n}"), graph: graph.clone(), batch: n };
+        for _ in 0..2 {
+            case.check("y", &engine.run(&x).unwrap(), &want, TOLERANCE).unwrap();
+        }
+    }
+    assert!(engine.bytes() > 0);
+}
+
+/// A net with everything that training has to get right: shared values, a concatenation, dropout, two heads.
+fn small() -> Graph {
+    let mut b = Builder::new("small", [2, 9, 9]);
+    let x = b.add("conv1", Conv2d::new(5, 3), Value::INPUT);
+    let x = b.add("relu1", Relu {}, x);
+    let left = b.add("left", Conv2d::new(4, 1), x);
+    let both = b.concat("both", &[left, x]);
+    let p = b.add("pool", MaxPool2d::new(2, 2), both);
+    let a = b.add("avg", AvgPool2d::new(3, 3), p);
+    let a = b.add("aux_flat", Flatten {}, a);
+    let a = b.add("aux_fc", Linear::new(4), a);
+    b.auxiliary(a, 0.3);
+    let x = b.add("flat", Flatten {}, p);
+    let x = b.add("fc1", Linear::new(11), x);
+    let x = b.add("act", Tanh {}, x);
+    let x = b.add("drop", Dropout { p: 0.25 }, x);
+    let x = b.add("fc2", Linear { out_features: 4, bias: false }, x);
+    b.finish(x).expect("a valid graph")
+}
+
+/// One step by the references: new weights, and the loss.
+fn reference_step(
+    graph: &Graph,
+    params: &mut Params,
+    state: &mut BTreeMap<String, Vec<[f64; 2]>>,
+    (x, labels): (&Tensor, &[u32]),
+    loss: Loss,
+    update: Update,
+) -> f64 {
+    let training = Some((SEED, update.t - 1));
+    let values = reference::forward(graph, params, &x.to_f64(), training);
+    let mut total = 0.0;
+    let mut seeds = vec![];
+    for output in graph.outputs() {
+        let weight = f64::from(output.loss_weight);
+        let (l, d) = loss.forward_backward(&values[output.value.index()], labels);
+        total += weight * l;
+        seeds.push((output.value, d.map(|d| d * weight)));
+    }
+    let (_, gradients) = reference::backward(graph, params, &values, &seeds, training);
+    for ((name, spec), gradient) in graph.params().into_iter().zip(gradients.into_iter().flatten()) {
+        let state = state.entry(name.clone()).or_insert_with(|| vec![[0.0; 2]; gradient.data.len()]);
+        for ((w, g), state) in params.get_mut(&name).data.iter_mut().zip(&gradient.data).zip(state) {
+            *w = update.apply(f64::from(*w), *g, state, spec.fan_in > 0) as f32;
+        }
+    }
+    total
+}
+
+#[test]
+fn training_follows_the_references_with_every_optimizer_and_loss() {
+    let graph = small();
+    let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 };
+    let nesterov = Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 };
+    let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 };
+    let losses = [Loss::CROSS_ENTROPY, Loss::SoftmaxCrossEntropy { label_smoothing: 0.1 }, Loss::BinaryCrossEntropy];
+    for optimizer in [Optimizer::sgd(0.0), sgd, nesterov, adam] {
+        for loss in losses {
+            let mut params = Params::init(&graph, Init::He, 4);
+            let mut trainer = Trainer::new(&graph, &params, loss, optimizer, SEED, &Pool::new(2)).unwrap();
+            let mut state = BTreeMap::new();
+            for t in 1..=6 {
+                // The last batch of an epoch is smaller.
+                let n = if t % 3 == 0 { 3 } else { 7 };
+                let (x, labels) = (random(&[n, 2, 9, 9], t), [0, 3, 1, 2, 3, 3, 1]);
+                let update = Update { optimizer, learning_rate: 0.02, t };
+                let want = reference_step(&graph, &mut params, &mut state, (&x, &labels[..n]), loss, update);
+                let report = trainer.step(&x, &labels[..n], 0.02).unwrap();
+                assert!((f64::from(report.loss) - want).abs() < 1e-4, "loss {} instead of {want}", report.loss);
+            }
+            assert_eq!(trainer.steps(), 6);
+            for (name, got) in trainer.params().iter() {
+                for (a, b) in got.data.iter().zip(&params.get(name).data) {
+                    assert!((a - b).abs() < 2e-4, "{name}: {a} instead of {b} with {optimizer:?}");
+                }
+            }
+        }
+    }
+}
+
+fn train(trainer: &mut Trainer, steps: std::ops::Range<u32>) -> Vec<f32> {
+    let step = |t| trainer.step(&random(&[6, 2, 9, 9], t), &[0, 1, 2, 3, 0, 1], 0.05).unwrap().loss;
+    steps.map(step).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_a_stopped_run_goes_on_exactly() {
+    let graph = small();
+    let start = Params::init(&graph, Init::He, 4);
+    for optimizer in [Optimizer::sgd(0.9), Optimizer::adam()] {
+        let mut whole = trainer(&graph, &start, optimizer, &Pool::single());
+        let losses = train(&mut whole, 0..8);
+
+        let mut first = trainer(&graph, &start, optimizer, &Pool::new(3));
+        assert_eq!(train(&mut first, 0..5), losses[..5]);
+        let mut second = trainer(&graph, &first.params(), optimizer, &Pool::new(2));
+        second.restore(&first.state(), first.steps()).unwrap();
+        assert_eq!(train(&mut second, 5..8), losses[5..]);
+        assert_eq!(second.params(), whole.params());
+        assert_eq!(second.state(), whole.state());
+    }
+}
+
+#[test]
+fn the_loss_falls() {
+    let graph = zoo::lenet5(zoo::Options::default()).unwrap();
+    let params = Params::init(&graph, Init::He, 4);
+    let mut trainer = trainer(&graph, &params, Optimizer::sgd(0.9), &Pool::single());
+    let (x, labels): (_, Vec<u32>) = (random(&[10, 1, 32, 32], 1), (0..10).collect());
+    let reports: Vec<_> = (0..30).map(|_| trainer.step(&x, &labels, 0.02).unwrap()).collect();
+    assert!(reports[29].loss < 0.2 * reports[0].loss, "{} to {}", reports[0].loss, reports[29].loss);
+    assert_eq!(reports[29].correct, 10);
+}
+
+#[test]
+fn divergence_is_told_and_changes_nothing() {
+    let graph = small();
+    let mut params = Params::init(&graph, Init::He, 4);
+    params.get_mut("fc1.weight").data[7] = f32::MAX;
+    params.get_mut("fc2.weight").data.fill(f32::MAX);
+    let mut trainer = trainer(&graph, &params, Optimizer::sgd(0.9), &Pool::single());
+    let (x, labels) = (random(&[6, 2, 9, 9], 1), [0, 1, 2, 3, 0, 1]);
+    let state = trainer.state();
+    match trainer.step(&x, &labels, 0.1) {
+        Err(Error::Diverged { step: 0, layer, .. }) => assert_eq!(layer, "fc2"),
+        other => panic!("expected divergence, got {other:?}"),
+    }
+    assert_eq!((trainer.params(), trainer.state(), trainer.steps()), (params, state, 0));
+}
+
+#[test]
+fn an_overflowing_gradient_is_divergence_too() {
+    let mut b = Builder::new("steep", [1, 2, 2]);
+    let x = b.add("conv", Conv2d::new(1, 1), Value::INPUT);
+    let x = b.add("flat", Flatten {}, x);
+    let x = b.add("fc", Linear::new(2), x);
+    let graph = b.finish(x).unwrap();
+    let mut params = Params::init(&graph, Init::He, 4);
+    params.get_mut("conv.weight").data.fill(1e-30);
+    params.get_mut("fc.weight").data.copy_from_slice(&[3e38, 3e38, 3e38, 3e38, -3e38, -3e38, -3e38, -3e38]);
+    let mut trainer = trainer(&graph, &params, Optimizer::adam(), &Pool::single());
+    let x = Tensor::new([1, 1, 2, 2], vec![1e-5; 4]).unwrap();
+    match trainer.step(&x, &[1], 0.1) {
+        Ok(report) => assert!(report.loss.is_finite()),
+        Err(Error::Diverged { layer, .. }) => assert_eq!(layer, "conv"),
+        Err(other) => panic!("{other}"),
+    }
+    let x = Tensor::new([1, 1, 2, 2], vec![3e6; 4]).unwrap();
+    match trainer.step(&x, &[1], 0.1) {
+        Err(Error::Diverged { layer, .. }) => assert_eq!(layer, "conv"),
+        other => panic!("expected divergence, got {other:?}"),
+    }
+    assert!(trainer.params().iter().all(|(_, t)| t.data.iter().all(|v| v.is_finite())));
+}
+
+#[test]
+fn wrong_inputs_are_refused_with_a_reason() {
+    let graph = small();
+    let params = Params::init(&graph, Init::He, 4);
+    let pool = Pool::single();
+    let mut engine = Engine::new(&graph, &params, &pool).unwrap();
+    let mut trainer = trainer(&graph, &params, Optimizer::sgd(0.9), &pool);
+    for shape in [vec![], vec![2], vec![0, 2, 9, 9], vec![1, 9, 9, 2], vec![2, 9, 9]] {
+        let x = Tensor::zeros(shape);
+        assert_eq!(engine.run(&x).unwrap_err().code(), "shape");
+        assert_eq!(trainer.step(&x, &[], 0.1).unwrap_err().code(), "shape");
+    }
+    let mut x = random(&[2, 2, 9, 9], 1);
+    assert_eq!(trainer.step(&x, &[0], 0.1).unwrap_err().code(), "argument");
+    assert_eq!(trainer.step(&x, &[0, 4], 0.1).unwrap_err().code(), "label");
+    assert_eq!(trainer.step(&x, &[0, 1], f32::NAN).unwrap_err().code(), "argument");
+    assert_eq!(trainer.gradients(&x, &Tensor::zeros([2, 5]), 0).unwrap_err().code(), "shape");
+    x.data[100] = f32::INFINITY;
+    for error in [engine.run(&x).unwrap_err(), trainer.step(&x, &[0, 1], 0.1).unwrap_err()] {
+        assert!(matches!(&error, Error::NotFinite { what, index: 100, .. } if what.contains("input")), "{error}");
+    }
+    assert_eq!((trainer.params(), trainer.steps()), (params.clone(), 0));
+    let bad = Optimizer::Sgd { momentum: 1.5, nesterov: false, weight_decay: 0.0 };
+    assert!(trainer.set_optimizer(bad).is_err());
+    assert!(Trainer::new(&graph, &params, Loss::SoftmaxCrossEntropy { label_smoothing: 1.0 }, bad, 1, &pool).is_err());
+}
+
+#[test]
+fn the_state_survives_new_constants_but_not_a_new_formula() {
+    let graph = small();
+    let params = Params::init(&graph, Init::He, 4);
+    let mut trainer = trainer(&graph, &params, Optimizer::sgd(0.9), &Pool::single());
+    train(&mut trainer, 0..2);
+    let state = trainer.state();
+    trainer.set_optimizer(Optimizer::sgd(0.5)).unwrap();
+    assert_eq!(trainer.state(), state);
+    trainer.set_optimizer(Optimizer::adam()).unwrap();
+    assert!(trainer.state().iter().all(|(_, t)| t.data.iter().all(|&v| v == 0.0)));
+    assert_eq!(trainer.state().len(), 2 * state.len());
+    match trainer.restore(&state, 1) {
+        Err(Error::Weights { missing, unexpected, .. }) => {
+            assert_eq!((missing.len(), unexpected.len()), (2 * state.len(), state.len()));
+        }
+        other => panic!("expected an error, got {other:?}"),
+    }
+    assert_eq!(trainer.steps(), 2);
+}
