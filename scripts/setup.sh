@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Installs what building and testing need, at pinned versions; skips what is there.
+#   scripts/setup.sh [rust|browser|js|all]
+# Expects rustup (Rust 1.95 or newer), Node 20.19 or newer, and Python 3; Debian or Ubuntu for `browser`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+WASM_BINDGEN=0.2.130 # the same as in Cargo.toml: the program and the crate must match exactly
+WASM_PACK=0.15.1
+APT_PACKAGES="chromium chromium-driver libvulkan1 mesa-vulkan-drivers dataset-fashion-mnist"
+
+say() { echo "setup: $*"; }
+die() { echo "setup: $*" >&2; exit 1; }
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else die "needs root to run: $*"; fi
+}
+at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -1)" = "$1" ]; }
+
+rust() {
+  command -v rustup >/dev/null || die "rustup is missing: install it (see rustup.rs), with Rust 1.95 or newer"
+  local version
+  version=$(rustc --version | cut -d' ' -f2)
+  at_least 1.95.0 "$version" || die "Rust $version is too old: 'rustup update stable' (1.95 or newer)"
+
+  local libs
+  libs=$(rustc --print sysroot)/lib/rustlib
+  if [ -d "$libs/wasm32-unknown-unknown/lib" ]; then say "wasm32 target: there"
+  else say "wasm32 target: adding"; rustup --quiet target add wasm32-unknown-unknown; fi
+  # The standard library's source: the threaded tier compiles it with atomics.
+  if [ -d "$libs/src/rust/library" ]; then say "rust-src: there"
+  else say "rust-src: adding"; rustup --quiet component add rust-src; fi
+
+  cargo_program wasm-bindgen wasm-bindgen-cli $WASM_BINDGEN
+  cargo_program wasm-pack wasm-pack $WASM_PACK --locked
+}
+
+cargo_program() { # program crate version [flags]
+  local program=$1 crate=$2 version=$3
+  shift 3
+  if [ "$("$program" --version 2>/dev/null)" = "$program $version" ]; then
+    say "$program $version: there"
+  else
+    say "$program $version: compiling (a few minutes)"
+    # Outside the repository, so that its target folder and settings do not matter.
+    (cd / && env -u CARGO_TARGET_DIR cargo install --quiet --force "$crate" --version "$version" "$@")
+  fi
+}
+
+browser() {
+  local missing=() package
+  for package in $APT_PACKAGES; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  if [ ${#missing[@]} = 0 ]; then say "browser, software GPU, Fashion-MNIST: there"; return; fi
+  command -v apt-get >/dev/null || die "no apt-get here; install the equivalents of: $APT_PACKAGES"
+  say "installing ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+js() {
+  command -v node >/dev/null || die "Node is missing: install version 20.19 or newer"
+  at_least 20.19.0 "$(node --version | tr -d v)" || die "Node $(node --version) is too old: 20.19 or newer"
+  local folder
+  for folder in pkg www tests; do
+    if [ "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ]; then
+      say "$folder/node_modules: there"
+    else
+      say "$folder/node_modules: npm ci"
+      (cd $folder && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json)
+    fi
+  done
+}
+
+case ${1:-all} in
+  rust | browser | js) "$1" ;;
+  all) rust; browser; js ;;
+  *) die "usage: scripts/setup.sh [rust|browser|js|all]" ;;
+esac

@@ -1,0 +1,56 @@
+# The compiler flags of each wasm tier, in one place: the build, Clippy and the browser tests all
+# source this file and call `wasm_env TIER`, which exports RUSTFLAGS and what goes with it.
+
+WASM_TIERS="simd128 relaxed threads"
+WASM_CARGO_ARGS="--target wasm32-unknown-unknown --no-default-features --features gpu"
+
+wasm_env() {
+  # LLVM's loop strength reduction ruins the address arithmetic of the kernels: with it they run
+  # at half speed.
+  local flags="-Cllvm-args=-disable-lsr"
+
+  # Panic messages carry source paths; shorten them, so that the file does not depend on where
+  # it was built.
+  local registry
+  for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+    flags+=" --remap-path-prefix=$registry=crates"
+  done
+
+  unset RUSTC_BOOTSTRAP CARGO_UNSTABLE_BUILD_STD
+
+  case $1 in
+    simd128) # Every browser since 2023.
+      flags+=" -Ctarget-feature=+simd128"
+      WASM_OPT_FEATURES="--enable-simd"
+      ;;
+    relaxed) # Fused multiply-add and 8-bit dot products: Chromium, Firefox.
+      flags+=" -Ctarget-feature=+simd128,+relaxed-simd"
+      WASM_OPT_FEATURES="--enable-simd --enable-relaxed-simd"
+      ;;
+    threads) # Shared memory besides: pages with COOP and COEP headers.
+      flags+=" -Ctarget-feature=+simd128,+relaxed-simd,+atomics,+bulk-memory,+mutable-globals"
+      flags+=" -Clink-arg=--shared-memory"
+      # A shared memory must declare its maximum: the whole 4 GiB. Pages are reserved, not used.
+      flags+=" -Clink-arg=--max-memory=4294967296"
+      # The page creates the memory, and each thread instantiates the module on it.
+      flags+=" -Clink-arg=--import-memory"
+      # What wasm-bindgen needs to give every thread its own stack and thread-local storage.
+      flags+=" -Clink-arg=--export=__wasm_init_tls -Clink-arg=--export=__tls_size"
+      flags+=" -Clink-arg=--export=__tls_align -Clink-arg=--export=__tls_base"
+      # The prebuilt standard library has no atomics, so build it too. Stable allows this only
+      # with RUSTC_BOOTSTRAP; it needs the component rust-src.
+      export RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort
+      WASM_OPT_FEATURES="--enable-simd --enable-relaxed-simd --enable-threads"
+      ;;
+    *)
+      echo "unknown tier '$1' (tiers: $WASM_TIERS)" >&2
+      return 1
+      ;;
+  esac
+  # On by default in Rust's wasm32 target.
+  WASM_OPT_FEATURES+=" --enable-bulk-memory --enable-mutable-globals --enable-sign-ext"
+  WASM_OPT_FEATURES+=" --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue"
+
+  # One target folder per tier: cargo rebuilds everything when RUSTFLAGS change.
+  export RUSTFLAGS=$flags CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/wasm-$1
+}

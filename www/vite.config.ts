@@ -1,0 +1,38 @@
+import { defineConfig } from "vite";
+
+// Shared memory, and so threads, exists only on pages that send these.
+const isolation = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Cross-Origin-Resource-Policy": "same-origin",
+};
+
+// The strictest policy the page runs under. Only the built page: the development server inlines
+// styles and scripts.
+const policy = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "connect-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' blob: data:",
+].join("; ");
+
+export default defineConfig({
+  base: "./", // works from any folder of any host
+  appType: "mpa", // a missing file is a 404, not the page
+  worker: { format: "es" }, // the package's workers import the wasm tier they need
+  build: {
+    target: "es2022",
+    assetsInlineLimit: 0, // data: URLs would break the policy
+    chunkSizeWarningLimit: 1000,
+  },
+  // The package is a link to ../pkg, outside this folder.
+  server: { headers: isolation, fs: { allow: ["..", "../pkg"] } },
+  // Pre-bundling would move the package's code away from its workers and wasm files.
+  optimizeDeps: { exclude: ["convoke"] },
+  preview: {
+    strictPort: true,
+    headers: { ...isolation, "Content-Security-Policy": policy },
+  },
+});
