@@ -35,7 +35,8 @@ build() (
   stamp=$(mktemp)
   # `--crate-type cdylib`: Cargo leaves out link-time optimization while an rlib is asked for too.
   # shellcheck disable=SC2086
-  cargo rustc --quiet --lib --profile wasm --crate-type cdylib $WASM_CARGO_ARGS
+  cargo rustc --quiet --lib --profile wasm --crate-type cdylib \
+    --target wasm32-unknown-unknown $WASM_FEATURES
 
   tmp=pkg/wasm/.$tier
   rm -rf "$tmp"

@@ -2,7 +2,7 @@
 # source this file and call `wasm_env TIER`, which exports RUSTFLAGS and what goes with it.
 
 WASM_TIERS="simd128 relaxed threads"
-WASM_CARGO_ARGS="--target wasm32-unknown-unknown --no-default-features --features gpu"
+WASM_FEATURES="--no-default-features --features gpu"
 
 wasm_env() {
   # LLVM's loop strength reduction ruins the address arithmetic of the kernels: with it they run

@@ -1,0 +1,64 @@
+# `make` lists the tasks. What each one does is in scripts/, pkg/, www/ and Cargo.toml.
+
+PORT ?= 8080
+export PORT
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# The order of prerequisites matters, and cargo and the bundlers use all cores by themselves.
+.NOTPARALLEL:
+.PHONY: help setup wasm package page digits demo test test-long check format bench fuzz clean
+
+help: ## list the tasks
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: ## install what building and testing need; quick when it is all there
+	@scripts/setup.sh
+
+wasm: ## build the three wasm tiers into pkg/wasm
+	@scripts/build-wasm.sh
+
+package: wasm ## build the npm package into pkg/dist
+	@cd pkg && npm run --silent build
+	@echo "package: built"
+
+page: package digits ## build the demo page into www/dist
+	@cd www && node_modules/.bin/vite build --logLevel warn
+	@echo "page: built"
+
+# HOOK: the digits the page trains on, into www/public/data. To become
+#   cargo run --release -- data export …
+# It depends on nothing until the command has that.
+digits:
+
+demo: ## build everything and serve the page on 127.0.0.1 (PORT=8080)
+	@command -v node >/dev/null || { echo "Node is missing: install version 20.19 or newer" >&2; exit 1; }
+	@node www/serve.mjs --check
+	@$(MAKE) setup page
+	@exec node www/serve.mjs
+
+test: setup page ## run every test; ends with "N passed, N failed"
+	@node scripts/test.mjs
+
+test-long: setup page ## run every test, those of minutes and more included
+	@node scripts/test.mjs --long
+
+check: ## format, lint and types of everything
+	@node scripts/test.mjs --only check
+
+format: ## rewrite the sources as `make check` wants them
+	@cargo fmt
+	@pkg/node_modules/.bin/biome check --write .
+
+bench: ## run the micro-benchmarks
+	@test -d benches || { echo "there is no benches/ yet" >&2; exit 1; }
+	@cargo bench
+
+FUZZ_SECONDS ?= 60
+fuzz: ## fuzz each reader of foreign files for a minute (FUZZ_SECONDS=60); needs nightly and cargo-fuzz
+	@test -d fuzz || { echo "there is no fuzz/ yet" >&2; exit 1; }
+	@cd fuzz && for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+clean: ## remove everything built, but not what setup installed
+	@rm -rf target target-* pkg/dist pkg/wasm pkg/*.tgz www/dist www/public/data

@@ -1,0 +1,234 @@
+#!/usr/bin/env node
+// Runs the test stages, cheapest first, and ends with `N passed, N failed` alone on the last line.
+//   scripts/test.mjs [--list] [--only stage,stage] [--long]
+// A stage whose folder does not exist yet is skipped, and said to be. --long also runs the tests
+// marked as long (Rust: #[ignore]; elsewhere: CONVOKE_LONG=1).
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants } from "node:zlib";
+
+process.chdir(join(dirname(fileURLToPath(import.meta.url)), ".."));
+
+const SIZE_BUDGET = 300; // KiB brotli that a page loads: package and one tier
+const TIERS = ["simd128", "relaxed", "threads"];
+
+const options = process.argv.slice(2);
+const long = options.includes("--long");
+const scratch = mkdtempSync(join(tmpdir(), "convoke-"));
+process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
+
+// --- how each runner reports ---
+
+/** `test result: ok. 3 passed; 0 failed; …`, once per test binary: cargo test and wasm-pack test. */
+function countRust(output) {
+  const total = { passed: 0, failed: 0 };
+  for (const [, passed, failed] of output.matchAll(/^test result: .*?(\d+) passed; (\d+) failed/gm)) {
+    total.passed += Number(passed);
+    total.failed += Number(failed);
+  }
+  return total;
+}
+
+const vitest = (name, root, bin = "tests") => {
+  const report = join(scratch, `${name}.json`);
+  return {
+    name,
+    command: [
+      `${bin}/node_modules/.bin/vitest`,
+      ...["run", "--root", root, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
+    ],
+    count() {
+      if (!existsSync(report)) return { passed: 0, failed: 0 };
+      const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, "utf8"));
+      return { passed: numPassedTests, failed: numFailedTests };
+    },
+  };
+};
+
+const bash = (script) => ["bash", "-euc", script];
+const onTier = (tier, script) => bash(`. scripts/wasm-flags.sh; wasm_env ${tier}; ${script}`);
+
+// --- the stages: `needs` is what must exist; a step without `count` is one test ---
+
+const clippyWasm = (tier) => ({
+  name: `clippy, wasm ${tier}`,
+  command: onTier(tier, "cargo clippy --lib --target wasm32-unknown-unknown $WASM_FEATURES -- -D warnings"),
+});
+
+const wasmTests = (tier) => ({
+  needs: existsSync("tests/web.rs") ? "tests/web.rs" : "tests/web/main.rs",
+  steps: [
+    {
+      name: `wasm-${tier}`,
+      // Release, as shipped; but a standard library built along can only be tested in the
+      // development profile (duplicate lang item otherwise).
+      command: onTier(
+        tier,
+        `wasm-pack test --headless --chrome --chromedriver "$(command -v chromedriver)" --mode no-install \
+        ${tier === "threads" ? "" : "--release"} -- $WASM_FEATURES --test web ${long ? "-- --include-ignored" : ""}`,
+      ),
+      // The default of 20 s is for all tests of a binary together.
+      env: { WASM_BINDGEN_TEST_TIMEOUT: "300" },
+      count: countRust,
+    },
+  ],
+});
+
+const stages = {
+  check: {
+    steps: [
+      { name: "format, Rust", command: ["cargo", "fmt", "--check"] },
+      {
+        name: "lint and format, TypeScript",
+        command: ["pkg/node_modules/.bin/biome", "check", "--error-on-warnings", "."],
+      },
+      // The page and the tests see the package as users do: through its built declarations.
+      {
+        name: "types, package",
+        command: bash("scripts/build-wasm.sh --missing; cd pkg; npm run --silent typecheck; npm run --silent build"),
+      },
+      { name: "types, page", command: ["www/node_modules/.bin/tsc", "-p", "www"] },
+      { name: "types, tests", command: ["tests/node_modules/.bin/tsc", "-p", "tests"] },
+      { name: "clippy, native", command: ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"] },
+      clippyWasm("simd128"),
+      clippyWasm("threads"),
+    ],
+  },
+  rust: {
+    steps: [
+      {
+        name: "rust",
+        // Release: the dependencies are then compiled once for the tests and the command.
+        command: ["cargo", "test", "--release", "--no-fail-fast", ...(long ? ["--", "--include-ignored"] : [])],
+        count: countRust,
+      },
+    ],
+  },
+  "wasm-simd128": wasmTests("simd128"),
+  "wasm-relaxed": wasmTests("relaxed"),
+  "wasm-threads": wasmTests("threads"),
+  size: { needs: "pkg/package.json", steps: [{ name: "size", run: checkSize }] },
+  package: { needs: "pkg/test", steps: [vitest("package", "pkg", "pkg")] },
+  consumers: { needs: "tests/consumers/vitest.config.ts", steps: [vitest("consumers", "tests/consumers")] },
+  e2e: { needs: "tests/e2e/vitest.config.ts", steps: [vitest("e2e", "tests/e2e")] },
+};
+
+/** What a page downloads for each tier: the package's modules, the tier's glue and its wasm. */
+function checkSize() {
+  const brotli = (file) =>
+    brotliCompressSync(readFileSync(file), {
+      params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 },
+    }).length / 1024;
+  const modules = readdirSync("pkg/dist", { recursive: true })
+    .filter((file) => file.endsWith(".js") && !file.startsWith("node"))
+    .reduce((sum, file) => sum + brotli(`pkg/dist/${file}`), 0);
+  const total = { passed: 0, failed: 0 };
+  for (const tier of TIERS) {
+    const glue = brotli(`pkg/wasm/${tier}/convoke.js`);
+    const wasm = brotli(`pkg/wasm/${tier}/convoke_bg.wasm`);
+    const sum = modules + glue + wasm;
+    const parts = [modules, glue, wasm].map((n) => n.toFixed(1));
+    console.log(
+      `${tier.padEnd(8)} modules ${parts[0]} + glue ${parts[1]} + wasm ${parts[2]} = ${sum.toFixed(1)} KiB brotli (at most ${SIZE_BUDGET})`,
+    );
+    total[sum <= SIZE_BUDGET ? "passed" : "failed"]++;
+  }
+  return total;
+}
+
+// --- running ---
+
+/** Runs a command, streams what it prints, and returns it with the exit status. */
+function execute(command, env) {
+  return new Promise((resolve) => {
+    let output = "";
+    const child = spawn(command[0], command.slice(1), {
+      env: { ...process.env, ...env, ...(long ? { CONVOKE_LONG: "1" } : {}) },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    for (const stream of ["stdout", "stderr"]) {
+      child[stream].on("data", (data) => {
+        process[stream].write(data);
+        output += data;
+      });
+    }
+    child.on("error", (error) => {
+      console.error(String(error));
+      resolve({ status: 127, output });
+    });
+    child.on("close", (status) => resolve({ status: status ?? 1, output }));
+  });
+}
+
+async function runStep(step) {
+  if (step.run) {
+    try {
+      return step.run();
+    } catch (error) {
+      console.error(String(error));
+      return { passed: 0, failed: 1 };
+    }
+  }
+  const { status, output } = await execute(step.command, step.env);
+  if (!step.count) return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  const counts = step.count(output);
+  if (status !== 0 && counts.failed === 0) {
+    console.error(`${step.name}: exit status ${status} without a failed test`);
+    counts.failed = 1;
+  }
+  if (counts.passed + counts.failed === 0) {
+    console.error(`${step.name}: no test ran`);
+    counts.failed = 1;
+  }
+  return counts;
+}
+
+if (options.includes("--list")) {
+  for (const [name, { needs }] of Object.entries(stages)) {
+    console.log(needs && !existsSync(needs) ? `${name} (skipped: no ${needs})` : name);
+  }
+  process.exit(0);
+}
+
+const at = options.indexOf("--only");
+const chosen = at >= 0 ? (options[at + 1] ?? "").split(",") : Object.keys(stages);
+for (const name of chosen) {
+  if (!stages[name]) {
+    console.error(`no stage '${name}'; there are: ${Object.keys(stages).join(", ")}`);
+    process.exit(2);
+  }
+}
+
+const rows = [];
+const failures = [];
+for (const name of chosen) {
+  const { needs, steps } = stages[name];
+  if (needs && !existsSync(needs)) {
+    rows.push({ name, skipped: `skipped: no ${needs}` });
+    continue;
+  }
+  const row = { name, passed: 0, failed: 0 };
+  const started = Date.now();
+  for (const step of steps) {
+    console.log(`\n=== ${step.name === name ? name : `${name}: ${step.name}`}`);
+    const counts = await runStep(step);
+    row.passed += counts.passed;
+    row.failed += counts.failed;
+    if (counts.failed > 0) failures.push(step.name === name ? name : `${name}: ${step.name}`);
+  }
+  row.seconds = (Date.now() - started) / 1000;
+  rows.push(row);
+}
+
+console.log(`\n${"stage".padEnd(14)}${"passed".padStart(8)}${"failed".padStart(8)}${"seconds".padStart(10)}`);
+for (const { name, passed, failed, seconds, skipped } of rows) {
+  const cells = skipped ?? `${`${passed}`.padStart(8)}${`${failed}`.padStart(8)}${seconds.toFixed(1).padStart(10)}`;
+  console.log(name.padEnd(14) + (skipped ? `  ${cells}` : cells));
+}
+for (const failure of failures) console.log(`FAILED ${failure}`);
+const sum = (key) => rows.reduce((total, row) => total + (row[key] ?? 0), 0);
+console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
+process.exitCode = sum("failed") > 0 ? 1 : 0;
