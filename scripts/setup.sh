@@ -69,7 +69,7 @@ js() {
       say "$folder/node_modules: there"
     else
       say "$folder/node_modules: npm ci"
-      (cd $folder && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json)
+      (cd $folder && npm ci --loglevel=error --no-audit --no-fund && touch node_modules/.package-lock.json)
     fi
   done
 }

@@ -55,7 +55,7 @@ const onTier = (tier, script) => bash(`. scripts/wasm-flags.sh; wasm_env ${tier}
 
 const clippyWasm = (tier) => ({
   name: `clippy, wasm ${tier}`,
-  command: onTier(tier, "cargo clippy --lib --target wasm32-unknown-unknown $WASM_FEATURES -- -D warnings"),
+  command: onTier(tier, "cargo clippy --release --lib --target wasm32-unknown-unknown $WASM_FEATURES -- -D warnings"),
 });
 
 const wasmTests = (tier) => ({
@@ -63,12 +63,12 @@ const wasmTests = (tier) => ({
   steps: [
     {
       name: `wasm-${tier}`,
-      // Release, as shipped; but a standard library built along can only be tested in the
-      // development profile (duplicate lang item otherwise).
+      // Release, as shipped. The threaded tier builds the standard library along, which only works
+      // under test while the release profile does not set `panic` (duplicate lang items otherwise).
       command: onTier(
         tier,
         `wasm-pack test --headless --chrome --chromedriver "$(command -v chromedriver)" --mode no-install \
-        ${tier === "threads" ? "" : "--release"} -- $WASM_FEATURES --test web ${long ? "-- --include-ignored" : ""}`,
+        --release -- $WASM_FEATURES --test web ${long ? "-- --include-ignored" : ""}`,
       ),
       // The default of 20 s is for all tests of a binary together.
       env: { WASM_BINDGEN_TEST_TIMEOUT: "300" },
@@ -92,7 +92,8 @@ const stages = {
       },
       { name: "types, page", command: ["www/node_modules/.bin/tsc", "-p", "www"] },
       { name: "types, tests", command: ["tests/node_modules/.bin/tsc", "-p", "tests"] },
-      { name: "clippy, native", command: ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"] },
+      // Release, because the macros and build scripts are then compiled already for the tests.
+      { name: "clippy, native", command: ["cargo", "clippy", "--release", "--all-targets", "--", "-D", "warnings"] },
       clippyWasm("simd128"),
       clippyWasm("threads"),
     ],

@@ -12,5 +12,8 @@ fn adds() {
 #[wasm_bindgen_test]
 async fn finds_a_gpu() {
     let instance = wgpu::Instance::default();
-    instance.request_adapter(&wgpu::RequestAdapterOptions::default()).await.expect("an adapter");
+    instance
+        .request_adapter(&wgpu::RequestAdapterOptions::default())
+        .await
+        .expect("an adapter");
 }
