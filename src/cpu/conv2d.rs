@@ -102,7 +102,7 @@ impl Lowering {
     /// Nobody may write to the map meanwhile; `scratch` must hold [`Lowering::scratch`] floats for nobody else.
     unsafe fn stage(&self, pool: &Pool, map: &Map, scratch: Shared) -> Shared {
         if !self.is_padded() {
-            return map.from_channel(0);
+            return map.channel(0);
         }
         let [top, left, _, right] = self.geometry.pads;
         let ([h, w], c) = (self.framed(), self.input.c);
@@ -204,7 +204,7 @@ impl Convolution {
             let packed = frame.scratch.from(aligned(self.lowering.scratch()));
             let panels = self.dy_panels();
             for g in 0..self.layout.groups {
-                let from = dy.from_channel(g * panels.n);
+                let from = dy.channel(g * panels.n);
                 split(frame.pool, panels.k, panels.n, |range| {
                     pack_rows(from, dy.place.pitch, packed, panels, range);
                 });
@@ -236,7 +236,7 @@ impl Convolution {
             let rest = frame.scratch.from(aligned(panels.floats()));
             let dy_staged = match &self.input_gradient {
                 InputGradient::Flipped(lowering) => lowering.stage(frame.pool, dy, rest),
-                _ => dy.from_channel(0),
+                _ => dy.channel(0),
             };
             if matches!(self.input_gradient, InputGradient::Columns) && !write.accumulate {
                 split(frame.pool, dx.pixels, dx.place.c, |range| range.for_each(|p| dx.row_mut(p).fill(0.0)));
@@ -253,7 +253,7 @@ impl Convolution {
                     panels,
                     start: if write.accumulate { Start::Output } else { Start::Zero },
                     relu: false,
-                    out: dx.from_channel(g * self.layout.cig),
+                    out: dx.channel(g * self.layout.cig),
                     pitch: dx.place.pitch,
                 };
                 match &self.input_gradient {
@@ -395,7 +395,7 @@ impl Operation for Convolution {
                     panels: self.layout.panels,
                     start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
                     relu: self.step.activation == Some(Activation::Relu),
-                    out: y.from_channel(g * self.layout.panels.n),
+                    out: y.channel(g * self.layout.panels.n),
                     pitch: y.place.pitch,
                 };
                 gemm.run(frame.pool);

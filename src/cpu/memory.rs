@@ -89,7 +89,7 @@ impl Map {
     }
 
     /// Where channel `c` of the first pixel is.
-    pub(super) fn from_channel(&self, c: usize) -> Shared {
+    pub(super) fn channel(&self, c: usize) -> Shared {
         assert!(c < self.place.c);
         // SAFETY: the first pixel exists and has this channel.
         unsafe { self.base.from(c) }

@@ -1,6 +1,6 @@
 //! The update of weights, fused: one pass over weights, gradients and state.
 
-use super::memory::{Buffer, Shared, split};
+use super::memory::{Shared, split};
 use super::pool::Pool;
 use super::simd::{self, Access, Kernel, Part, Simd, Whole};
 use super::weights::Weights;
@@ -14,32 +14,29 @@ pub(super) fn update(
     gradients: &mut Weights,
     state: &mut [Weights],
 ) {
-    let (first, second) = state.split_at_mut(1);
-    let (mut first, mut second) = (&mut first[0], second.first_mut());
-    let moment = |s: &mut Option<&mut Weights>, f: fn(&mut Weights) -> &mut Buffer| {
-        s.as_mut().map_or(Shared::new(&mut []), |s| Shared::new(f(s)))
-    };
-    let tensors: [(fn(&mut Weights) -> &mut Buffer, bool); 2] = [(|w| &mut w.weight, true), (|w| &mut w.bias, false)];
-    for (tensor, decays) in tensors {
-        if !decays && !weights.has_bias {
-            continue;
-        }
-        let formula = Formula::new(update, decays);
-        let n = tensor(weights).len();
-        let (w, g) = (Shared::new(tensor(weights)), Shared::new(tensor(gradients)));
-        let (m, v) = (Shared::new(tensor(&mut first)), moment(&mut second, tensor));
-        split(pool, n, 4, |range| {
-            let i = range.start;
-            // SAFETY: all tensors have n floats (v only where the formula reads it), and ranges do not overlap.
-            unsafe {
-                let (w, g, m) = (w.at(i), g.at(i), m.at(i));
-                match formula {
-                    Formula::Sgd(f) => simd::dispatch(Apply { f, w, g, m, v: m, n: range.len() }),
-                    Formula::Adam(f) => simd::dispatch(Apply { f, w, g, m, v: v.at(i), n: range.len() }),
-                }
-            }
-        });
+    let moments = state.iter_mut().map(|m| Shared::new(&mut m.weight)).collect::<Vec<_>>();
+    tensor(pool, Formula::new(update, true), &mut weights.weight, &gradients.weight, &moments);
+    if weights.has_bias {
+        let moments = state.iter_mut().map(|m| Shared::new(&mut m.bias)).collect::<Vec<_>>();
+        tensor(pool, Formula::new(update, false), &mut weights.bias, &gradients.bias, &moments);
     }
+}
+
+/// Updates one tensor; `moments` are of its size.
+fn tensor(pool: &Pool, formula: Formula, w: &mut [f32], g: &[f32], moments: &[Shared]) {
+    let (n, w) = (w.len(), Shared::new(w));
+    assert_eq!(g.len(), n);
+    split(pool, n, 4, |range| {
+        let i = range.start;
+        // SAFETY: all tensors have n floats, and ranges do not overlap.
+        unsafe {
+            let (w, g, m, n) = (w.at(i), g.as_ptr().add(i), moments[0].at(i), range.len());
+            match formula {
+                Formula::Sgd(f) => simd::dispatch(Apply { f, w, g, m, v: m, n }),
+                Formula::Adam(f) => simd::dispatch(Apply { f, w, g, m, v: moments[1].at(i), n }),
+            }
+        }
+    });
 }
 
 /// A formula with its constants for this step, see [`Update::apply`].

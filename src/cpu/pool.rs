@@ -124,10 +124,11 @@ impl Pool {
 
     /// The same, telling `f` also which thread it is on, below [`Pool::threads`].
     pub(super) fn run_on(&self, tasks: usize, f: Job<'_>) {
-        if self.threads > 1 && tasks > 1 {
-            if let Ok(_running) = self.shared.running.try_lock() {
-                return self.shared.run(tasks, f);
-            }
+        if self.threads > 1
+            && tasks > 1
+            && let Ok(_running) = self.shared.running.try_lock()
+        {
+            return self.shared.run(tasks, f);
         }
         (0..tasks).for_each(|task| f(0, task));
     }
