@@ -1,1 +1,48 @@
-//! The GPU engine: the same plans on WebGPU.
+//! The WebGPU engine: executes plans with wgpu, in a browser or natively, forward and backward.
+//!
+//! Everything is asynchronous and nothing blocks in a browser. Weights are uploaded once; all activations live in one
+//! buffer, laid out by the plan; a run is one submission that reads back only its result.
+
+mod activation;
+mod add;
+mod avg_pool2d;
+mod concat;
+mod conv2d;
+mod depthwise;
+mod device;
+mod dropout;
+mod elementwise;
+mod engine;
+mod flatten;
+mod kernel;
+mod linear;
+mod loss;
+mod max_pool2d;
+mod optimizer;
+mod pool;
+mod program;
+mod reduce;
+mod softmax;
+mod trainer;
+mod weights;
+
+pub use device::Device;
+pub use engine::Engine;
+pub use trainer::Trainer;
+
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::tensor::{Tensor, dims};
+
+/// The batch size of `x`, which must be a batch of finite inputs of `graph`.
+fn check_batch(graph: &Graph, x: &Tensor) -> Result<usize> {
+    let fits = x.shape.first().is_some_and(|&n| n > 0) && x.shape[1..] == *graph.input().dims();
+    if !fits || x.data.len() != x.shape.iter().product::<usize>() {
+        let expected = format!("Nx{}", graph.input());
+        return Err(Error::Shape { tensor: "input".into(), expected, actual: dims(&x.shape) });
+    }
+    match x.data.iter().position(|v| !v.is_finite()) {
+        Some(index) => Err(Error::NotFinite { what: "input".into(), index, value: x.data[index] }),
+        None => Ok(x.shape[0]),
+    }
+}

@@ -1,0 +1,28 @@
+//! Dropout while training.
+
+use super::elementwise::Step;
+use super::kernel::kernels;
+use super::program::Recorder;
+use crate::layers::Dropout;
+use crate::plan::{BackwardStep, Place, Step as PlanStep};
+
+kernels!("dropout", ["elementwise_prelude.wgsl", "dropout.wgsl"], MASK = "mask");
+
+fn mask(r: &mut Recorder<'_>, layer: &Dropout, node: usize, from: Place, to: Place, accumulate: bool) {
+    let mut numbers = Step::new(r, from, from, to);
+    // The stream of graph::reference::training_mode; the step's seed is in the control buffer.
+    numbers.stream = node as u32;
+    numbers.threshold = layer.threshold();
+    numbers.scale = layer.scale();
+    r.dispatch(&MASK, &[("ACCUMULATE", u32::from(accumulate))], 0, &numbers, numbers.elements as usize);
+}
+
+pub(super) fn forward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep) {
+    mask(r, layer, step.node, step.inputs[0], step.output, false);
+}
+
+pub(super) fn backward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep, back: &BackwardStep) {
+    if let Some(dx) = back.dx[0] {
+        mask(r, layer, step.node, back.dy, dx.place, dx.accumulate);
+    }
+}

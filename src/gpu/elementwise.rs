@@ -1,0 +1,24 @@
+//! The numbers that element-wise layers give their shaders.
+
+use super::program::{GpuPlace, Recorder};
+use crate::plan::Place;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+pub(super) struct Step {
+    pub a: GpuPlace,
+    pub b: GpuPlace,
+    pub y: GpuPlace,
+    pub elements: u32,
+    pub stream: u32,
+    pub threshold: u32,
+    pub scale: f32,
+}
+
+impl Step {
+    /// Operands `a` and `b` (the same when there is one), result `y`, and an invocation for each element of `a`.
+    pub(super) fn new(r: &Recorder<'_>, a: Place, b: Place, y: Place) -> Self {
+        let elements = (a.pixels(r.batch) * a.c) as u32;
+        Step { a: a.into(), b: b.into(), y: y.into(), elements, stream: 0, threshold: 0, scale: 1.0 }
+    }
+}

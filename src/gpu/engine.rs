@@ -1,0 +1,83 @@
+//! Inference.
+
+use super::check_batch;
+use super::device::{Device, Readback};
+use super::program::{Buffers, Play, Program};
+use super::trainer::Control;
+use super::weights::Layout;
+use crate::error::Result;
+use crate::graph::{Graph, Params};
+use crate::plan::{Plan, Purpose};
+use crate::tensor::Tensor;
+
+/// A network on the device, ready to classify.
+pub struct Engine {
+    graph: Graph,
+    device: Device,
+    layout: Layout,
+    params: Vec<wgpu::Buffer>,
+    control: wgpu::Buffer,
+    nothing: wgpu::Buffer,
+    program: Program,
+    readback: Readback,
+}
+
+impl Engine {
+    /// Uploads the parameters and prepares for single samples.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLarge`] for a tensor that the adapter cannot hold, [`crate::Error::Backend`] when it refuses
+    /// something else, [`crate::Error::DeviceLost`].
+    pub async fn new(graph: &Graph, params: &Params, device: &Device) -> Result<Engine> {
+        let plan = Plan::new(graph, 1, Purpose::Inference);
+        let layout = Layout::new(graph, &plan, device.max_floats());
+        let make = || {
+            let buffers = layout.buffers(device, "parameters")?;
+            layout.upload(graph, params, device, &buffers);
+            let control = Control::buffer(device, 0)?;
+            let nothing = device.buffer("nothing", 16, wgpu::BufferUsages::STORAGE)?;
+            let on = Buffers { params: &buffers, control: &control, nothing: &nothing, training: None };
+            let program = Program::new(device, graph, &layout, &on, plan, Purpose::Inference)?;
+            Ok((buffers, control, nothing, program))
+        };
+        let (params, control, nothing, program) = device.checked(make).await?;
+        let (graph, device) = (graph.clone(), device.clone());
+        Ok(Engine { graph, device, layout, params, control, nothing, program, readback: Readback::default() })
+    }
+
+    /// The main output for a batch `[N, C, H, W]`. Another N than before plans anew.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] and [`crate::Error::NotFinite`] for the batch; those of [`Engine::new`].
+    pub async fn run(&mut self, x: &Tensor) -> Result<Tensor> {
+        let batch = check_batch(&self.graph, x)?;
+        if batch != self.program.plan.batch {
+            self.program = self.plan(batch).await?;
+        }
+        self.device.check()?;
+        self.program.write_input(&self.device, x);
+        let encoder = self.program.encode(&self.device, Play::Forward);
+        let data = self.readback.read(&self.device, encoder, &[self.program.output()]).await?;
+        Tensor::new(self.graph.shape(self.graph.outputs()[0].value).batched(batch), data)
+    }
+
+    /// Bytes of buffers on the device: parameters, activations, and the small rest.
+    pub fn bytes(&self) -> usize {
+        let buffers = self.params.iter().chain([&self.control, &self.nothing]);
+        buffers.map(|b| b.size() as usize).sum::<usize>() + self.program.bytes()
+    }
+
+    /// Dispatches of one run.
+    pub fn dispatches(&self) -> usize {
+        self.program.dispatches(Play::Forward)
+    }
+
+    async fn plan(&self, batch: usize) -> Result<Program> {
+        let make = || {
+            let plan = Plan::new(&self.graph, batch, Purpose::Inference);
+            let on = Buffers { params: &self.params, control: &self.control, nothing: &self.nothing, training: None };
+            Program::new(&self.device, &self.graph, &self.layout, &on, plan, Purpose::Inference)
+        };
+        self.device.checked(make).await
+    }
+}

@@ -1,0 +1,28 @@
+//! Between maps in NHWC and vectors in CHW order.
+
+use super::elementwise::Step;
+use super::kernel::kernels;
+use super::program::Recorder;
+use crate::plan::{BackwardStep, Place, Step as PlanStep};
+
+kernels!("flatten", ["elementwise_prelude.wgsl", "flatten.wgsl"], TO_VECTOR = "to_vector", TO_MAP = "to_map");
+
+pub(super) fn to_vector(r: &mut Recorder<'_>, map: Place, vector: Place, accumulate: bool) {
+    let numbers = Step::new(r, map, vector, vector);
+    r.dispatch(&TO_VECTOR, &[("ACCUMULATE", u32::from(accumulate))], 0, &numbers, numbers.elements as usize);
+}
+
+pub(super) fn to_map(r: &mut Recorder<'_>, vector: Place, map: Place, accumulate: bool) {
+    let numbers = Step::new(r, map, vector, vector);
+    r.dispatch(&TO_MAP, &[("ACCUMULATE", u32::from(accumulate))], 0, &numbers, numbers.elements as usize);
+}
+
+pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
+    to_vector(r, step.inputs[0], step.output, false);
+}
+
+pub(super) fn backward(r: &mut Recorder<'_>, back: &BackwardStep) {
+    if let Some(dx) = back.dx[0] {
+        to_map(r, back.dy, dx.place, dx.accumulate);
+    }
+}

@@ -1,0 +1,144 @@
+// What every shader shares. Bindings 1 (parameters), 2 (their gradients), 4 (this step's numbers), 5 and 6
+// (the optimizer's state) are declared where they are used, because each shader reads them as another type.
+
+// Where a value lies in the arena: NHWC, `pitch` floats from one pixel to the next.
+struct Place {
+    offset: u32,
+    pitch: u32,
+    c: u32,
+    h: u32,
+    w: u32,
+    unused0: u32,
+    unused1: u32,
+    unused2: u32,
+}
+
+// What changes from one training step to the next, and what a step reports.
+struct Control {
+    loss: f32,
+    correct: u32,
+    // 1 when the loss or a logit is not finite: then nothing is updated.
+    bad: u32,
+    seed: u32,
+    rate: f32,
+    decay: f32,
+    // Momentum, or Adam's first beta.
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    correction1: f32,
+    correction2: f32,
+    nesterov: u32,
+    labels: array<u32>,
+}
+
+@group(0) @binding(0) var<storage, read_write> arena: array<f32>;
+@group(0) @binding(3) var<storage, read_write> control: Control;
+
+const WORKGROUP: u32 = 64u;
+const NONE: u32 = 0xffffffffu;
+
+// 0 none, 1 ReLU, 2 sigmoid, 3 tanh.
+override ACTIVATION: u32 = 0u;
+// Whether the kernel adds to what its output holds.
+override ACCUMULATE: bool = false;
+
+// The index of this invocation when a dispatch is wrapped into two dimensions.
+fn invocation(id: vec3<u32>, groups: vec3<u32>) -> u32 {
+    return id.y * (groups.x * WORKGROUP) + id.x;
+}
+
+// The address of element `e` of a value, counted pixel by pixel.
+fn element(p: Place, e: u32) -> u32 {
+    return p.offset + (e / p.c) * p.pitch + e % p.c;
+}
+
+// The position that the same element has in an NCHW tensor.
+fn logical(p: Place, e: u32) -> u32 {
+    let pixel = e / p.c;
+    let area = p.h * p.w;
+    return (pixel / area * p.c + e % p.c) * area + pixel % area;
+}
+
+// WGSL lets compilers assume that there are neither NaN nor infinity, so they are told by their bits.
+fn is_finite(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
+}
+
+fn is_nan(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// Both written with exp(-|x|), which cannot overflow.
+fn sigmoid(v: f32) -> f32 {
+    let e = exp(-abs(v));
+    return select(e, 1.0, v >= 0.0) / (1.0 + e);
+}
+
+fn tanh_by_exp(v: f32) -> f32 {
+    let e = exp(-2.0 * abs(v));
+    return sign(v) * (1.0 - e) / (1.0 + e);
+}
+
+fn activate(v: f32) -> f32 {
+    if (ACTIVATION == 1u) {
+        return max(v, 0.0);
+    }
+    if (ACTIVATION == 2u) {
+        return sigmoid(v);
+    }
+    if (ACTIVATION == 3u) {
+        return tanh_by_exp(v);
+    }
+    return v;
+}
+
+// The derivative, as a function of the activation's result.
+fn derivative(y: f32) -> f32 {
+    if (ACTIVATION == 1u) {
+        return select(0.0, 1.0, y > 0.0);
+    }
+    if (ACTIVATION == 2u) {
+        return y * (1.0 - y);
+    }
+    if (ACTIVATION == 3u) {
+        return 1.0 - y * y;
+    }
+    return 1.0;
+}
+
+fn write(at: u32, v: f32) {
+    if (ACCUMULATE) {
+        arena[at] += v;
+    } else {
+        arena[at] = v;
+    }
+}
+
+// Writes the first `count` components.
+fn write4(at: u32, v: vec4<f32>, count: u32) {
+    write(at, v.x);
+    if (count > 1u) {
+        write(at + 1u, v.y);
+    }
+    if (count > 2u) {
+        write(at + 2u, v.z);
+    }
+    if (count > 3u) {
+        write(at + 3u, v.w);
+    }
+}
+
+fn scramble(v: u32) -> u32 {
+    var x = v;
+    x ^= x >> 16u;
+    x *= 0x7feb352du;
+    x ^= x >> 15u;
+    x *= 0x846ca68bu;
+    return x ^ (x >> 16u);
+}
+
+// The crate's generator, word for word.
+fn random_word(seed: u32, stream: u32, counter: u32) -> u32 {
+    return scramble(counter ^ scramble(stream ^ scramble(seed ^ 0x9e3779b9u)));
+}
