@@ -5,6 +5,7 @@
 //! the engines.
 
 pub mod cpu;
+pub mod engine;
 pub mod error;
 pub mod format;
 #[cfg(feature = "gpu")]

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use container::MAX_HEADER;
-pub(crate) use container::{Container, Stored};
+pub(crate) use container::{Container, Stored, write};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Params};
@@ -104,7 +104,7 @@ impl Model {
                 tensors.insert(name.into(), Stored::f32(&tensor.shape, &tensor.data));
             }
         }
-        container::write(&tensors, self.metadata())
+        write(&tensors, self.metadata())
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {

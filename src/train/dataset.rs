@@ -91,6 +91,19 @@ impl Dataset {
         Ok(self)
     }
 
+    /// The same bytes with other last steps.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_bytes`]; [`Error::Argument`] for a data set of floats.
+    pub fn with_preprocess(self, preprocess: &Preprocess) -> Result<Self> {
+        match (self.values, self.stored.dims()) {
+            (Values::Bytes(bytes), &[c, h, w]) => {
+                Dataset::from_bytes(self.name, [c, h, w], bytes, self.labels, self.classes, preprocess)
+            }
+            _ => Err(Error::argument("data set", "bytes", "floats")),
+        }
+    }
+
     /// What it is called in messages.
     pub fn name(&self) -> &str {
         &self.name

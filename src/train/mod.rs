@@ -1,12 +1,17 @@
 //! Training: data sets, augmentation, schedules, and the loop around an engine.
 
 mod augment;
+mod checkpoint;
 mod dataset;
+mod metrics;
 mod schedule;
+mod trainer;
 
 pub use augment::{Augmentation, Transform};
 pub use dataset::{Dataset, Variation};
+pub use metrics::{Evaluation, Metrics, evaluate};
 pub use schedule::Schedule;
+pub use trainer::{Report, Trainer};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +46,7 @@ impl Default for Config {
         Config {
             loss: Loss::CROSS_ENTROPY,
             optimizer: Optimizer::sgd(0.9),
-            learning_rate: 0.05,
+            learning_rate: 0.01,
             schedule: Schedule::Constant,
             batch_size: 64,
             epochs: 10,

@@ -1,2 +1,73 @@
-//! The `convoke` command.
-fn main() {}
+//! The `convoke` command: train, quantize, evaluate and describe networks from a shell.
+
+mod backend;
+mod classify;
+mod data;
+mod describe;
+mod eval;
+mod files;
+mod preprocess;
+mod quantize;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use convoke::Error;
+
+/// Train, quantize, evaluate and describe convolutional networks.
+#[derive(Parser)]
+#[command(
+    name = "convoke",
+    version,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage.\n\n\
+    Example:\n  convoke train lenet5 --data mnist --epochs 10 --out lenet5.safetensors"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Args),
+    Quantize(quantize::Args),
+    Eval(eval::Args),
+    Classify(classify::Args),
+    Describe(describe::Args),
+    Data(data::export::Args),
+}
+
+/// Why a command ended early.
+enum Failure {
+    /// What was asked for makes no sense: status 2, like a word that clap does not know.
+    Usage(Error),
+    /// It could not be done: status 1.
+    Failed(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Failed(error)
+    }
+}
+
+type Outcome<T = ()> = Result<T, Failure>;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Train(args) => pollster::block_on(train::run(args)),
+        Command::Quantize(args) => pollster::block_on(quantize::run(args)),
+        Command::Eval(args) => pollster::block_on(eval::run(args)),
+        Command::Classify(args) => pollster::block_on(classify::run(args)),
+        Command::Describe(args) => describe::run(args),
+        Command::Data(args) => data::export::run(args),
+    };
+    let (error, status) = match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => (error, 1),
+        Err(Failure::Usage(error)) => (error, 2),
+    };
+    eprintln!("error: {error}");
+    ExitCode::from(status)
+}

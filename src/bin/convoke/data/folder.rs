@@ -1,0 +1,118 @@
+//! Folders of images: one sub-folder for each class, in sorted order.
+
+use std::path::{Path, PathBuf};
+
+use convoke::graph::Graph;
+use convoke::train::Dataset;
+use convoke::vision::{Channels, Preprocess};
+use convoke::{Error, Result};
+
+use super::Prepared;
+use crate::files;
+
+/// Extensions of files that are read; others are passed over.
+const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+
+/// When a folder does not say which images are held out, every tenth is.
+const HELD_OUT: usize = 10;
+const SPLIT_SEED: u32 = 1998;
+
+/// The image files of a folder, sorted, with their classes.
+pub struct Folder {
+    pub classes: Vec<String>,
+    pub files: Vec<(PathBuf, u32)>,
+}
+
+impl Folder {
+    /// Lists the images; reads none.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut folder = Folder { classes: vec![], files: vec![] };
+        for class in sorted(path)?.into_iter().filter(|p| p.is_dir()) {
+            let number = folder.classes.len() as u32;
+            let is_image = |p: &PathBuf| {
+                let extension = p.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+                EXTENSIONS.contains(&extension.as_str())
+            };
+            folder.files.extend(sorted(&class)?.into_iter().filter(is_image).map(|file| (file, number)));
+            folder.classes.push(class.file_name().unwrap_or_default().to_string_lossy().into());
+        }
+        if folder.files.is_empty() {
+            let name = format!("{} (one sub-folder of PNG, JPEG or WebP images for each class)", path.display());
+            return Err(Error::EmptyDataset { name });
+        }
+        Ok(folder)
+    }
+
+    /// Every image, made to fit by `preprocess`.
+    fn read(&self, name: &str, preprocess: &Preprocess) -> Result<Dataset> {
+        let (mut bytes, mut labels) = (vec![], vec![]);
+        let mut size = [0; 2];
+        for (path, class) in &self.files {
+            let (pixels, s) = preprocess.pixels(&files::read_image(path)?)?;
+            bytes.extend(pixels);
+            labels.push(*class);
+            size = s;
+        }
+        let shape = [preprocess.channels.count(), size[0], size[1]];
+        Dataset::from_bytes(name, shape, bytes, labels, self.classes.len(), preprocess)
+    }
+}
+
+/// Training and held-out images of a folder: its sub-folders `train` and `test` if it has them, otherwise a tenth of
+/// the images is held out.
+pub fn prepare(path: &Path, network: impl Fn(usize) -> Result<Graph>) -> Result<(Graph, Prepared)> {
+    let (train, test) = (path.join("train"), path.join("test"));
+    let parts = if train.is_dir() && test.is_dir() { Some((train, test)) } else { None };
+    let folder = Folder::open(parts.as_ref().map_or(path, |(train, _)| train))?;
+    let graph = network(folder.classes.len())?;
+    let (c, h, w) = graph.input().chw();
+    let channels = if c == 1 { Channels::Gray } else { Channels::Rgb };
+    let mut preprocess = Preprocess { channels, size: Some([h, w]), ..Preprocess::default() };
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let all = folder.read(&name, &preprocess)?;
+    (preprocess.mean, preprocess.std) = statistics(&all, channels.count());
+    let all = all.with_preprocess(&preprocess)?;
+    let (train, held_out) = match parts {
+        Some((_, test)) => {
+            let test = Folder::open(&test)?;
+            if test.classes != folder.classes {
+                let classes = |f: &Folder| f.classes.join(", ");
+                return Err(Error::format("folder `test`", format!("classes {}", classes(&folder)), classes(&test)));
+            }
+            (all, test.read(&name, &preprocess)?)
+        }
+        None => all.split((all.len() / HELD_OUT).max(1), SPLIT_SEED)?,
+    };
+    Ok((graph, Prepared { train, held_out, labels: folder.classes, preprocess }))
+}
+
+/// Mean and standard deviation of each channel's values in 0..1, to four digits.
+fn statistics(data: &Dataset, channels: usize) -> (Vec<f32>, Vec<f32>) {
+    let mut sums = vec![(0f64, 0f64); channels];
+    let mut count = 0f64;
+    for image in (0..data.len()).filter_map(|i| data.bytes(i)) {
+        let plane = image.len() / channels;
+        for (sum, bytes) in sums.iter_mut().zip(image.chunks_exact(plane)) {
+            for v in bytes.iter().map(|&b| f64::from(b) / 255.0) {
+                sum.0 += v;
+                sum.1 += v * v;
+            }
+        }
+        count += plane as f64;
+    }
+    let round = |v: f64| ((v * 1e4).round() / 1e4) as f32;
+    let figures = |(sum, squares): (f64, f64)| {
+        let mean = sum / count;
+        // A set of one colour has no deviation to divide by.
+        (round(mean), round((squares / count - mean * mean).max(0.0).sqrt()).max(1e-3))
+    };
+    sums.into_iter().map(figures).unzip()
+}
+
+fn sorted(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(path).map_err(|e| files::io(path, e))?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>().map_err(|e| files::io(path, e))?;
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,102 @@
+//! `convoke eval`: how a model does on images whose classes are known.
+
+use std::path::{Path, PathBuf};
+
+use convoke::engine::{Backend, Engine};
+use convoke::format::Model;
+use convoke::layers::Loss;
+use convoke::train::{Evaluation, Metrics};
+use convoke::vision::Preprocess;
+use convoke::{Error, Result};
+use indicatif::ProgressBar;
+
+use crate::data::{self, Samples};
+use crate::{Outcome, backend, files, preprocess};
+
+/// Images that are decoded and run at once.
+const BATCH: usize = 64;
+
+/// Evaluate a model: the part of images it gets right.
+#[derive(clap::Args)]
+#[command(after_help = "Of mnist, the held-out thousand is used; of fashion-mnist, the test set; of a folder, every \
+    image, its sub-folders in sorted order being the classes.\n\nExamples:\n  \
+    convoke eval models/lenet5-mnist.safetensors --data mnist\n  \
+    convoke eval resnet18.safetensors --data photos --resize 256 --crop 224 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225")]
+pub struct Args {
+    /// A model file.
+    model: PathBuf,
+    #[command(flatten)]
+    data: data::Args,
+    #[command(flatten)]
+    backend: backend::Args,
+    #[command(flatten)]
+    preprocess: preprocess::Args,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Outcome {
+    let model = files::read_model(&args.model)?;
+    let preprocess = args.preprocess.complete(&model, &args.model)?;
+    let samples = args.data.samples()?;
+    let evaluation = evaluate(&model, &preprocess, &samples, &args.backend.open().await?).await?;
+    files::print(line(&evaluation))?;
+    Ok(())
+}
+
+/// The figures in one line.
+pub fn line(e: &Evaluation) -> String {
+    let percent = |part: f32| 100.0 * f64::from(part);
+    format!("top-1 {:.2} %  top-5 {:.2} %  ({} images)", percent(e.top1), percent(e.top5), e.samples)
+}
+
+/// Decodes and runs all images, with a progress bar.
+pub async fn evaluate(
+    model: &Model,
+    preprocess: &Preprocess,
+    samples: &Samples,
+    backend: &Backend,
+) -> Result<Evaluation> {
+    let loss = loss_of(model);
+    check_classes(model, samples, loss)?;
+    let mut engine = Engine::new(&model.graph, &model.params, backend).await?;
+    let mut metrics = Metrics::new(loss);
+    let bar = ProgressBar::new(samples.len() as u64);
+    for start in (0..samples.len()).step_by(BATCH) {
+        let end = samples.len().min(start + BATCH);
+        let (images, labels): (Vec<_>, Vec<_>) =
+            (start..end).map(|i| samples.get(i)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        metrics.add(&engine.run(&preprocess.batch(&images)?).await?, &labels)?;
+        bar.inc((end - start) as u64);
+    }
+    bar.finish_and_clear();
+    Ok(metrics.evaluation())
+}
+
+/// A single output is read as the binary one it was trained as.
+fn loss_of(model: &Model) -> Loss {
+    if model.graph.classes() == 1 { Loss::BinaryCrossEntropy } else { Loss::CROSS_ENTROPY }
+}
+
+/// More sub-folders than classes cannot be; fewer are taken in order, with a warning.
+fn check_classes(model: &Model, samples: &Samples, loss: Loss) -> Result<()> {
+    let classes = loss.classes(model.graph.classes());
+    let Samples::Folder(folder) = samples else { return Ok(()) };
+    let folders = folder.classes.len();
+    if folders > classes {
+        let expected = format!("at most {classes} sub-folders (the classes of `{}`)", model.graph.name());
+        return Err(Error::format("folder", expected, folders));
+    }
+    if folders < classes {
+        eprintln!(
+            "warning: {folders} sub-folders for {classes} classes: they are taken as the first {folders} classes"
+        );
+    }
+    Ok(())
+}
+
+/// The same for a model that must know its preprocessing.
+pub async fn evaluate_own(model: &Model, path: &Path, samples: &Samples, backend: &Backend) -> Result<Evaluation> {
+    let missing = || Error::format(path.display().to_string(), "`preprocess` in its metadata", "none");
+    let preprocess = model.meta.preprocess.as_ref().ok_or_else(missing)?;
+    evaluate(model, preprocess, samples, backend).await
+}

@@ -1,0 +1,60 @@
+//! `convoke quantize`: weights in 8 bits, and what that costs.
+
+use std::path::PathBuf;
+
+use convoke::format::{Model, Weights};
+use convoke::quant;
+
+use crate::data::{self, Source};
+use crate::{Outcome, backend, eval, files};
+
+/// Quantize a model: weights in 8 bits, one scale for each output channel.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  convoke quantize lenet5.safetensors --out lenet5-int8.safetensors --data mnist")]
+pub struct Args {
+    /// A model file.
+    model: PathBuf,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Images on which to compare before and after, as `convoke eval` takes them.
+    #[arg(long, value_name = "mnist|fashion-mnist|DIR")]
+    data: Option<Source>,
+    /// Where the files of `mnist` or `fashion-mnist` are, if not where their packages put them.
+    #[arg(long, value_name = "DIR", requires = "data")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    backend: backend::Args,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Outcome {
+    let before = files::read_model(&args.model)?;
+    let mut after = Model::from_bytes(&before.to_bytes(Weights::Int8)?)?;
+    print_errors(&before)?;
+    if let Some(data) = args.data {
+        let samples = data::Args { data, data_dir: args.data_dir.clone() }.samples()?;
+        let backend = args.backend.open().await?;
+        let compare = async |model: &Model| eval::evaluate_own(model, &args.model, &samples, &backend).await;
+        let (then, now) = (compare(&before).await?, compare(&after).await?);
+        files::print(format_args!("before  {}", eval::line(&then)))?;
+        files::print(format_args!("after   {}", eval::line(&now)))?;
+        after.meta.provenance.insert("accuracy-int8".into(), eval::line(&now));
+    }
+    after.meta.provenance.insert("quantize".into(), crate::train::command_line());
+    let bytes = after.to_bytes(Weights::Int8)?;
+    files::write(&args.out, &bytes)?;
+    files::print(format_args!("wrote {} ({} bytes)", args.out.display(), bytes.len()))?;
+    Ok(())
+}
+
+fn print_errors(model: &Model) -> Outcome {
+    let errors = quant::errors(&model.graph, &model.params);
+    let width = errors.iter().map(|e| e.name.len()).max().unwrap_or(0).max(6);
+    files::print(format_args!("{:width$}  {:>9}  {:>10}  {:>12}", "tensor", "values", "max error", "relative rms"))?;
+    for e in &errors {
+        let (name, percent) = (&e.name, 100.0 * e.relative_rms);
+        files::print(format_args!("{name:width$}  {:>9}  {:>10.6}  {percent:>10.3} %", e.values, e.max_error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! `convoke train`: from a named network and data to a model file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use convoke::engine::Backend;
+use convoke::format::{Meta, Model, Weights};
+use convoke::graph::{Init, Params};
+use convoke::layers::Loss;
+use convoke::plan::Optimizer;
+use convoke::train::{Augmentation, Config, Dataset, Evaluation, Schedule, Trainer};
+use convoke::{Error, Result, zoo};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::data::{self, Prepared};
+use crate::{Failure, Outcome, backend, eval, files};
+
+/// Train a network and write it to a file.
+#[derive(clap::Args)]
+#[command(after_help = "After every epoch the run is saved beside the output (FILE.checkpoint); repeat the command \
+    with --resume to go on from there as if nothing had happened.\n\nExamples:\n  \
+    convoke train lenet5 --data mnist --epochs 30 --schedule cosine --augment shift=2,rotate=10 --out lenet5.safetensors\n  \
+    convoke train lenet5 --data mnist --epochs 30 --schedule cosine --augment shift=2,rotate=10 --out lenet5.safetensors \
+    --resume lenet5.safetensors.checkpoint")]
+pub struct Args {
+    /// The name of a network, as `convoke describe` knows it.
+    network: String,
+    #[command(flatten)]
+    data: data::Args,
+    /// The model file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Passes over the training data.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    epochs: u32,
+    /// Samples in a step.
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// The learning rate that the schedule scales [default: 0.01 for sgd, 0.001 for adam].
+    #[arg(long)]
+    lr: Option<f32>,
+    /// How gradients become new weights.
+    #[arg(long, value_enum, default_value = "sgd")]
+    optimizer: OptimizerKind,
+    /// Momentum of sgd.
+    #[arg(long, default_value_t = 0.9)]
+    momentum: f32,
+    /// Let sgd look ahead.
+    #[arg(long)]
+    nesterov: bool,
+    /// L2 penalty on weights.
+    #[arg(long, default_value_t = 0.0)]
+    weight_decay: f32,
+    /// How the learning rate changes: constant; cosine down to 0, after --warmup; step by --gamma every --every epochs.
+    #[arg(long, value_enum, default_value = "constant")]
+    schedule: ScheduleKind,
+    /// Epochs over which the cosine schedule rises from 0.
+    #[arg(long, value_name = "EPOCHS", default_value_t = 0.0)]
+    warmup: f32,
+    /// Epochs between steps.
+    #[arg(long, value_name = "EPOCHS", default_value_t = 10.0)]
+    every: f32,
+    /// The factor of each step.
+    #[arg(long, default_value_t = 0.1)]
+    gamma: f32,
+    /// Probability given to wrong classes.
+    #[arg(long, value_name = "E", default_value_t = 0.0)]
+    label_smoothing: f32,
+    /// Vary training images at random: shift=PIXELS,rotate=DEGREES,scale=FRACTION,flip; those that are named.
+    #[arg(long, value_name = "HOW", default_value = "none")]
+    augment: Augment,
+    /// Decides initial weights, order, augmentation and dropout.
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
+    /// Go on from this checkpoint; all other options must be those of the interrupted run.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    backend: backend::Args,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OptimizerKind {
+    Sgd,
+    Adam,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ScheduleKind {
+    Constant,
+    Cosine,
+    Step,
+}
+
+#[derive(Clone, Copy)]
+struct Augment(Augmentation);
+
+impl FromStr for Augment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut a = Augmentation::default();
+        for part in text.split(',').filter(|part| *part != "none") {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let number = || value.parse::<f32>().map_err(|e| format!("{part}: {e}"));
+            match name {
+                "shift" => a.shift = number()?,
+                "rotate" => a.rotate = number()?,
+                "scale" => a.scale = number()?,
+                "flip" if value.is_empty() => a.flip = true,
+                _ => return Err(format!("{part}: expected shift=, rotate=, scale= or flip")),
+            }
+        }
+        Ok(Augment(a))
+    }
+}
+
+impl Args {
+    fn config(&self) -> Outcome<Config> {
+        let (optimizer, rate) = match self.optimizer {
+            OptimizerKind::Sgd => {
+                let (momentum, nesterov, weight_decay) = (self.momentum, self.nesterov, self.weight_decay);
+                (Optimizer::Sgd { momentum, nesterov, weight_decay }, 0.01)
+            }
+            OptimizerKind::Adam => {
+                let weight_decay = self.weight_decay;
+                (Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay }, 0.001)
+            }
+        };
+        let config = Config {
+            loss: Loss::SoftmaxCrossEntropy { label_smoothing: self.label_smoothing },
+            optimizer,
+            learning_rate: self.lr.unwrap_or(rate),
+            schedule: match self.schedule {
+                ScheduleKind::Constant => Schedule::Constant,
+                ScheduleKind::Cosine => Schedule::Cosine { warmup: self.warmup, floor: 0.0 },
+                ScheduleKind::Step => Schedule::Step { every: self.every, gamma: self.gamma },
+            },
+            batch_size: self.batch,
+            epochs: self.epochs,
+            augment: self.augment.0,
+            seed: self.seed,
+        };
+        config.validate().map_err(Failure::Usage)?;
+        Ok(config)
+    }
+
+    fn checkpoint(&self) -> PathBuf {
+        let mut path = self.out.as_os_str().to_owned();
+        path.push(".checkpoint");
+        path.into()
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Outcome {
+    let config = args.config()?;
+    let network = |classes| zoo::network(&args.network, zoo::Options { classes: Some(classes) });
+    let (graph, data) = args.data.prepare(network)?;
+    let Prepared { train, held_out, labels, preprocess } = data;
+    let (train, name) = (Arc::new(train), held_out.name().to_string());
+    let backend = args.backend.open().await?;
+    let mut trainer = match &args.resume {
+        Some(path) => resume(path, train.clone(), config, &backend).await?,
+        None => {
+            let params = Params::init(&graph, Init::of(&graph), config.seed);
+            Trainer::new(&graph, &params, train.clone(), config, &backend).await?
+        }
+    };
+    eprintln!("{} on {} images of {name}, {} held out, {}", graph.name(), train.len(), held_out.len(), backend.name());
+    let mut last = None;
+    while trainer.epoch() < config.epochs {
+        last = Some(epoch(&mut trainer, &held_out).await?);
+        files::write(&args.checkpoint(), &trainer.checkpoint().await?)?;
+    }
+    let evaluation = match last {
+        Some(evaluation) => evaluation,
+        None => trainer.evaluate(&held_out).await?,
+    };
+    let provenance = BTreeMap::from([
+        ("command".to_string(), command_line()),
+        ("data".to_string(), format!("{name}: {} images, {} held out", train.len(), held_out.len())),
+        ("epochs".to_string(), config.epochs.to_string()),
+        ("seed".to_string(), config.seed.to_string()),
+        ("accuracy".to_string(), eval::line(&evaluation)),
+        ("convoke".to_string(), env!("CARGO_PKG_VERSION").to_string()),
+    ]);
+    let meta = Meta { labels, preprocess: Some(preprocess), provenance };
+    let model = Model { graph, params: trainer.params().await?, meta };
+    let bytes = model.to_bytes(Weights::F32)?;
+    files::write(&args.out, &bytes)?;
+    // The run is complete: what is needed to go on with it is in the way now.
+    let _ = std::fs::remove_file(args.checkpoint());
+    files::print(eval::line(&evaluation))?;
+    files::print(format_args!("wrote {} ({} bytes)", args.out.display(), bytes.len()))?;
+    Ok(())
+}
+
+/// One epoch with a progress bar, and a line about it.
+async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Evaluation> {
+    let epoch = trainer.epoch();
+    let bar = ProgressBar::new(trainer.steps_per_epoch() as u64).with_style(
+        ProgressStyle::with_template("{prefix} [{bar:40}] {pos}/{len}  {msg}  {per_sec}  {eta} left")
+            .expect("a valid template"),
+    );
+    bar.set_prefix(format!("epoch {}", epoch + 1));
+    let (mut loss, mut right, mut samples, mut rate) = (0.0, 0.0, 0.0, 0.0);
+    while trainer.epoch() == epoch {
+        let report = trainer.step().await.inspect_err(|_| bar.abandon())?;
+        let n = report.samples as f64;
+        loss += n * f64::from(report.loss);
+        right += n * f64::from(report.accuracy);
+        samples += n;
+        rate = report.learning_rate;
+        bar.set_message(format!("loss {:.4}  accuracy {:.2} %", loss / samples, 100.0 * right / samples));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let held = trainer.evaluate(held_out).await?;
+    files::print(format_args!(
+        "epoch {}/{}  loss {:.4}  accuracy {:.2} %  held-out loss {:.4}  top-1 {:.2} %  rate {rate:.2e}",
+        epoch + 1,
+        trainer.config().epochs,
+        loss / samples,
+        100.0 * right / samples,
+        held.loss,
+        100.0 * held.top1,
+    ))?;
+    Ok(held)
+}
+
+async fn resume(path: &Path, data: Arc<Dataset>, config: Config, backend: &Backend) -> Outcome<Trainer> {
+    let trainer = Trainer::resume(&files::read(path)?, data, backend).await.map_err(|e| files::io(path, e))?;
+    if *trainer.config() != config {
+        let text = |c: &Config| serde_json::to_string(c).expect("plain data");
+        let expected = format!("the options of the interrupted run, {}", text(trainer.config()));
+        return Err(Failure::Usage(Error::argument("--resume", expected, text(&config))));
+    }
+    Ok(trainer)
+}
+
+/// The command as it was given, without the path of the program.
+pub fn command_line() -> String {
+    std::iter::once("convoke".to_string()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
+}

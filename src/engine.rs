@@ -1,0 +1,110 @@
+//! One door to the engines: a backend chosen at run time, and what runs on it.
+//!
+//! Everything here is async because WebGPU is; on the CPU the futures are ready at once.
+
+use std::sync::Arc;
+
+use crate::cpu;
+use crate::error::Result;
+use crate::graph::{Graph, Params};
+use crate::layers::Loss;
+use crate::plan::{Optimizer, StepReport};
+use crate::tensor::Tensor;
+
+/// Where networks run.
+#[derive(Clone)]
+pub enum Backend {
+    /// SIMD kernels on these threads.
+    Cpu(Arc<cpu::Pool>),
+}
+
+impl Backend {
+    /// Its name in options and messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Backend::Cpu(_) => "cpu",
+        }
+    }
+}
+
+/// A network ready to run.
+pub enum Engine {
+    /// On the CPU.
+    Cpu(Box<cpu::Engine>),
+}
+
+impl Engine {
+    /// Prepares `graph` with `params` to run on `backend`.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn new(graph: &Graph, params: &Params, backend: &Backend) -> Result<Self> {
+        Ok(match backend {
+            Backend::Cpu(pool) => Engine::Cpu(Box::new(cpu::Engine::new(graph, params, pool)?)),
+        })
+    }
+
+    /// The main output for a batch `[N, C, H, W]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for a batch of another shape, and those of the backend.
+    pub async fn run(&mut self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Engine::Cpu(engine) => engine.run(x),
+        }
+    }
+}
+
+/// A network in training.
+pub(crate) enum Training {
+    Cpu(Box<cpu::Trainer>),
+}
+
+impl Training {
+    pub(crate) async fn new(
+        graph: &Graph,
+        params: &Params,
+        loss: Loss,
+        optimizer: Optimizer,
+        seed: u32,
+        backend: &Backend,
+    ) -> Result<Self> {
+        Ok(match backend {
+            Backend::Cpu(pool) => {
+                Training::Cpu(Box::new(cpu::Trainer::new(graph, params, loss, optimizer, seed, pool)?))
+            }
+        })
+    }
+
+    pub(crate) async fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
+        match self {
+            Training::Cpu(trainer) => trainer.step(x, labels, learning_rate),
+        }
+    }
+
+    pub(crate) async fn params(&self) -> Result<Params> {
+        match self {
+            Training::Cpu(trainer) => Ok(trainer.params()),
+        }
+    }
+
+    pub(crate) fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
+        match self {
+            Training::Cpu(trainer) => trainer.set_optimizer(optimizer),
+        }
+    }
+
+    /// What the optimizer remembers of each weight, by name.
+    pub(crate) async fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        match self {
+            Training::Cpu(trainer) => Ok(trainer.state()),
+        }
+    }
+
+    /// Goes on where [`Training::state`] was taken after `steps` updates.
+    pub(crate) fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
+        match self {
+            Training::Cpu(trainer) => trainer.restore(state, steps),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A run as bytes: weights, optimizer state, position, configuration. Going on from them is as if it never stopped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::trainer::Position;
+use super::{Config, Dataset, Trainer, metrics};
+use crate::engine::{Backend, Training};
+use crate::error::{Error, Result};
+use crate::format::{Container, Stored, check_version, json, write};
+use crate::graph::{Graph, Params};
+use crate::tensor::Tensor;
+
+/// The version of checkpoints that this build reads and writes.
+const CHECKPOINT_VERSION: &str = "1";
+
+/// Enough of a data set to tell it from others.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Fingerprint {
+    name: String,
+    samples: usize,
+    labels: String,
+}
+
+impl Fingerprint {
+    fn of(data: &Dataset) -> Self {
+        let mut hash = Sha256::new();
+        data.labels().iter().for_each(|l| hash.update(l.to_le_bytes()));
+        let labels = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        Fingerprint { name: data.name().into(), samples: data.len(), labels }
+    }
+}
+
+impl Trainer {
+    /// Everything needed to go on from here.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn checkpoint(&self) -> Result<Vec<u8>> {
+        let params = self.params().await?;
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in params.iter() {
+            tensors.insert(format!("params/{name}"), Stored::f32(&tensor.shape, &tensor.data));
+        }
+        for (name, tensor) in self.engine.state().await? {
+            tensors.insert(format!("state/{name}"), Stored::f32(&tensor.shape, &tensor.data));
+        }
+        let metadata = [
+            ("convoke-checkpoint", CHECKPOINT_VERSION.to_string()),
+            ("graph", self.graph.to_json()),
+            ("config", json(&self.config)),
+            ("position", json(&self.position)),
+            ("data", json(&Fingerprint::of(&self.data))),
+        ];
+        write(&tensors, metadata.into_iter().map(|(k, v)| (k.to_string(), v)).collect())
+    }
+
+    /// The run that was written by [`Trainer::checkpoint`], with the same data. On the CPU its further steps are, bit
+    /// for bit, those of a run that was never interrupted.
+    ///
+    /// # Errors
+    /// Those of [`crate::format::Model::from_bytes`]; [`Error::Format`] when the data set is another one.
+    pub async fn resume(bytes: &[u8], data: Arc<Dataset>, backend: &Backend) -> Result<Self> {
+        let file = Container::read(bytes)?;
+        check_version(file.required("convoke-checkpoint")?, "checkpoint", CHECKPOINT_VERSION)?;
+        file.require_hash()?;
+        let graph = Graph::from_json(file.required("graph")?)?;
+        let config: Config = file.json("config")?;
+        config.validate()?;
+        let (was, is): (Fingerprint, _) = (file.json("data")?, Fingerprint::of(&data));
+        if was != is {
+            let text = |f: &Fingerprint| format!("{} of `{}` (labels {:.12})", f.samples, f.name, f.labels);
+            return Err(Error::format("data set of the checkpoint", text(&was), text(&is)));
+        }
+        metrics::check_fits(&data, &graph, config.loss)?;
+        let position: Position = file.json("position")?;
+        if position.done > data.len() {
+            return Err(Error::format("position", format!("at most {} samples done", data.len()), position.done));
+        }
+        let params = Params::new(&graph, tensors(&file, "params/")?)?;
+        let mut engine = Training::new(&graph, &params, config.loss, config.optimizer, config.seed, backend).await?;
+        engine.restore(&tensors::<Vec<_>>(&file, "state/")?, position.step as u32)?;
+        Ok(Trainer::at(graph, data, config, backend.clone(), engine, position))
+    }
+}
+
+/// The tensors whose names begin with `prefix`, without it.
+fn tensors<C: FromIterator<(String, Tensor)>>(file: &Container, prefix: &str) -> Result<C> {
+    let entries = file.entries();
+    let named = entries.keys().filter_map(|name| Some((name, name.strip_prefix(prefix)?)));
+    named.map(|(full, name)| Ok((name.to_string(), file.floats(full)?))).collect()
+}

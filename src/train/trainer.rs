@@ -1,0 +1,372 @@
+//! The loop around a training engine: which samples come next, how they are varied, how large the step is.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::metrics::{check_fits, evaluate};
+use super::{Config, Dataset, Evaluation, Variation, check_batch_size, check_learning_rate};
+use crate::engine::{Backend, Engine, Training};
+use crate::error::Result;
+use crate::graph::{Graph, Params};
+use crate::plan::Optimizer;
+
+/// A training run: network, data, configuration, and how far it has come.
+pub struct Trainer {
+    pub(super) graph: Graph,
+    pub(super) data: Arc<Dataset>,
+    pub(super) config: Config,
+    backend: Backend,
+    pub(super) engine: Training,
+    pub(super) position: Position,
+    /// The order of samples in `position.epoch`.
+    order: Vec<u32>,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// Steps done.
+    pub step: u64,
+    /// The epoch of the last step.
+    pub epoch: u32,
+    /// Samples of that epoch that are done.
+    pub done: usize,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Counts from 1.
+    pub step: u64,
+    /// Counts from 0.
+    pub epoch: u32,
+    /// The mean loss of the batch, before the update.
+    pub loss: f32,
+    /// The part of the batch that was classified right, before the update: 0 to 1.
+    pub accuracy: f32,
+    /// The step size.
+    pub learning_rate: f32,
+    /// Samples in the batch.
+    pub samples: usize,
+}
+
+impl Trainer {
+    /// A run from `params` on.
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`] for the configuration, [`crate::Error::Shape`] or [`crate::Error::Label`] when the
+    /// data set does not fit the network, and those of the backend.
+    pub async fn new(
+        graph: &Graph,
+        params: &Params,
+        data: Arc<Dataset>,
+        config: Config,
+        backend: &Backend,
+    ) -> Result<Self> {
+        config.validate()?;
+        check_fits(&data, graph, config.loss)?;
+        let engine = Training::new(graph, params, config.loss, config.optimizer, config.seed, backend).await?;
+        Ok(Self::at(graph.clone(), data, config, backend.clone(), engine, Position::default()))
+    }
+
+    pub(super) fn at(
+        graph: Graph,
+        data: Arc<Dataset>,
+        config: Config,
+        backend: Backend,
+        engine: Training,
+        position: Position,
+    ) -> Self {
+        let order = data.order(config.seed, position.epoch);
+        Trainer { graph, data, config, backend, engine, position, order }
+    }
+
+    /// The next batch. Each epoch visits the samples in a new order; what is left of them when less than a batch
+    /// remains is left out of that epoch.
+    ///
+    /// # Errors
+    /// Those of the engine, [`crate::Error::Diverged`] among them. The run then stands where it stood.
+    pub async fn step(&mut self) -> Result<Report> {
+        let (epoch, start) = self.next();
+        if epoch != self.position.epoch {
+            self.order = self.data.order(self.config.seed, epoch);
+            self.position = Position { epoch, done: 0, ..self.position };
+        }
+        let samples = &self.order[start..start + self.batch()];
+        let Config { augment, seed, .. } = self.config;
+        let varied = (!augment.is_none()).then_some(Variation { augment, seed, epoch });
+        let (x, labels) = self.data.batch(samples, varied);
+        let learning_rate = self.learning_rate();
+        let report = self.engine.step(&x, &labels, learning_rate).await?;
+        self.position = Position { step: self.position.step + 1, epoch, done: start + labels.len() };
+        Ok(Report {
+            step: self.position.step,
+            epoch,
+            loss: report.loss,
+            accuracy: report.correct as f32 / labels.len() as f32,
+            learning_rate,
+            samples: labels.len(),
+        })
+    }
+
+    /// The epoch of the next step, from 0: epochs before it are complete.
+    pub fn epoch(&self) -> u32 {
+        self.next().0
+    }
+
+    /// Steps done.
+    pub fn steps(&self) -> u64 {
+        self.position.step
+    }
+
+    /// Steps in an epoch with the present batch size.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.data.len() / self.batch()
+    }
+
+    /// The configuration, with what was edited since.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The network.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The step size of the next step: the learning rate times the schedule's factor in the middle of that step.
+    pub fn learning_rate(&self) -> f32 {
+        let (epoch, start) = self.next();
+        let within = (start as f32 + self.batch() as f32 / 2.0) / self.data.len() as f32;
+        self.config.learning_rate * self.config.schedule.factor(epoch as f32 + within, self.config.epochs as f32)
+    }
+
+    /// Another learning rate from the next step on; the schedule goes on scaling it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`] for a number that is none.
+    pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
+        check_learning_rate(rate)?;
+        self.config.learning_rate = rate;
+        Ok(())
+    }
+
+    /// Another batch size from the next step on.
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`] for 0 or an excessive number.
+    pub fn set_batch_size(&mut self, size: usize) -> Result<()> {
+        check_batch_size(size)?;
+        self.config.batch_size = size;
+        Ok(())
+    }
+
+    /// Another optimizer, or other constants, from the next step on.
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`] for constants outside their ranges.
+    pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
+        optimizer.validate()?;
+        self.engine.set_optimizer(optimizer)?;
+        self.config.optimizer = optimizer;
+        Ok(())
+    }
+
+    /// The weights as they are now.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn params(&self) -> Result<Params> {
+        self.engine.params().await
+    }
+
+    /// How the network does on a data set now.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] or [`crate::Error::Label`] when the data set does not fit the network, and those of the
+    /// backend.
+    pub async fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
+        let mut engine = Engine::new(&self.graph, &self.params().await?, &self.backend).await?;
+        evaluate(&mut engine, &self.graph, data, self.config.loss).await
+    }
+
+    fn batch(&self) -> usize {
+        self.config.batch_size.min(self.data.len())
+    }
+
+    /// Epoch and first sample of the next step.
+    fn next(&self) -> (u32, usize) {
+        let Position { epoch, done, .. } = self.position;
+        if self.data.len() - done < self.batch() { (epoch.saturating_add(1), 0) } else { (epoch, done) }
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::cpu::Pool;
+    use crate::format::{Model, Weights};
+    use crate::graph::{Builder, Init, Value};
+    use crate::layers::{Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Relu};
+    use crate::rng::Rng;
+    use crate::train::{Augmentation, Schedule};
+    use crate::vision::{Channels, Preprocess};
+
+    fn network() -> Graph {
+        let mut b = Builder::new("small", [1, 8, 8]);
+        let x = b.add("conv", Conv2d::new(4, 3), Value::INPUT);
+        let x = b.add("relu", Relu {}, x);
+        let x = b.add("pool", MaxPool2d::new(2, 2), x);
+        let x = b.add("flatten", Flatten {}, x);
+        let x = b.add("drop", Dropout { p: 0.2 }, x);
+        let x = b.add("fc", Linear::new(3), x);
+        b.finish(x).unwrap()
+    }
+
+    /// Squares whose brightest third tells their class, over noise.
+    fn data(samples: usize) -> Arc<Dataset> {
+        let mut rng = Rng::new(4, 0);
+        let labels: Vec<u32> = (0..samples as u32).map(|i| i % 3).collect();
+        let pixel = |label: u32, i: u32, rng: &mut Rng| rng.below(60) as u8 + if i % 8 / 3 == label { 150 } else { 0 };
+        let bytes = labels.iter().flat_map(|&l| (0..64).map(move |i| (l, i))).map(|(l, i)| pixel(l, i, &mut rng));
+        let preprocess = Preprocess { channels: Channels::Gray, ..Preprocess::default() };
+        Arc::new(Dataset::from_bytes("stripes", [1, 8, 8], bytes.collect(), labels.clone(), 3, &preprocess).unwrap())
+    }
+
+    fn config(optimizer: Optimizer) -> Config {
+        Config {
+            optimizer,
+            learning_rate: 0.02,
+            schedule: Schedule::Cosine { warmup: 0.5, floor: 0.0 },
+            batch_size: 7,
+            epochs: 6,
+            augment: Augmentation { shift: 1.0, rotate: 5.0, scale: 0.05, flip: false },
+            seed: 3,
+            ..Config::default()
+        }
+    }
+
+    fn backend() -> Backend {
+        Backend::Cpu(Pool::single())
+    }
+
+    fn start(config: Config) -> Trainer {
+        let params = Params::init(&network(), Init::He, config.seed);
+        block_on(Trainer::new(&network(), &params, data(60), config, &backend())).unwrap()
+    }
+
+    fn steps(trainer: &mut Trainer, n: usize) -> Vec<Report> {
+        (0..n).map(|_| block_on(trainer.step()).unwrap()).collect()
+    }
+
+    #[test]
+    fn learns_and_evaluates() {
+        let mut trainer = start(config(Optimizer::sgd(0.9)));
+        let before = block_on(trainer.evaluate(&data(60))).unwrap();
+        while trainer.epoch() < 6 {
+            steps(&mut trainer, 1);
+        }
+        let after = block_on(trainer.evaluate(&data(60))).unwrap();
+        assert!(after.loss < 0.5 * before.loss && after.top1 > 0.9, "{before:?} {after:?}");
+        assert_eq!((after.top5, after.samples), (1.0, 60));
+        assert_eq!(trainer.steps(), 6 * 8, "sixty samples are eight batches of seven");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+        let run = |seed| steps(&mut start(Config { seed, ..config(Optimizer::sgd(0.9)) }), 20);
+        assert_eq!(run(3), run(3));
+        assert_ne!(run(3), run(4));
+    }
+
+    #[test]
+    fn a_resumed_run_goes_on_bit_for_bit() {
+        for optimizer in [Optimizer::sgd(0.9), Optimizer::adam()] {
+            let mut whole = start(config(optimizer));
+            steps(&mut whole, 13);
+            let checkpoint = block_on(whole.checkpoint()).unwrap();
+            let mut resumed = block_on(Trainer::resume(&checkpoint, data(60), &backend())).unwrap();
+            assert_eq!(block_on(resumed.checkpoint()).unwrap(), checkpoint);
+            assert_eq!(steps(&mut whole, 15), steps(&mut resumed, 15));
+            assert_eq!(block_on(whole.checkpoint()).unwrap(), block_on(resumed.checkpoint()).unwrap());
+        }
+    }
+
+    #[test]
+    fn checkpoints_are_checked() {
+        let trainer = start(config(Optimizer::adam()));
+        let good = block_on(trainer.checkpoint()).unwrap();
+        let error = |bytes: &[u8], data| block_on(Trainer::resume(bytes, data, &backend())).err().unwrap();
+        let other = error(&good, data(59));
+        assert!(other.code() == "format" && other.to_string().contains("59 of `stripes`"), "{other}");
+        let mut corrupt = good.clone();
+        *corrupt.last_mut().unwrap() ^= 1;
+        assert_eq!(error(&corrupt, data(60)).code(), "integrity");
+        assert_eq!(error(&good[..good.len() / 2], data(60)).code(), "format");
+        let model = Model { graph: network(), params: block_on(trainer.params()).unwrap(), meta: Default::default() };
+        let error = error(&model.to_bytes(Weights::F32).unwrap(), data(60)).to_string();
+        assert!(error.contains("convoke-checkpoint"), "{error}");
+        assert!(Model::from_bytes(&good).is_err(), "a checkpoint is not a model");
+    }
+
+    #[test]
+    fn learning_rate_and_batch_size_can_be_edited_while_running() {
+        let mut trainer = start(Config { schedule: Schedule::Constant, ..config(Optimizer::sgd(0.0)) });
+        steps(&mut trainer, 2);
+        trainer.set_learning_rate(0.5).unwrap();
+        trainer.set_batch_size(20).unwrap();
+        let report = steps(&mut trainer, 1)[0];
+        assert_eq!((report.learning_rate, report.samples, report.step), (0.5, 20, 3));
+        // 14 + 20 of 60 are done: one more of 20 fits, then a new epoch begins.
+        assert_eq!(steps(&mut trainer, 2).iter().map(|r| r.epoch).collect::<Vec<_>>(), [0, 1]);
+        trainer.set_batch_size(1000).unwrap();
+        assert_eq!(steps(&mut trainer, 1)[0].samples, 60, "a data set smaller than the batch is the batch");
+        assert_eq!(trainer.set_batch_size(0).unwrap_err().code(), "argument");
+        assert_eq!(trainer.set_learning_rate(f32::NAN).unwrap_err().code(), "argument");
+        let wrong = Optimizer::sgd(1.5);
+        assert_eq!(trainer.set_optimizer(wrong).unwrap_err().code(), "argument");
+        trainer.set_optimizer(Optimizer::adam()).unwrap();
+        assert_eq!(trainer.config().optimizer, Optimizer::adam());
+    }
+
+    #[test]
+    fn divergence_is_an_error_and_training_can_go_on() {
+        let mut trainer = start(Config {
+            schedule: Schedule::Constant,
+            augment: Augmentation::default(),
+            ..config(Optimizer::sgd(0.9))
+        });
+        steps(&mut trainer, 4);
+        trainer.set_learning_rate(3e38).unwrap();
+        let error = loop {
+            if let Err(error) = block_on(trainer.step()) {
+                break error;
+            }
+        };
+        assert_eq!(error.code(), "diverged", "{error}");
+        assert!(block_on(trainer.params()).unwrap().iter().all(|(_, t)| t.data.iter().all(|v| v.is_finite())));
+    }
+
+    #[test]
+    fn data_and_configuration_must_fit() {
+        let params = Params::init(&network(), Init::He, 1);
+        let refuse = |data: Dataset, config: Config| {
+            block_on(Trainer::new(&network(), &params, Arc::new(data), config, &backend())).err().unwrap().code()
+        };
+        let good = config(Optimizer::sgd(0.9));
+        let floats = |shape: [usize; 3], label, classes| {
+            let n = shape.iter().product();
+            Dataset::from_floats("f", shape, vec![0.5; n], vec![label], classes).unwrap()
+        };
+        assert_eq!(refuse(floats([1, 9, 8], 0, 3), good), "shape");
+        assert_eq!(refuse(floats([1, 8, 8], 3, 4), good), "label");
+        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { batch_size: 0, ..good }), "argument");
+        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { epochs: 0, ..good }), "argument");
+        let loss = Loss::SoftmaxCrossEntropy { label_smoothing: 1.5 };
+        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { loss, ..good }), "argument");
+    }
+}

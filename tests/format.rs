@@ -1,0 +1,479 @@
+//! The model file: what it keeps, and every way in which bytes can be wrong.
+//!
+//! `tests/malformed/` holds one file for each way, so that other readers can be tried on them too. They are made here:
+//! `CONVOKE_BLESS=1 cargo test --test format` writes them anew.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use convoke::format::{MAX_HEADER, Meta, Model, Weights};
+use convoke::graph::{Builder, Graph, Init, Params, Value};
+use convoke::layers::{Conv2d, Flatten, Linear, Relu};
+use convoke::vision::{Channels, Preprocess};
+use convoke::{quant, zoo};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+/// Counts the bytes each thread has allocated, and the most it had at once.
+struct Counting;
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    // A thread that is ending has no counters any more.
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get() + bytes);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
+    });
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Reads a model and says how many bytes were allocated at once meanwhile.
+fn read_counting(bytes: &[u8]) -> (convoke::Result<Model>, usize) {
+    let before = LIVE.get();
+    PEAK.set(before);
+    let model = Model::from_bytes(bytes);
+    (model, (PEAK.get() - before) as usize)
+}
+
+fn graph() -> Graph {
+    let mut b = Builder::new("tiny", [1, 6, 6]);
+    let x = b.add("conv", Conv2d::new(3, 3), Value::INPUT);
+    let x = b.add("relu", Relu {}, x);
+    let x = b.add("flatten", Flatten {}, x);
+    let x = b.add("fc", Linear::new(4), x);
+    b.finish(x).unwrap()
+}
+
+fn model() -> Model {
+    let graph = graph();
+    let params = Params::init(&graph, Init::He, 3);
+    let meta = Meta {
+        labels: ["zero", "one", "two", "three"].map(String::from).to_vec(),
+        preprocess: Some(Preprocess { channels: Channels::Gray, pad: 1, ..Preprocess::default() }),
+        provenance: BTreeMap::from([("seed".into(), "3".into()), ("command".into(), "none".into())]),
+    };
+    Model { graph, params, meta }
+}
+
+#[test]
+fn f32_files_keep_everything_and_are_repeatable() {
+    let model = model();
+    let bytes = model.to_bytes(Weights::F32).unwrap();
+    assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+    for _ in 0..5 {
+        assert_eq!(Model::from_bytes(&bytes).unwrap().to_bytes(Weights::F32).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn int8_files_keep_what_quantization_leaves() {
+    let model = model();
+    let bytes = model.to_bytes(Weights::Int8).unwrap();
+    let back = Model::from_bytes(&bytes).unwrap();
+    assert_eq!(back.params, quant::round_trip(&model.graph, &model.params));
+    assert_eq!(back.params.get("fc.bias"), model.params.get("fc.bias"));
+    assert_eq!(back.to_bytes(Weights::Int8).unwrap(), bytes, "quantizing again changes nothing");
+}
+
+#[test]
+fn lenet5_in_int8_fits_in_70_kib() {
+    let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
+    let params = Params::init(&graph, Init::He, 1);
+    let bytes = Model { graph, params, meta: model_meta(10) }.to_bytes(Weights::Int8).unwrap();
+    assert!(bytes.len() < 68 * 1024, "{} bytes", bytes.len());
+}
+
+fn model_meta(classes: usize) -> Meta {
+    Meta { labels: (0..classes).map(|c| c.to_string()).collect(), ..model().meta }
+}
+
+#[test]
+fn other_safetensors_tools_can_read_it() {
+    let bytes = model().to_bytes(Weights::Int8).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("conv.weight").unwrap().shape(), [3, 1, 3, 3]);
+    assert_eq!(file.tensor("conv.weight.scale").unwrap().shape(), [3]);
+    assert_eq!(bytes[0] % 8, 0, "tensors are aligned for readers that copy nothing");
+}
+
+#[test]
+fn half_precision_is_read() {
+    let model = model();
+    let mut file = File::of(&model);
+    for (name, tensor) in model.params.iter() {
+        let bytes = tensor.data.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
+        file.set(name, "F16", &tensor.shape, bytes);
+    }
+    let read = Model::from_bytes(&file.bytes()).unwrap();
+    for (name, tensor) in model.params.iter() {
+        for (a, b) in read.params.get(name).data.iter().zip(&tensor.data) {
+            assert!((a - b).abs() <= 1e-3 * b.abs(), "{name}: {a} for {b}");
+        }
+    }
+}
+
+#[test]
+fn labels_must_be_as_many_as_classes() {
+    let model = Model { meta: model_meta(3), ..model() };
+    let error = model.to_bytes(Weights::F32).unwrap_err().to_string();
+    assert_eq!(error, "metadata `labels`: expected 4 names, one for each class, got 3");
+}
+
+/// A safetensors file in parts, to be made wrong.
+#[derive(Clone)]
+struct File {
+    metadata: BTreeMap<String, String>,
+    tensors: BTreeMap<String, (String, Vec<usize>, Vec<u8>)>,
+}
+
+impl File {
+    fn of(model: &Model) -> Self {
+        let bytes = model.to_bytes(Weights::F32).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let mut file = File { metadata, tensors: BTreeMap::new() };
+        for (name, tensor) in model.params.iter() {
+            file.set(name, "F32", &tensor.shape, floats(&tensor.data));
+        }
+        file
+    }
+
+    fn set(&mut self, name: &str, dtype: &str, shape: &[usize], bytes: Vec<u8>) {
+        self.tensors.insert(name.into(), (dtype.into(), shape.to_vec(), bytes));
+    }
+
+    fn meta(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    fn with(mut self, edit: impl FnOnce(&mut Self)) -> Self {
+        edit(&mut self);
+        self
+    }
+
+    fn data(&self) -> Vec<u8> {
+        self.tensors.values().flat_map(|(_, _, bytes)| bytes.clone()).collect()
+    }
+
+    fn header(&self) -> Json {
+        let mut header = json!({ "__metadata__": self.metadata });
+        let mut offset = 0;
+        for (name, (dtype, shape, bytes)) in &self.tensors {
+            let end = offset + bytes.len();
+            header[name] = json!({ "dtype": dtype, "shape": shape, "data_offsets": [offset, end] });
+            offset = end;
+        }
+        header
+    }
+
+    /// The file, with the right hash unless there is none.
+    fn bytes(mut self) -> Vec<u8> {
+        if let Some(hash) = self.metadata.get_mut("sha256") {
+            *hash = Sha256::digest(self.tensors.values().flat_map(|(_, _, b)| b.clone()).collect::<Vec<_>>())
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect();
+        }
+        raw(&self.header().to_string(), &self.data())
+    }
+}
+
+fn floats(data: &[f32]) -> Vec<u8> {
+    data.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn raw(header: &str, data: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+/// Every malformed file: its name, its bytes, the error's code, and a part of its message.
+fn malformed() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
+    let good = model().to_bytes(Weights::F32).unwrap();
+    let file = || File::of(&model());
+    let text = |file: &File| file.header().to_string();
+    let edit = |from: &str, to: &str| {
+        let header = text(&file());
+        assert!(header.contains(from), "{from} in {header}");
+        raw(&header.replace(from, to), &file().data())
+    };
+    let graph = file().metadata["graph"].clone();
+    let flipped = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    let int8 = |scale: Option<usize>| {
+        file().with(|f| {
+            f.set("fc.weight", "I8", &[4, 48], vec![1; 192]);
+            if let Some(n) = scale {
+                f.set("fc.weight.scale", "F32", &[n], floats(&vec![0.5; n]));
+            }
+        })
+    };
+    vec![
+        (
+            "page.html",
+            b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n".to_vec(),
+            "format",
+            "expected a Convoke model (safetensors), got an HTML page",
+        ),
+        ("empty.safetensors", vec![], "format", "got a file of 0 bytes"),
+        ("short.safetensors", vec![9, 0, 0, 0, 0], "format", "got a file of 5 bytes"),
+        ("picture.safetensors", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), "format", "a file that begins with [89, 50"),
+        (
+            "oversized-header.safetensors",
+            [&(MAX_HEADER + 1).to_le_bytes()[..], b"{}"].concat(),
+            "too-large",
+            "model header: 8388609 exceeds the limit of 8388608",
+        ),
+        ("endless-header.safetensors", [&u64::MAX.to_le_bytes()[..], b"{}"].concat(), "too-large", "exceeds"),
+        ("header-cut.safetensors", good[..100].to_vec(), "format", "truncated file: 92 bytes of a header of"),
+        ("data-cut.safetensors", good[..good.len() - 1].to_vec(), "format", "truncated, or with bytes added"),
+        ("data-added.safetensors", [&good[..], b"\0"].concat(), "format", "truncated, or with bytes added"),
+        ("corrupt-data.safetensors", flipped(good.len() - 9), "integrity", "SHA-256 mismatch"),
+        ("not-json.safetensors", raw("{\"fc.bias\": nothing}", b""), "format", "model header"),
+        (
+            "not-utf8.safetensors",
+            raw("{\"?\":1}", b"").iter().map(|&b| if b == b'?' { 0xff } else { b }).collect(),
+            "format",
+            "model header",
+        ),
+        ("deep.safetensors", raw(&format!("{{\"a\":{}", "[".repeat(5000)), b""), "format", "model header"),
+        (
+            "duplicate-tensor.safetensors",
+            edit("\"fc.bias\":", "\"conv.bias\":{\"data_offsets\":[0,0],\"dtype\":\"F32\",\"shape\":[0]},\"fc.bias\":"),
+            "format",
+            "the name `conv.bias` twice",
+        ),
+        (
+            "duplicate-metadata.safetensors",
+            edit("\"convoke\":\"1\"", "\"convoke\":\"1\",\"convoke\":\"1\""),
+            "format",
+            "the name `convoke` twice",
+        ),
+        ("overlapping.safetensors", edit("\"data_offsets\":[0,12]", "\"data_offsets\":[0,16]"), "format", "offset"),
+        (
+            "overflowing-shape.safetensors",
+            edit("\"shape\":[3]", "\"shape\":[4294967296,4294967296,4294967296]"),
+            "format",
+            "overflow",
+        ),
+        ("unknown-type.safetensors", edit("\"shape\":[3]", "\"shape\":[3],\"dtype\":\"X9\""), "format", "safetensors"),
+        (
+            "double-precision.safetensors",
+            file().with(|f| f.set("fc.bias", "F64", &[4], vec![0; 32])).bytes(),
+            "format",
+            "tensor `fc.bias`: expected F32, F16, BF16 or I8, got F64",
+        ),
+        (
+            "no-graph.safetensors",
+            file().with(|f| drop(f.metadata.remove("graph"))).bytes(),
+            "format",
+            "with `graph` in its metadata",
+        ),
+        (
+            "no-metadata.safetensors",
+            file().with(|f| f.metadata.clear()).bytes(),
+            "format",
+            "with `convoke` in its metadata",
+        ),
+        (
+            "no-hash.safetensors",
+            file().with(|f| drop(f.metadata.remove("sha256"))).bytes(),
+            "format",
+            "with `sha256` in its metadata",
+        ),
+        (
+            "later-version.safetensors",
+            file().meta("convoke", "2").bytes(),
+            "version",
+            "model: version 2 is not supported (this build reads 1)",
+        ),
+        (
+            "later-graph.safetensors",
+            file().meta("graph", graph.replace("\"version\":1", "\"version\":7")).bytes(),
+            "version",
+            "graph: version 7 is not supported",
+        ),
+        (
+            "unknown-layer.safetensors",
+            file().meta("graph", graph.replace("\"relu\"}", "\"warp\"}")).bytes(),
+            "unknown-layer",
+            "unknown layer kind `warp`",
+        ),
+        (
+            "huge-layer.safetensors",
+            file().meta("graph", graph.replace("\"out_features\":4", "\"out_features\":99999999999")).bytes(),
+            "too-large",
+            "layer `fc`",
+        ),
+        (
+            "missing-tensor.safetensors",
+            file().with(|f| drop(f.tensors.remove("fc.bias"))).bytes(),
+            "weights",
+            "missing [fc.bias]",
+        ),
+        (
+            "unexpected-tensor.safetensors",
+            file().with(|f| f.set("fd.bias", "F32", &[1], vec![0; 4])).bytes(),
+            "weights",
+            "unexpected [fd.bias]",
+        ),
+        (
+            "misshapen-tensor.safetensors",
+            file().with(|f| f.set("fc.bias", "F32", &[5], vec![0; 20])).bytes(),
+            "weights",
+            "misshapen [fc.bias: expected 4, got 5]",
+        ),
+        (
+            "nan.safetensors",
+            file().with(|f| f.set("fc.bias", "F32", &[4], floats(&[0.0, 0.0, f32::NAN, 0.0]))).bytes(),
+            "not-finite",
+            "tensor `fc.bias`: value NaN at index 2 is not finite",
+        ),
+        ("int8-without-scale.safetensors", int8(None).bytes(), "format", "expected scales in `fc.weight.scale`"),
+        (
+            "int8-few-scales.safetensors",
+            int8(Some(3)).bytes(),
+            "shape",
+            "tensor `fc.weight.scale`: expected shape 4, got 3",
+        ),
+        ("few-labels.safetensors", file().meta("labels", "[\"a\"]").bytes(), "format", "expected 4 names"),
+        ("bad-preprocess.safetensors", file().meta("preprocess", "{\"std\":[0]}").bytes(), "argument", "std"),
+        (
+            "unknown-preprocess.safetensors",
+            file().meta("preprocess", "{\"sepia\":true}").bytes(),
+            "format",
+            "metadata `preprocess`",
+        ),
+    ]
+}
+
+#[test]
+fn every_malformed_file_is_refused_for_its_reason() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/malformed");
+    let bless = std::env::var_os("CONVOKE_BLESS").is_some();
+    for (name, bytes, code, part) in malformed() {
+        if bless {
+            std::fs::write(folder.join(name), &bytes).unwrap();
+        }
+        let stored = std::fs::read(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(stored, bytes, "{name} is not what this test makes: run it with CONVOKE_BLESS=1");
+        let (result, allocated) = read_counting(&stored);
+        let error = result.expect_err(name);
+        assert_eq!(error.code(), code, "{name}: {error}");
+        assert!(error.to_string().contains(part), "{name}: {error}");
+        assert!(error.to_string().len() < 1000, "{name}: {error}");
+        assert!(allocated <= 40 * stored.len() + 8192, "{name}: {allocated} bytes for {}", stored.len());
+    }
+}
+
+#[test]
+fn a_good_file_allocates_a_small_multiple_of_its_size() {
+    let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
+    let model = Model { params: Params::init(&graph, Init::He, 1), graph, meta: Meta::default() };
+    for (weights, times) in [(Weights::F32, 3), (Weights::Int8, 8)] {
+        let bytes = model.to_bytes(weights).unwrap();
+        let (read, allocated) = read_counting(&bytes);
+        assert!(read.is_ok());
+        assert!(allocated <= times * bytes.len(), "{weights:?}: {allocated} bytes for {}", bytes.len());
+    }
+}
+
+#[test]
+fn headers_full_of_nothing_cost_little() {
+    let zeros = format!("{{\"a\":{{\"dtype\":\"F32\",\"data_offsets\":[0,0],\"shape\":[0{}]}}}}", ",0".repeat(200_000));
+    let names: Vec<String> = (0..20_000).map(|i| format!("\"{i}\":{{}}")).collect();
+    let names = format!("{{{}}}", names.join(","));
+    let nodes = format!("{{\"version\":1,\"nodes\":[{}0]}}", "[],".repeat(200_000));
+    let nodes = json!({ "__metadata__": { "convoke": "1", "graph": nodes, "sha256": hash(b"") } }).to_string();
+    for header in [zeros, names, nodes] {
+        let bytes = raw(&header, b"");
+        let (read, allocated) = read_counting(&bytes);
+        assert!(read.is_err());
+        assert!(allocated <= 64 * bytes.len(), "{allocated} bytes for {}: {:.60}", bytes.len(), header);
+    }
+}
+
+fn hash(data: &[u8]) -> String {
+    Sha256::digest(data).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Model::from_bytes(&bytes).is_err());
+    }
+
+    #[test]
+    fn arbitrary_headers_never_panic(header in "\\{[\\[\\]{}\":,0-9a-z_ ]{0,80}\\}", data in proptest::collection::vec(any::<u8>(), 0..20)) {
+        prop_assert!(Model::from_bytes(&raw(&header, &data)).is_err());
+    }
+
+    #[test]
+    fn mutated_files_are_read_or_refused(
+        int8 in any::<bool>(),
+        mutations in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let good = model().to_bytes(if int8 { Weights::Int8 } else { Weights::F32 }).unwrap();
+        let mut bytes = good.clone();
+        for (at, value) in mutations {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let (result, allocated) = read_counting(&bytes);
+        prop_assert!(allocated <= 64 * good.len());
+        let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+        if bytes.len() == good.len() && bytes[..header] == good[..header] && bytes != good {
+            prop_assert_eq!(result.unwrap_err().code(), "integrity");
+        }
+    }
+
+    /// Numbers in the header are what sizes are computed from: any of them may be any number.
+    #[test]
+    fn hostile_numbers_are_read_or_refused(which in any::<prop::sample::Index>(), number in prop_oneof![
+        any::<u64>(), 0u64..100, Just(u64::MAX), Just(1 << 31), Just(1 << 32), Just(i64::MAX as u64)
+    ]) {
+        let header = File::of(&model()).header().to_string();
+        let starts: Vec<usize> = (1..header.len())
+            .filter(|&i| header.as_bytes()[i].is_ascii_digit() && !header.as_bytes()[i - 1].is_ascii_alphanumeric())
+            .collect();
+        let start = starts[which.index(starts.len())];
+        let end = start + header[start..].bytes().take_while(u8::is_ascii_digit).count();
+        let header = format!("{}{number}{}", &header[..start], &header[end..]);
+        let bytes = raw(&header, &File::of(&model()).data());
+        let (_, allocated) = read_counting(&bytes);
+        prop_assert!(allocated <= 64 * bytes.len());
+    }
+}
