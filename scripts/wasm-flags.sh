@@ -15,6 +15,7 @@ wasm_env() {
   for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags+=" --remap-path-prefix=$registry=crates"
   done
+  flags+=" --remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust=rust"
 
   unset RUSTC_BOOTSTRAP CARGO_UNSTABLE_BUILD_STD
 
