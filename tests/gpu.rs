@@ -5,15 +5,18 @@
 
 mod suite;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use convoke::error::Error;
 use convoke::gpu::{Device, Engine, Trainer};
-use convoke::graph::reference;
-use convoke::layers::Loss;
-use convoke::plan::Optimizer;
+use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
+use convoke::layers::{AvgPool2d, Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Relu, Tanh};
+use convoke::plan::{Optimizer, Update};
+use convoke::tensor::Tensor;
+use convoke::zoo;
 use pollster::block_on;
-use suite::{Case, Problem, SEED, STEP, cases};
+use suite::{Case, Problem, SEED, STEP, cases, random};
 
 /// Parity with the double-precision references, relative to the largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -62,4 +65,265 @@ fn inference_matches_the_references() {
 #[test]
 fn gradients_match_the_references() {
     every_case(in_training);
+}
+
+/// A net with everything that training has to get right: shared values, a concatenation, dropout, two heads.
+fn small() -> Graph {
+    let mut b = Builder::new("small", [2, 9, 9]);
+    let x = b.add("conv1", Conv2d::new(5, 3), Value::INPUT);
+    let x = b.add("relu1", Relu {}, x);
+    let left = b.add("left", Conv2d::new(4, 1), x);
+    let both = b.concat("both", &[left, x]);
+    let p = b.add("pool", MaxPool2d::new(2, 2), both);
+    let a = b.add("avg", AvgPool2d::new(3, 3), p);
+    let a = b.add("aux_flat", Flatten {}, a);
+    let a = b.add("aux_fc", Linear::new(4), a);
+    b.auxiliary(a, 0.3);
+    let x = b.add("flat", Flatten {}, p);
+    let x = b.add("fc1", Linear::new(11), x);
+    let x = b.add("act", Tanh {}, x);
+    let x = b.add("drop", Dropout { p: 0.25 }, x);
+    let x = b.add("fc2", Linear { out_features: 4, bias: false }, x);
+    b.finish(x).expect("a valid graph")
+}
+
+fn trainer(graph: &Graph, params: &Params, loss: Loss, optimizer: Optimizer) -> Trainer {
+    block_on(Trainer::new(graph, params, loss, optimizer, SEED, &DEVICE)).expect("valid arguments")
+}
+
+/// One step by the references: new weights, and the loss.
+fn reference_step(
+    graph: &Graph,
+    params: &mut Params,
+    state: &mut BTreeMap<String, Vec<[f64; 2]>>,
+    (x, labels): (&Tensor, &[u32]),
+    loss: Loss,
+    update: Update,
+) -> f64 {
+    let training = Some((SEED, update.t - 1));
+    let values = reference::forward(graph, params, &x.to_f64(), training);
+    let mut total = 0.0;
+    let mut seeds = vec![];
+    for output in graph.outputs() {
+        let weight = f64::from(output.loss_weight);
+        let (l, d) = loss.forward_backward(&values[output.value.index()], labels);
+        total += weight * l;
+        seeds.push((output.value, d.map(|d| d * weight)));
+    }
+    let (_, gradients) = reference::backward(graph, params, &values, &seeds, training);
+    for ((name, spec), gradient) in graph.params().into_iter().zip(gradients.into_iter().flatten()) {
+        let state = state.entry(name.clone()).or_insert_with(|| vec![[0.0; 2]; gradient.data.len()]);
+        for ((w, g), state) in params.get_mut(&name).data.iter_mut().zip(&gradient.data).zip(state) {
+            *w = update.apply(f64::from(*w), *g, state, spec.fan_in > 0) as f32;
+        }
+    }
+    total
+}
+
+#[test]
+fn training_follows_the_references_with_every_optimizer_and_loss() {
+    let graph = small();
+    let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 };
+    let nesterov = Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 };
+    let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 };
+    let losses = [Loss::CROSS_ENTROPY, Loss::SoftmaxCrossEntropy { label_smoothing: 0.1 }, Loss::BinaryCrossEntropy];
+    for optimizer in [Optimizer::sgd(0.0), sgd, nesterov, adam] {
+        for loss in losses {
+            let mut params = Params::init(&graph, Init::He, 4);
+            let mut trainer = trainer(&graph, &params, loss, optimizer);
+            let mut state = BTreeMap::new();
+            for t in 1..=20 {
+                // The last batch of an epoch is smaller.
+                let n = if t % 5 == 0 { 3 } else { 7 };
+                let (x, labels) = (random(&[n, 2, 9, 9], t % 4), [0, 3, 1, 2, 3, 3, 1]);
+                let update = Update { optimizer, learning_rate: 0.02, t };
+                let want = reference_step(&graph, &mut params, &mut state, (&x, &labels[..n]), loss, update);
+                let report = block_on(trainer.step(&x, &labels[..n], 0.02)).unwrap();
+                assert!((f64::from(report.loss) - want).abs() < 1e-3, "loss {} instead of {want}", report.loss);
+            }
+            assert_eq!(trainer.steps(), 20);
+            for (name, got) in block_on(trainer.params()).unwrap().iter() {
+                for (a, b) in got.data.iter().zip(&params.get(name).data) {
+                    assert!((a - b).abs() < 1e-3, "{name}: {a} instead of {b} with {optimizer:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_output_is_binary_and_correct_samples_are_counted() {
+    let mut b = Builder::new("binary", [3]);
+    let x = b.add("fc", Linear { out_features: 1, bias: false }, Value::INPUT);
+    let graph = b.finish(x).unwrap();
+    let mut params = Params::init(&graph, Init::Xavier, 1);
+    params.get_mut("fc.weight").data.copy_from_slice(&[1.0, 2.0, -1.0]);
+    let x = Tensor::new([4, 3], vec![1., 0., 0., -1., 0., 0., 0., 1., 1., 0., 0., 1.]).unwrap();
+    let labels = [1, 0, 0, 1];
+    let mut trainer = trainer(&graph, &params, Loss::BinaryCrossEntropy, Optimizer::sgd(0.0));
+    let report = block_on(trainer.step(&x, &labels, 0.1)).unwrap();
+    let logits = Tensor::new([4, 1], vec![1.0, -1.0, 1.0, -1.0]).unwrap();
+    let (want, _) = Loss::BinaryCrossEntropy.forward_backward(&logits, &labels);
+    assert!((f64::from(report.loss) - want).abs() < 1e-6);
+    assert_eq!(report.correct, 2);
+}
+
+fn train(trainer: &mut Trainer, steps: std::ops::Range<u32>) -> Vec<f32> {
+    let step = |t| block_on(trainer.step(&random(&[6, 2, 9, 9], t), &[0, 1, 2, 3, 0, 1], 0.05)).unwrap().loss;
+    steps.map(step).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_a_stopped_run_goes_on_exactly() {
+    let graph = small();
+    let start = Params::init(&graph, Init::He, 4);
+    for optimizer in [Optimizer::sgd(0.9), Optimizer::adam()] {
+        let mut whole = trainer(&graph, &start, Loss::CROSS_ENTROPY, optimizer);
+        let losses = train(&mut whole, 0..8);
+        let mut first = trainer(&graph, &start, Loss::CROSS_ENTROPY, optimizer);
+        assert_eq!(train(&mut first, 0..5), losses[..5]);
+        let middle = block_on(first.params()).unwrap();
+        let mut second = trainer(&graph, &middle, Loss::CROSS_ENTROPY, optimizer);
+        second.restore(&block_on(first.state()).unwrap(), first.steps()).unwrap();
+        assert_eq!(train(&mut second, 5..8), losses[5..]);
+        assert_eq!(block_on(second.params()).unwrap(), block_on(whole.params()).unwrap());
+        assert_eq!(block_on(second.state()).unwrap(), block_on(whole.state()).unwrap());
+    }
+}
+
+#[test]
+fn the_state_survives_new_constants_but_not_a_new_formula() {
+    let graph = small();
+    let params = Params::init(&graph, Init::He, 4);
+    let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
+    train(&mut trainer, 0..2);
+    let state = block_on(trainer.state()).unwrap();
+    trainer.set_optimizer(Optimizer::sgd(0.5)).unwrap();
+    assert_eq!(block_on(trainer.state()).unwrap(), state);
+    trainer.set_optimizer(Optimizer::adam()).unwrap();
+    let cleared = block_on(trainer.state()).unwrap();
+    assert!(cleared.len() == 2 * state.len() && cleared.iter().all(|(_, t)| t.data.iter().all(|&v| v == 0.0)));
+    assert_eq!(trainer.restore(&state, 1).unwrap_err().code(), "weights");
+    train(&mut trainer, 2..3);
+    assert_eq!(trainer.steps(), 3);
+    assert!(trainer.set_optimizer(Optimizer::sgd(1.5)).is_err());
+}
+
+#[test]
+fn divergence_is_told_and_changes_nothing() {
+    let graph = small();
+    let mut params = Params::init(&graph, Init::He, 4);
+    params.get_mut("fc1.weight").data[7] = f32::MAX;
+    params.get_mut("fc2.weight").data.fill(f32::MAX);
+    let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
+    let (x, labels) = (random(&[6, 2, 9, 9], 1), [0, 1, 2, 3, 0, 1]);
+    let state = block_on(trainer.state()).unwrap();
+    match block_on(trainer.step(&x, &labels, 0.1)) {
+        Err(Error::Diverged { step: 0, layer, .. }) => assert_eq!(layer, "fc2"),
+        other => panic!("expected divergence, got {other:?}"),
+    }
+    let after = (block_on(trainer.params()).unwrap(), block_on(trainer.state()).unwrap(), trainer.steps());
+    assert_eq!(after, (params, state, 0));
+}
+
+#[test]
+fn an_overflowing_gradient_is_divergence_too() {
+    let mut b = Builder::new("steep", [1, 2, 2]);
+    let x = b.add("conv", Conv2d::new(1, 1), Value::INPUT);
+    let x = b.add("flat", Flatten {}, x);
+    let x = b.add("fc", Linear::new(2), x);
+    let graph = b.finish(x).unwrap();
+    let mut params = Params::init(&graph, Init::He, 4);
+    params.get_mut("conv.weight").data.fill(1e-37);
+    params.get_mut("fc.weight").data.copy_from_slice(&[3e38, 3e38, 3e38, 3e38, -3e38, -3e38, -3e38, -3e38]);
+    let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::adam());
+    let x = Tensor::new([1, 1, 2, 2], vec![0.05; 4]).unwrap();
+    let x = x.map(|v| v * 20.0);
+    match block_on(trainer.step(&x, &[1], 0.1)) {
+        Err(Error::Diverged { layer, loss, .. }) => assert!(layer == "conv" && loss.is_finite(), "{layer} {loss}"),
+        other => panic!("expected divergence, got {other:?}"),
+    }
+    assert_eq!(block_on(trainer.params()).unwrap(), params);
+}
+
+#[test]
+fn batches_of_any_size_follow_each_other() {
+    let graph = small();
+    let params = Params::init(&graph, Init::He, 1);
+    let mut engine = block_on(Engine::new(&graph, &params, &DEVICE)).unwrap();
+    for n in [1, 5, 5, 2, 1] {
+        let x = random(&[n, 2, 9, 9], n as u32);
+        let values = reference::forward(&graph, &params, &x.to_f64(), None);
+        let want = values[graph.outputs()[0].value.index()].to_f32();
+        let case = Case { name: format!("batch {n}"), graph: graph.clone(), batch: n };
+        for _ in 0..2 {
+            case.check("y", &block_on(engine.run(&x)).unwrap(), &want, TOLERANCE).unwrap();
+        }
+    }
+    assert!(engine.bytes() > 0);
+}
+
+#[test]
+fn lenet_takes_few_dispatches() {
+    let graph = zoo::lenet5(zoo::Options::default()).unwrap();
+    let params = Params::init(&graph, Init::He, 4);
+    let engine = block_on(Engine::new(&graph, &params, &DEVICE)).unwrap();
+    // One for each convolution, pooling and linear layer: activations are fused, flatten costs nothing.
+    assert_eq!(engine.dispatches(), 7);
+    let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
+    let labels: Vec<u32> = (0..10).collect();
+    block_on(trainer.step(&random(&[10, 1, 32, 32], 1), &labels, 0.02)).unwrap();
+    let dispatches = trainer.dispatches(10).unwrap();
+    assert!(dispatches <= 30, "{dispatches} dispatches");
+}
+
+#[test]
+fn wrong_inputs_are_refused_with_a_reason() {
+    let graph = small();
+    let params = Params::init(&graph, Init::He, 4);
+    let mut engine = block_on(Engine::new(&graph, &params, &DEVICE)).unwrap();
+    let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
+    for shape in [vec![], vec![2], vec![0, 2, 9, 9], vec![1, 9, 9, 2], vec![2, 9, 9]] {
+        let x = Tensor::zeros(shape);
+        assert_eq!(block_on(engine.run(&x)).unwrap_err().code(), "shape");
+        assert_eq!(block_on(trainer.step(&x, &[], 0.1)).unwrap_err().code(), "shape");
+    }
+    let mut x = random(&[2, 2, 9, 9], 1);
+    assert_eq!(block_on(trainer.step(&x, &[0], 0.1)).unwrap_err().code(), "argument");
+    assert_eq!(block_on(trainer.step(&x, &[0, 4], 0.1)).unwrap_err().code(), "label");
+    assert_eq!(block_on(trainer.step(&x, &[0, 1], f32::NAN)).unwrap_err().code(), "argument");
+    assert_eq!(block_on(trainer.gradients(&x, &Tensor::zeros([2, 5]), 0)).unwrap_err().code(), "shape");
+    x.data[100] = f32::INFINITY;
+    for error in [block_on(engine.run(&x)).unwrap_err(), block_on(trainer.step(&x, &[0, 1], 0.1)).unwrap_err()] {
+        assert!(matches!(&error, Error::NotFinite { what, index: 100, .. } if what.contains("input")), "{error}");
+    }
+    assert_eq!(trainer.steps(), 0);
+}
+
+#[test]
+fn a_machine_without_an_adapter_says_so() {
+    let error = block_on(Device::request_from(wgpu::Backends::empty())).unwrap_err();
+    assert!(matches!(&error, Error::Backend { backend, .. } if backend == "webgpu"), "{error}");
+}
+
+#[test]
+fn a_lost_device_is_an_error_and_never_an_answer() {
+    let graph = small();
+    let params = Params::init(&graph, Init::He, 4);
+    let device = block_on(Device::request()).unwrap();
+    let mut engine = block_on(Engine::new(&graph, &params, &device)).unwrap();
+    let loss = Loss::CROSS_ENTROPY;
+    let mut trainer = block_on(Trainer::new(&graph, &params, loss, Optimizer::sgd(0.9), SEED, &device)).unwrap();
+    let x = random(&[1, 2, 9, 9], 1);
+    block_on(engine.run(&x)).unwrap();
+    device.destroy();
+    assert!(device.lost().is_some());
+    for error in [
+        block_on(engine.run(&x)).unwrap_err(),
+        block_on(trainer.step(&x, &[0], 0.1)).unwrap_err(),
+        block_on(trainer.params()).unwrap_err(),
+        block_on(Engine::new(&graph, &params, &device)).err().expect("no engine on a lost device"),
+    ] {
+        assert_eq!(error.code(), "device-lost", "{error}");
+    }
 }

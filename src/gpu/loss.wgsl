@@ -99,12 +99,12 @@ fn loss(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     for (var i = 0u; i < WORKGROUP; i++) {
         sum += losses[i];
-        control.bad = control.bad | bads[i];
+        atomicOr(&control.bad, bads[i]);
         control.correct += corrects[i] * step.main;
     }
     let total = control.loss + sum * step.weight / f32(step.batch);
     control.loss = total;
     if (!is_finite(total)) {
-        control.bad = 1u;
+        atomicOr(&control.bad, 1u);
     }
 }

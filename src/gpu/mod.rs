@@ -31,18 +31,23 @@ pub use engine::Engine;
 pub use trainer::Trainer;
 
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, INPUT};
 use crate::tensor::{Tensor, dims};
 
 /// The batch size of `x`, which must be a batch of finite inputs of `graph`.
 fn check_batch(graph: &Graph, x: &Tensor) -> Result<usize> {
-    let fits = x.shape.first().is_some_and(|&n| n > 0) && x.shape[1..] == *graph.input().dims();
-    if !fits || x.data.len() != x.shape.iter().product::<usize>() {
-        let expected = format!("Nx{}", graph.input());
-        return Err(Error::Shape { tensor: "input".into(), expected, actual: dims(&x.shape) });
+    let n = x.shape.first().copied().unwrap_or(0);
+    if n == 0 || x.shape[1..] != *graph.input().dims() || x.data.len() != n.saturating_mul(graph.input().elements()) {
+        let expected = format!("Nx{} with N of at least 1", graph.input());
+        return Err(Error::Shape { tensor: INPUT.into(), expected, actual: dims(&x.shape) });
     }
-    match x.data.iter().position(|v| !v.is_finite()) {
-        Some(index) => Err(Error::NotFinite { what: "input".into(), index, value: x.data[index] }),
-        None => Ok(x.shape[0]),
+    check_finite(INPUT, &x.data)?;
+    Ok(n)
+}
+
+fn check_finite(what: &str, x: &[f32]) -> Result<()> {
+    match x.iter().position(|v| !v.is_finite()) {
+        Some(index) => Err(Error::NotFinite { what: format!("tensor `{what}`"), index, value: x[index] }),
+        None => Ok(()),
     }
 }

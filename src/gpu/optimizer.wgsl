@@ -18,10 +18,23 @@ struct Step {
 
 override ADAM: bool = false;
 
+// Before the update: whether every gradient is finite.
+@compute @workgroup_size(WORKGROUP)
+fn check(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = invocation(id, groups);
+    if (i >= step.count) {
+        return;
+    }
+    let g = grads[i];
+    if (!(is_finite(g.x) && is_finite(g.y) && is_finite(g.z) && is_finite(g.w))) {
+        atomicOr(&control.bad, 1u);
+    }
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = invocation(id, groups);
-    if (i >= step.count || control.bad != 0u) {
+    if (i >= step.count || atomicLoad(&control.bad) != 0u) {
         return;
     }
     let w = params[i];

@@ -17,8 +17,8 @@ struct Place {
 struct Control {
     loss: f32,
     correct: u32,
-    // 1 when the loss or a logit is not finite: then nothing is updated.
-    bad: u32,
+    // 1 when the loss, a logit or a gradient is not finite: then nothing is updated.
+    bad: atomic<u32>,
     seed: u32,
     rate: f32,
     decay: f32,

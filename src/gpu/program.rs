@@ -70,7 +70,7 @@ pub(super) struct Recorder<'a> {
     scratch: usize,
 }
 
-impl Recorder<'_> {
+impl<'a> Recorder<'a> {
     /// Adds one invocation of `kernel` for each of `count`, with `step` as its numbers.
     pub(super) fn dispatch<S: bytemuck::Pod>(
         &mut self,

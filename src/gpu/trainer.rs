@@ -1,9 +1,11 @@
 //! Training: forward, loss, backward and update in one submission.
 
-use super::check_batch;
+use std::collections::HashMap;
+
 use super::device::{Device, Range, Readback};
 use super::program::{Buffers, Play, Program, TrainingBuffers};
 use super::weights::Layout;
+use super::{check_batch, check_finite};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Params, Value, reference};
 use crate::layers::{Loss, Mode};
@@ -58,12 +60,16 @@ impl Control {
     }
 }
 
+const STEP: Purpose = Purpose::Training { input_grad: false };
+
 /// How many batch sizes are kept prepared: the usual one and that of a shorter last batch.
 const KEPT: usize = 2;
 
 /// A network on the device, in training.
 pub struct Trainer {
     graph: Graph,
+    /// What training began with: the weights of layers that never run stay so.
+    given: Params,
     device: Device,
     layout: Layout,
     params: Vec<wgpu::Buffer>,
@@ -72,8 +78,6 @@ pub struct Trainer {
     optimizer: Optimizer,
     seed: u32,
     steps: u32,
-    /// The steps before the optimizer's state was last cleared: Adam counts from there.
-    cleared_at: u32,
     programs: Vec<(Program, wgpu::Buffer)>,
     readback: Readback,
 }
@@ -92,23 +96,28 @@ impl Trainer {
     /// Uploads the parameters. Memory for activations is taken at the first step, when the batch size is known.
     ///
     /// # Errors
-    /// [`Error::Argument`] for constants of the optimizer out of range, [`Error::TooLarge`] for a tensor that the
+    /// [`Error::Argument`] for constants of the optimizer or the loss outside their ranges, [`Error::TooLarge`] for a tensor that the
     /// adapter cannot hold, [`Error::Backend`] when it refuses something else, [`Error::DeviceLost`].
     pub async fn new(
         graph: &Graph,
-        params: &Params,
+        given: &Params,
         loss: Loss,
         optimizer: Optimizer,
         seed: u32,
         device: &Device,
     ) -> Result<Trainer> {
         optimizer.validate()?;
+        if let Loss::SoftmaxCrossEntropy { label_smoothing: e } = loss
+            && !(0.0..1.0).contains(&e)
+        {
+            return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
+        }
         // Places vary with the batch size, but not the shapes from which the order of weights follows.
-        let plan = Plan::new(graph, 1, Purpose::Training { input_grad: false });
+        let plan = Plan::new(graph, 1, STEP);
         let layout = Layout::new(graph, &plan, device.max_floats());
         let make = || {
             let buffers = layout.buffers(device, "parameters")?;
-            layout.upload(graph, params, device, &buffers);
+            layout.upload(graph, given, device, &buffers);
             let grads = layout.buffers(device, "gradients")?;
             let state = state_buffers(&layout, device, optimizer)?;
             let nothing = device.buffer("nothing", 16, wgpu::BufferUsages::STORAGE)?;
@@ -117,6 +126,7 @@ impl Trainer {
         let (params, training, nothing) = device.checked(make).await?;
         Ok(Trainer {
             graph: graph.clone(),
+            given: given.clone(),
             device: device.clone(),
             layout,
             params,
@@ -125,7 +135,6 @@ impl Trainer {
             optimizer,
             seed,
             steps: 0,
-            cleared_at: 0,
             programs: vec![],
             readback: Readback::default(),
         })
@@ -135,14 +144,15 @@ impl Trainer {
     /// submission; only loss and correct count come back.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::NotFinite`] and [`Error::Label`] for the batch. [`Error::Diverged`] when the loss is
-    /// not finite: weights and optimizer are then as before. [`Error::DeviceLost`] and [`Error::Backend`].
+    /// [`Error::Shape`], [`Error::NotFinite`] and [`Error::Label`] for the batch, [`Error::Argument`] for the number of
+    /// labels and the learning rate. [`Error::Diverged`] when the loss or a gradient is not finite: weights and
+    /// optimizer are then as before. [`Error::DeviceLost`] and [`Error::Backend`].
     pub async fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
         let batch = check_batch(&self.graph, x)?;
-        self.check_labels(batch, labels)?;
-        let program = self.program(batch, Purpose::Training { input_grad: false }).await?;
+        self.check_step(batch, labels, learning_rate)?;
+        let program = self.program(batch, STEP).await?;
         let t = self.steps.wrapping_add(1);
-        let update = Update { optimizer: self.optimizer, learning_rate, t: t.wrapping_sub(self.cleared_at) };
+        let update = Update { optimizer: self.optimizer, learning_rate, t };
         let control = Control::new(&update, self.dropout_seed(self.steps));
 
         self.device.check()?;
@@ -152,13 +162,13 @@ impl Trainer {
         let encoder = program.encode(&self.device, Play::Step);
         let report = Range { buffer: control_buffer, offset: 0, bytes: REPORT };
         let report = self.readback.read(&self.device, encoder, &[report]).await?;
-        let [loss, correct, bad] = [report[0], report[1], report[2]];
-        if bad.to_bits() != 0 || !loss.is_finite() {
+        let (loss, correct, bad) = (report[0], report[1].to_bits(), report[2].to_bits());
+        if bad != 0 {
             let layer = self.first_bad_layer(x, &control, labels).await?;
-            return Err(Error::Diverged { step: u64::from(t), loss, layer });
+            return Err(Error::Diverged { step: u64::from(self.steps), loss, layer });
         }
         self.steps = t;
-        Ok(StepReport { loss, correct: correct.to_bits() })
+        Ok(StepReport { loss, correct })
     }
 
     /// `(y, dL/dx, dL/dparams)` for the main output y in training mode (of step `step`) and dL/dy = `dy`. Changes
@@ -173,6 +183,7 @@ impl Trainer {
             let (expected, actual) = (dims(&shape), dims(&dy.shape));
             return Err(Error::Shape { tensor: "dy".into(), expected, actual });
         }
+        check_finite("dy", &dy.data)?;
         let program = self.program(batch, Purpose::Training { input_grad: true }).await?;
         self.device.check()?;
         let (program, control_buffer) = &self.programs[program];
@@ -188,7 +199,7 @@ impl Trainer {
         let (dx, grads) = rest.split_at(x.data.len());
         let y = Tensor::new(shape, y.to_vec())?;
         let dx = Tensor::new(x.shape.clone(), dx.to_vec())?;
-        Ok((y, dx, self.layout.unpack(&self.graph, grads)?))
+        Ok((y, dx, self.unpack_gradients(grads)))
     }
 
     /// The weights as they are now.
@@ -196,7 +207,10 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] and [`Error::Backend`].
     pub async fn params(&self) -> Result<Params> {
-        self.layout.download(&self.graph, &self.device, &self.params).await
+        let data = self.layout.download(&self.device, &self.params).await?;
+        let mut params = self.given.clone();
+        self.layout.unpack(&self.graph, &data, |name, tensor| *params.get_mut(name) = tensor);
+        Ok(params)
     }
 
     /// Steps done.
@@ -204,40 +218,71 @@ impl Trainer {
         self.steps
     }
 
-    /// Changes the optimizer's constants. Another kind of optimizer begins with an empty state.
-    pub fn set_optimizer(&mut self, optimizer: Optimizer) {
+    /// The formula of the update.
+    pub fn optimizer(&self) -> Optimizer {
+        self.optimizer
+    }
+
+    /// Goes on with other constants, or another formula. The state is kept if the formula is of the same kind.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for constants outside their ranges.
+    pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
+        optimizer.validate()?;
         let adam = is_adam(optimizer);
-        if adam != self.training.adam
-            // Its buffers are as large as the weights', which the device could hold.
-            && let Ok(state) = state_buffers(&self.layout, &self.device, optimizer)
-        {
-            self.training.state = state;
+        if adam != self.training.adam {
+            self.training.state = state_buffers(&self.layout, &self.device, optimizer)?;
             self.training.adam = adam;
-            self.cleared_at = self.steps;
+            // They are bound to the old state.
             self.programs.clear();
         }
         self.optimizer = optimizer;
+        Ok(())
     }
 
-    /// What the optimizer remembers: a value for each weight, or two.
+    /// What the optimizer remembers: for each parameter `name.momentum`, or `name.mean` and `name.square` for Adam.
+    /// Together with [`Trainer::params`] and [`Trainer::steps`] it is all that [`Trainer::restore`] needs.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] and [`Error::Backend`].
-    pub async fn state(&self) -> Result<Vec<Params>> {
+    pub async fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let mut state = vec![];
-        for buffers in self.training.state.iter().filter(|b| !b.is_empty()) {
-            state.push(self.layout.download(&self.graph, &self.device, buffers).await?);
+        for (moment, buffers) in self.moments().iter().zip(&self.training.state) {
+            let data = self.layout.download(&self.device, buffers).await?;
+            let mut tensors = HashMap::new();
+            self.layout.unpack(&self.graph, &data, |name, tensor| {
+                tensors.insert(name.to_string(), tensor);
+            });
+            for (name, spec) in self.graph.params() {
+                let tensor = tensors.remove(&name).unwrap_or_else(|| Tensor::zeros(spec.shape));
+                state.push((format!("{name}.{moment}"), tensor));
+            }
         }
         Ok(state)
     }
 
-    /// Goes on from a saved state.
-    pub fn restore(&mut self, state: Vec<Params>, steps: u32) {
-        for (state, buffers) in state.iter().zip(self.training.state.iter().filter(|b| !b.is_empty())) {
-            self.layout.upload(&self.graph, state, &self.device, buffers);
+    /// Continues where a trainer with the same graph, weights, optimizer and seed was after `steps` updates.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`]; [`Error::NotFinite`].
+    /// The trainer is then as before.
+    pub fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
+        let given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
+        self.check_state(&given)?;
+        for (moment, buffers) in self.moments().iter().zip(&self.training.state) {
+            let tensor = |name: &str| given[format!("{name}.{moment}").as_str()].data.as_slice();
+            self.layout.upload_from(&self.graph, tensor, &self.device, buffers);
         }
         self.steps = steps;
-        self.cleared_at = 0;
+        Ok(())
+    }
+
+    /// Bytes of buffers on the device: parameters, gradients, optimizer state, activations.
+    pub fn bytes(&self) -> usize {
+        let TrainingBuffers { grads, state, .. } = &self.training;
+        let buffers = self.params.iter().chain(grads).chain(state.iter().flatten()).chain([&self.nothing]);
+        let programs = self.programs.iter().map(|(p, control)| p.bytes() + control.size() as usize);
+        buffers.map(|b| b.size() as usize).sum::<usize>() + programs.sum::<usize>()
     }
 
     /// Dispatches of one step with this batch size, once it was run.
@@ -253,13 +298,38 @@ impl Trainer {
         }
     }
 
-    fn check_labels(&self, batch: usize, labels: &[u32]) -> Result<()> {
+    fn moments(&self) -> &'static [&'static str] {
+        if self.training.adam { &["mean", "square"] } else { &["momentum"] }
+    }
+
+    fn check_state(&self, given: &HashMap<&str, &Tensor>) -> Result<()> {
+        let mut unexpected: Vec<String> = given.keys().map(ToString::to_string).collect();
+        let (mut missing, mut misshapen) = (vec![], vec![]);
+        for moment in self.moments() {
+            for (name, spec) in self.graph.params() {
+                let name = format!("{name}.{moment}");
+                unexpected.retain(|n| *n != name);
+                match given.get(name.as_str()) {
+                    None => missing.push(name),
+                    Some(t) if t.shape != spec.shape || t.data.len() != spec.elements() => {
+                        misshapen.push(format!("{name}: expected {}, got {}", dims(&spec.shape), dims(&t.shape)));
+                    }
+                    Some(t) => check_finite(&name, &t.data)?,
+                }
+            }
+        }
+        if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Weights { graph: self.graph.name().into(), missing, unexpected, misshapen })
+    }
+
+    fn check_step(&self, batch: usize, labels: &[u32], learning_rate: f32) -> Result<()> {
         if labels.len() != batch {
-            return Err(Error::Shape {
-                tensor: "labels".into(),
-                expected: batch.to_string(),
-                actual: labels.len().to_string(),
-            });
+            return Err(Error::argument("labels", format!("{batch}, one for each sample"), labels.len()));
+        }
+        if !(learning_rate.is_finite() && learning_rate >= 0.0) {
+            return Err(Error::argument("learningRate", "a finite number of at least 0", learning_rate));
         }
         let outputs = self.graph.outputs().iter();
         let mut sizes = outputs.map(|o| self.graph.shape(o.value).elements());
@@ -291,17 +361,32 @@ impl Trainer {
     }
 
     /// Runs the forward half again, whose values backward has partly overwritten, and looks for the first that is not
-    /// finite.
+    /// finite; then among the gradients, which the step left behind.
     async fn first_bad_layer(&mut self, x: &Tensor, control: &Control, labels: &[u32]) -> Result<String> {
-        let program = self.program(labels.len(), Purpose::Training { input_grad: false }).await?;
+        let grads = self.unpack_gradients(&self.layout.download(&self.device, &self.training.grads).await?);
+        let program = self.program(labels.len(), STEP).await?;
         let (program, control_buffer) = &self.programs[program];
         program.write_input(&self.device, x);
         write_control(&self.device, control_buffer, control, labels);
         let encoder = program.encode(&self.device, Play::Forward);
         let arena = Readback::default().read(&self.device, encoder, &[program.values()]).await?;
         let is_bad = |v: &Value| program.plan.place(*v).is_some_and(|p| !is_finite(&arena, p, labels.len()));
-        let value = self.graph.values().find(is_bad);
-        Ok(value.map_or("loss", |v| self.graph.value_name(v)).to_string())
+        if let Some(value) = self.graph.values().find(is_bad) {
+            return Ok(self.graph.value_name(value).into());
+        }
+        let steep = |i: usize| grads.of_node(&self.graph, i).iter().any(|t| !t.data.iter().all(|v| v.is_finite()));
+        let node = (0..self.graph.nodes().len()).find(|&i| steep(i));
+        Ok(node.map_or("loss", |i| &self.graph.nodes()[i].name).into())
+    }
+
+    /// Gradients as callers know them; zeros for layers that never run.
+    fn unpack_gradients(&self, data: &[f32]) -> Params {
+        let mut grads = self.given.clone();
+        for (name, _) in self.graph.params() {
+            grads.get_mut(&name).data.fill(0.0);
+        }
+        self.layout.unpack(&self.graph, data, |name, tensor| *grads.get_mut(name) = tensor);
+        grads
     }
 }
 

@@ -1,7 +1,7 @@
 //! Parameters on the device: banks (one buffer each) that hold all weights and then all biases, so that one dispatch
 //! updates a whole network, and the order in which kernels read them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::device::{Device, Range, Readback};
 use crate::error::Result;
@@ -172,8 +172,19 @@ impl Layout {
 
     /// Writes every tensor into its bank.
     pub(super) fn upload(&self, graph: &Graph, params: &Params, device: &Device, buffers: &[wgpu::Buffer]) {
+        self.upload_from(graph, |name| params.get(name).data.as_slice(), device, buffers);
+    }
+
+    /// The same, from tensors found by their names.
+    pub(super) fn upload_from<'a>(
+        &self,
+        graph: &Graph,
+        tensor: impl Fn(&str) -> &'a [f32],
+        device: &Device,
+        buffers: &[wgpu::Buffer],
+    ) {
         self.for_each(graph, |name, slot, bias| {
-            let from = &params.get(&name).data;
+            let from = tensor(&name);
             let floats = if bias { slot.form.bias_floats() } else { slot.form.weight_floats() };
             let mut packed = vec![0f32; floats];
             slot.form.for_each(bias, |here, there| packed[here] = from[there]);
@@ -189,23 +200,21 @@ impl Layout {
         self.banks.iter().zip(buffers).map(range).collect()
     }
 
-    /// Every tensor out of the banks' contents, which follow each other in `data`; zeros for what the plan never uses.
-    pub(super) fn unpack(&self, graph: &Graph, data: &[f32]) -> Result<Params> {
-        let mut tensors: BTreeMap<String, Tensor> =
-            graph.params().into_iter().map(|(name, spec)| (name, Tensor::zeros(spec.shape))).collect();
+    /// Calls `to(name, tensor)` for every tensor that the plan uses; `data` are the banks' contents, one after the other.
+    pub(super) fn unpack(&self, graph: &Graph, data: &[f32], mut to: impl FnMut(&str, Tensor)) {
+        let shapes: HashMap<String, Vec<usize>> = graph.params().into_iter().map(|(n, spec)| (n, spec.shape)).collect();
         let start = |bank: usize| self.banks[..bank].iter().map(|b| b.floats).sum::<usize>();
         self.for_each(graph, |name, slot, bias| {
-            let to = &mut tensors.get_mut(&name).expect("slots are of the graph's parameters").data;
+            let mut tensor = Tensor::zeros(shapes[&name].clone());
             let at = start(slot.bank) + if bias { slot.bias.expect("this node has a bias") } else { slot.weights };
-            slot.form.for_each(bias, |here, there| to[there] = data[at + here]);
+            slot.form.for_each(bias, |here, there| tensor.data[there] = data[at + here]);
+            to(&name, tensor);
         });
-        Params::new(graph, tensors)
     }
 
-    /// Reads every tensor back.
-    pub(super) async fn download(&self, graph: &Graph, device: &Device, buffers: &[wgpu::Buffer]) -> Result<Params> {
+    /// The banks' contents, one after the other.
+    pub(super) async fn download(&self, device: &Device, buffers: &[wgpu::Buffer]) -> Result<Vec<f32>> {
         let encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let data = Readback::default().read(device, encoder, &self.ranges(buffers)).await?;
-        self.unpack(graph, &data)
+        Readback::default().read(device, encoder, &self.ranges(buffers)).await
     }
 }
