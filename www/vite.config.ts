@@ -1,4 +1,6 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
+import { samples } from "./samples.ts";
 
 // Shared memory, and so threads, exists only on pages that send these.
 const isolation = {
@@ -19,6 +21,8 @@ const policy = [
 ].join("; ");
 
 export default defineConfig({
+  plugins: [samples(fileURLToPath(new URL("public/data", import.meta.url)))],
+  assetsInclude: ["**/*.safetensors"],
   base: "./", // works from any folder of any host
   appType: "mpa", // a missing file is a 404, not the page
   worker: { format: "es" }, // the package's workers import the wasm tier they need
@@ -28,7 +32,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
   },
   // The package is a link to ../pkg, outside this folder.
-  server: { headers: isolation, fs: { allow: ["..", "../pkg"] } },
+  server: { headers: isolation, fs: { allow: [".."] } },
   // Pre-bundling would move the package's code away from its workers and wasm files.
   optimizeDeps: { exclude: ["convoke"] },
   preview: {

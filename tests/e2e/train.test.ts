@@ -1,0 +1,166 @@
+import { readFileSync } from "node:fs";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { launch } from "../support/browser.js";
+import { atStep, classified, inState, number, open, text, trainFor } from "./page.js";
+
+let browser: Browser;
+const url = inject("page");
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(() => browser.close());
+
+for (const backend of ["cpu", "webgpu"] as const) {
+  test(`halves the loss within 100 steps on ${backend}`, async () => {
+    const { page, complaints, close } = await open(browser, url);
+    await classified(page);
+    await page.selectOption("#train-backend", backend);
+    await page.fill("#batch-size", backend === "cpu" ? "32" : "8");
+    await page.fill("#learning-rate", backend === "cpu" ? "0.02" : "0.01");
+    const { first, last } = await trainFor(page, 100);
+    expect(first).toBeGreaterThan(1.9);
+    expect(last).toBeLessThan(first / 2);
+    await page.click("#stop");
+    await inState(page, "stopped");
+    expect(complaints).toEqual([]);
+    await close();
+  });
+}
+
+test("pauses, resumes, and takes a new batch size and learning rate while running", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  await classified(page);
+  await page.fill("#epochs", "100");
+  await page.click("#start");
+  await atStep(page, 5);
+  await page.click("#pause");
+  await inState(page, "paused");
+  await page.waitForTimeout(300); // the step that was running
+  const held = await number(page, "figure-step");
+  await page.waitForTimeout(500);
+  expect(await number(page, "figure-step")).toBe(held);
+  await page.click("#pause");
+  await inState(page, "training");
+  await atStep(page, held + 5);
+
+  expect(await page.isDisabled("#seed")).toBe(true);
+  await page.fill("#batch-size", "8");
+  await page.press("#batch-size", "Tab");
+  await page.fill("#learning-rate", "0.005");
+  await page.press("#learning-rate", "Tab");
+  const changed = await number(page, "figure-step");
+  await atStep(page, changed + 20);
+  // Refused values are said, and do not stop the run.
+  await page.fill("#batch-size", "0");
+  await page.press("#batch-size", "Tab");
+  await atStep(page, changed + 40);
+  await page.click("#stop");
+  await inState(page, "stopped");
+  expect(complaints).toEqual([]);
+  await close();
+});
+
+test("judges each epoch by the held-out digits, then classifies with what it learnt, saves and loads it", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  await classified(page);
+  await page.fill("#epochs", "1");
+  await page.click("#start");
+  await inState(page, "done");
+  expect(await number(page, "figure-heldout")).toBeGreaterThan(85);
+  expect(await page.getAttribute("#accuracy-chart", "aria-label")).toContain("held out");
+
+  await page.click("#use");
+  await page.waitForFunction(() => document.getElementById("network-line")?.textContent?.includes("trained here for"));
+  const answer = await answerFor(2);
+
+  for (const [button, most] of [
+    ["save", 260_000],
+    ["save-int8", 70 * 1024],
+  ] as const) {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click(`#${button}`)]);
+    const path = await download.path();
+    expect(readFileSync(path).length).toBeLessThan(most);
+    await page.setInputFiles("#file", { name: `${button}.safetensors`, mimeType: "", buffer: readFileSync(path) });
+    await page.waitForFunction(
+      (name) => document.getElementById("network-line")?.textContent?.includes(`${name}.safetensors`),
+      button,
+    );
+    const again = await answerFor(2);
+    if (button === "save") expect(again).toBe(answer);
+    else expect(again.split(":")[0]).toBe(answer.split(":")[0]);
+  }
+  await page.click("#shipped");
+  await page.waitForFunction(() => document.getElementById("network-line")?.textContent?.includes("shipped"));
+  expect(complaints).toEqual([]);
+  await close();
+
+  async function answerFor(digit: number): Promise<string> {
+    await page.click("#clear");
+    await page.waitForFunction(() => document.getElementById("answer")?.textContent === "–");
+    await page.click(`.sample[data-label="${digit}"]`);
+    await page.waitForFunction(() => /^It is/.test(document.getElementById("answer-text")?.textContent ?? ""));
+    return text(page, "answer-text");
+  }
+});
+
+test("the same seed gives the same losses", async () => {
+  const losses: string[] = [];
+  for (let run = 0; run < 2; run++) {
+    const { page, close } = await open(browser, `${url}?threads=1`);
+    await classified(page);
+    await page.fill("#seed", "7");
+    await page.fill("#epochs", "1");
+    await page.click("#start");
+    await inState(page, "done");
+    losses.push(await text(page, "figure-loss"));
+    await close();
+  }
+  expect(losses[0]).toBe(losses[1]);
+});
+
+test("the page stays responsive while it trains", async () => {
+  const { page, close } = await open(browser, url);
+  await classified(page);
+  await page.fill("#epochs", "100");
+  await page.click("#start");
+  await atStep(page, 5);
+  const longest = await page.evaluate(async () => {
+    let worst = 0;
+    let last = performance.now();
+    for (let i = 0; i < 100; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      worst = Math.max(worst, performance.now() - last);
+      last = performance.now();
+    }
+    return worst;
+  });
+  console.log(`longest gap on the page's thread: ${longest.toFixed(0)} ms`);
+  expect(longest).toBeLessThan(250);
+  await close();
+});
+
+test("after a crash of the worker it goes on from the checkpoint", async () => {
+  const { page, close } = await open(browser, url);
+  await classified(page);
+  await page.fill("#epochs", "100");
+  await page.click("#start");
+  await atStep(page, 120);
+  for (const worker of page.workers()) {
+    await worker.evaluate(() => {
+      setTimeout(() => {
+        throw new Error("a crash, as a test");
+      });
+    });
+  }
+  await page.waitForSelector('#train-errors [data-code="worker-crashed"]');
+  await inState(page, "failed");
+  const before = await number(page, "figure-step");
+  await page.click('#train-errors button:has-text("Continue")');
+  await inState(page, "training");
+  await atStep(page, before + 50);
+  // The classifier is back as well.
+  await page.click('.sample[data-label="0"]');
+  await page.waitForFunction(() => document.getElementById("answer-text")?.textContent?.startsWith("It is 0:"));
+  await close();
+});

@@ -1,0 +1,114 @@
+// Two live curves over the steps, drawn by uPlot.
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { onColourScheme, styleValue } from "./dom.js";
+
+const SMOOTH = 0.06; // weight of the newest batch in the thick line
+const EVERY = 80; // ms between redraws
+
+export interface Chart {
+  /** The running mean after this step is returned. */
+  add(step: number, batch: number, heldOut: number | undefined): number;
+  clear(): void;
+}
+
+export interface ChartOptions {
+  what: string;
+  format: (value: number) => string;
+  /** Fixed ends of the vertical axis; otherwise from zero to what fits. */
+  range?: [number, number];
+}
+
+export function createChart(place: HTMLElement, { what, format, range }: ChartOptions): Chart {
+  const steps: number[] = [];
+  const batch: number[] = [];
+  const smooth: number[] = [];
+  const heldOut: (number | null)[] = [];
+  let plot: uPlot | undefined;
+  let waiting = false;
+
+  const data = (): uPlot.AlignedData => [steps, batch, smooth, heldOut];
+
+  function options(width: number): uPlot.Options {
+    const text = styleValue("--soft");
+    const grid = { stroke: styleValue("--line"), width: 1 };
+    const axis = { stroke: text, grid, ticks: { show: false }, font: `11px ${styleValue("--font")}` };
+    const value = (_: uPlot, v: number | null) => (v === null ? "–" : format(v));
+    return {
+      width,
+      height: 168,
+      padding: [8, 6, 0, 0],
+      legend: { show: false },
+      cursor: { points: { size: 6 }, y: false, drag: { x: true, y: false } },
+      scales: {
+        x: { time: false, range: (_, min, max) => [min ?? 0, Math.max(max ?? 0, 20)] },
+        y: { range: (_, __, max) => range ?? [0, Math.max(max ?? 0, 0.1) * 1.05] },
+      },
+      series: [
+        {},
+        { stroke: styleValue("--train-faint"), width: 1, points: { show: false }, value },
+        { stroke: styleValue("--train"), width: 2, points: { show: false }, value },
+        {
+          stroke: styleValue("--heldout"),
+          width: 2,
+          spanGaps: true,
+          points: { show: true, size: 6, fill: styleValue("--heldout") },
+          value,
+        },
+      ],
+      axes: [
+        { ...axis, size: 26, space: 48 },
+        { ...axis, size: 42, space: 30, values: (_, ticks) => ticks.map(format) },
+      ],
+    };
+  }
+
+  function build(): void {
+    plot?.destroy();
+    plot = new uPlot(options(Math.max(place.clientWidth, 120)), data(), place);
+  }
+
+  function draw(): void {
+    waiting = false;
+    plot?.setData(data());
+    const last = smooth.at(-1);
+    const best = heldOut.filter((v) => v !== null).at(-1);
+    const tested = best == null ? "" : `; held out ${format(best)}`;
+    place.ariaLabel =
+      last === undefined
+        ? `Curve of the ${what}; no steps yet`
+        : `Curve of the ${what} over ${steps.at(-1)} steps, now ${format(last)}${tested}`;
+  }
+
+  function drawSoon(): void {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => requestAnimationFrame(draw), EVERY);
+  }
+
+  new ResizeObserver(() => plot?.setSize({ width: Math.max(place.clientWidth, 120), height: 168 })).observe(place);
+  onColourScheme(build);
+  build();
+
+  return {
+    add(step, value, tested) {
+      // A run that goes on from a checkpoint repeats some steps.
+      while (steps.length > 0 && steps.at(-1)! >= step)
+        for (const series of [steps, batch, smooth, heldOut]) series.pop();
+      const former = smooth.at(-1);
+      // At first the plain mean, so that the start does not linger.
+      const weight = Math.max(SMOOTH, 1 / (steps.length + 1));
+      const mean = former === undefined ? value : former + weight * (value - former);
+      steps.push(step);
+      batch.push(value);
+      smooth.push(mean);
+      heldOut.push(tested ?? null);
+      drawSoon();
+      return mean;
+    },
+    clear() {
+      for (const series of [steps, batch, smooth, heldOut]) series.length = 0;
+      drawSoon();
+    },
+  };
+}

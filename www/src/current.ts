@@ -1,0 +1,31 @@
+// The network the page classifies with; it is owned here.
+import type { Network } from "convoke";
+
+export interface Current {
+  network: Network;
+  /** Where it comes from, as the page says it. */
+  origin: string;
+  /** What it was loaded from: it is loaded again when its worker has crashed. The shipped one has an address. */
+  source: string | Blob | Uint8Array;
+}
+
+export class CurrentNetwork {
+  #current: Current | undefined;
+  #listeners: ((current: Current) => void)[] = [];
+
+  get(): Current | undefined {
+    return this.#current;
+  }
+
+  /** Takes a network over and lets the former one go. */
+  replace(next: Current): void {
+    const former = this.#current?.network;
+    this.#current = next;
+    for (const listener of this.#listeners) listener(next);
+    if (former !== next.network) former?.dispose();
+  }
+
+  onChange(listener: (current: Current) => void): void {
+    this.#listeners.push(listener);
+  }
+}

@@ -1,0 +1,13 @@
+import { forcedBy } from "./address.js";
+import { setUpBackend } from "./backend.js";
+import { setUpClassify } from "./classify.js";
+import { CurrentNetwork } from "./current.js";
+import { setUpNetwork } from "./network.js";
+import { setUpTraining } from "./train.js";
+
+const forced = forcedBy(location.search);
+const current = new CurrentNetwork();
+const revive = setUpNetwork(current, forced); // first: it begins to load
+setUpClassify(current, revive);
+setUpBackend(current, forced);
+setUpTraining(current, forced, revive);
