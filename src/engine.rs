@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use crate::cpu;
 use crate::error::Result;
+#[cfg(feature = "gpu")]
+use crate::gpu;
 use crate::graph::{Graph, Params};
 use crate::layers::Loss;
 use crate::plan::{Optimizer, StepReport};
@@ -16,6 +18,9 @@ use crate::tensor::Tensor;
 pub enum Backend {
     /// SIMD kernels on these threads.
     Cpu(Arc<cpu::Pool>),
+    /// WebGPU.
+    #[cfg(feature = "gpu")]
+    Gpu(gpu::Device),
 }
 
 impl Backend {
@@ -23,6 +28,8 @@ impl Backend {
     pub fn name(&self) -> &'static str {
         match self {
             Backend::Cpu(_) => "cpu",
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(_) => "webgpu",
         }
     }
 }
@@ -31,6 +38,9 @@ impl Backend {
 pub enum Engine {
     /// On the CPU.
     Cpu(Box<cpu::Engine>),
+    /// On WebGPU.
+    #[cfg(feature = "gpu")]
+    Gpu(Box<gpu::Engine>),
 }
 
 impl Engine {
@@ -41,6 +51,8 @@ impl Engine {
     pub async fn new(graph: &Graph, params: &Params, backend: &Backend) -> Result<Self> {
         Ok(match backend {
             Backend::Cpu(pool) => Engine::Cpu(Box::new(cpu::Engine::new(graph, params, pool)?)),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(device) => Engine::Gpu(Box::new(gpu::Engine::new(graph, params, device).await?)),
         })
     }
 
@@ -51,6 +63,8 @@ impl Engine {
     pub async fn run(&mut self, x: &Tensor) -> Result<Tensor> {
         match self {
             Engine::Cpu(engine) => engine.run(x),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.run(x).await,
         }
     }
 }
@@ -58,6 +72,8 @@ impl Engine {
 /// A network in training.
 pub(crate) enum Training {
     Cpu(Box<cpu::Trainer>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<gpu::Trainer>),
 }
 
 impl Training {
@@ -73,24 +89,37 @@ impl Training {
             Backend::Cpu(pool) => {
                 Training::Cpu(Box::new(cpu::Trainer::new(graph, params, loss, optimizer, seed, pool)?))
             }
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(device) => {
+                Training::Gpu(Box::new(gpu::Trainer::new(graph, params, loss, optimizer, seed, device).await?))
+            }
         })
     }
 
     pub(crate) async fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
         match self {
             Training::Cpu(trainer) => trainer.step(x, labels, learning_rate),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.step(x, labels, learning_rate).await,
         }
     }
 
     pub(crate) async fn params(&self) -> Result<Params> {
         match self {
             Training::Cpu(trainer) => Ok(trainer.params()),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.params().await,
         }
     }
 
     pub(crate) fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
         match self {
             Training::Cpu(trainer) => trainer.set_optimizer(optimizer),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => {
+                trainer.set_optimizer(optimizer);
+                Ok(())
+            }
         }
     }
 
@@ -98,13 +127,59 @@ impl Training {
     pub(crate) async fn state(&self) -> Result<Vec<(String, Tensor)>> {
         match self {
             Training::Cpu(trainer) => Ok(trainer.state()),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => Ok(slots::named(&trainer.state().await?)),
         }
     }
 
     /// Goes on where [`Training::state`] was taken after `steps` updates.
-    pub(crate) fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
+    pub(crate) fn restore(
+        &mut self,
+        #[cfg_attr(not(feature = "gpu"), expect(unused))] (graph, optimizer): (&Graph, Optimizer),
+        state: Vec<(String, Tensor)>,
+        steps: u32,
+    ) -> Result<()> {
         match self {
-            Training::Cpu(trainer) => trainer.restore(state, steps),
+            Training::Cpu(trainer) => trainer.restore(&state, steps),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => {
+                trainer.restore(slots::parted(graph, optimizer, state)?, steps);
+                Ok(())
+            }
         }
+    }
+}
+
+/// The optimizer's memory on the GPU is one set of weights for each slot; in files, as on the CPU, each tensor has the
+/// name of its weight and of its slot, so that a run may go on on another backend.
+#[cfg(feature = "gpu")]
+mod slots {
+    use std::collections::BTreeMap;
+
+    use super::{Graph, Optimizer, Params, Result, Tensor};
+
+    /// The names of the slots, by how many there are.
+    fn names(slots: usize) -> &'static [&'static str] {
+        if slots == 1 { &["momentum"] } else { &["mean", "square"] }
+    }
+
+    pub(super) fn named(state: &[Params]) -> Vec<(String, Tensor)> {
+        let slot = |(params, slot): (&Params, &&str)| {
+            params.iter().map(|(name, t)| (format!("{name}.{slot}"), t.clone())).collect::<Vec<_>>()
+        };
+        state.iter().zip(names(state.len())).flat_map(slot).collect()
+    }
+
+    pub(super) fn parted(graph: &Graph, optimizer: Optimizer, state: Vec<(String, Tensor)>) -> Result<Vec<Params>> {
+        let mut state: BTreeMap<String, Tensor> = state.into_iter().collect();
+        let mut slots = vec![];
+        for slot in names(optimizer.state_per_weight()) {
+            let name_of = |full: &str| Some(full.strip_suffix(slot)?.strip_suffix('.')?.to_string());
+            let own: Vec<String> = state.keys().filter(|name| name_of(name).is_some()).cloned().collect();
+            let own = own.into_iter().filter_map(|full| Some((name_of(&full)?, state.remove(&full)?)));
+            slots.push(Params::new(graph, own.collect())?);
+        }
+        // What no slot took belongs to another optimizer: refused by its full name.
+        if state.is_empty() { Ok(slots) } else { Params::new(graph, state).map(|_| slots) }
     }
 }

@@ -37,6 +37,12 @@ impl Args {
     }
 }
 
+#[cfg(feature = "gpu")]
+async fn webgpu() -> Result<Backend> {
+    Ok(Backend::Gpu(convoke::gpu::Device::request().await?))
+}
+
+#[cfg(not(feature = "gpu"))]
 async fn webgpu() -> Result<Backend> {
     let reason = "this command was built without the feature `gpu`".into();
     Err(convoke::Error::Backend { backend: "webgpu".into(), reason })

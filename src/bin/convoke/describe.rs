@@ -92,21 +92,23 @@ fn table(graph: &Graph, meta: &Meta) -> String {
     }
     let (parameters, macs) = (total(&costs, |c| c.parameters), total(&costs, |c| c.macs));
     rows.push(["total".into(), String::new(), String::new(), grouped(parameters), grouped(macs)]);
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 5] = std::array::from_fn(width);
+    let column_width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; 5] = std::array::from_fn(column_width);
     let mut text = format!("{}, input {}\n\n", graph.name(), graph.input());
     for [name, kind, shape, parameters, macs] in &rows {
         let [w0, w1, w2, w3, w4] = widths;
         let line = format!("{name:w0$}  {kind:w1$}  {shape:w2$}  {parameters:>w3$}  {macs:>w4$}");
         writeln!(text, "{}", line.trim_end()).expect("writing to a string");
     }
-    write!(text, "\nactivations {} bytes (one sample, inference)", grouped(activation_bytes(graph)))
-        .expect("to a string");
+    let mut facts =
+        vec![("activations", format!("{} bytes (one sample, inference)", grouped(activation_bytes(graph))))];
     if !meta.labels.is_empty() {
-        write!(text, "\nlabels      {}", meta.labels.join(", ")).expect("writing to a string");
+        facts.push(("labels", meta.labels.join(", ")));
     }
-    for (key, value) in &meta.provenance {
-        write!(text, "\n{key:11} {value}").expect("writing to a string");
+    facts.extend(meta.provenance.iter().map(|(key, value)| (key.as_str(), value.clone())));
+    let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    for (key, value) in facts {
+        write!(text, "\n{key:width$}  {value}").expect("writing to a string");
     }
     text
 }
