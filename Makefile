@@ -49,9 +49,8 @@ format: ## rewrite the sources as `make check` wants them
 	@cargo fmt
 	@pkg/node_modules/.bin/biome check --write .
 
-bench: ## run the micro-benchmarks
-	@test -d benches || { echo "there is no benches/ yet" >&2; exit 1; }
-	@cargo bench
+bench: setup package ## compare with other runtimes, side by side in one Chromium; writes docs/benchmarks.md
+	@node bench/run.mjs
 
 FUZZ_SECONDS ?= 60
 fuzz: ## fuzz each reader of foreign files for a minute (FUZZ_SECONDS=60); needs nightly and cargo-fuzz
