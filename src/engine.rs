@@ -116,70 +116,25 @@ impl Training {
         match self {
             Training::Cpu(trainer) => trainer.set_optimizer(optimizer),
             #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => {
-                trainer.set_optimizer(optimizer);
-                Ok(())
-            }
+            Training::Gpu(trainer) => trainer.set_optimizer(optimizer),
         }
     }
 
-    /// What the optimizer remembers of each weight, by name.
+    /// What the optimizer remembers of each weight. Backends use the same names, so a run may go on on another.
     pub(crate) async fn state(&self) -> Result<Vec<(String, Tensor)>> {
         match self {
             Training::Cpu(trainer) => Ok(trainer.state()),
             #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => Ok(slots::named(&trainer.state().await?)),
+            Training::Gpu(trainer) => trainer.state().await,
         }
     }
 
     /// Goes on where [`Training::state`] was taken after `steps` updates.
-    pub(crate) fn restore(
-        &mut self,
-        #[cfg_attr(not(feature = "gpu"), expect(unused))] (graph, optimizer): (&Graph, Optimizer),
-        state: Vec<(String, Tensor)>,
-        steps: u32,
-    ) -> Result<()> {
+    pub(crate) fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
         match self {
-            Training::Cpu(trainer) => trainer.restore(&state, steps),
+            Training::Cpu(trainer) => trainer.restore(state, steps),
             #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => {
-                trainer.restore(slots::parted(graph, optimizer, state)?, steps);
-                Ok(())
-            }
+            Training::Gpu(trainer) => trainer.restore(state, steps),
         }
-    }
-}
-
-/// The optimizer's memory on the GPU is one set of weights for each slot; in files, as on the CPU, each tensor has the
-/// name of its weight and of its slot, so that a run may go on on another backend.
-#[cfg(feature = "gpu")]
-mod slots {
-    use std::collections::BTreeMap;
-
-    use super::{Graph, Optimizer, Params, Result, Tensor};
-
-    /// The names of the slots, by how many there are.
-    fn names(slots: usize) -> &'static [&'static str] {
-        if slots == 1 { &["momentum"] } else { &["mean", "square"] }
-    }
-
-    pub(super) fn named(state: &[Params]) -> Vec<(String, Tensor)> {
-        let slot = |(params, slot): (&Params, &&str)| {
-            params.iter().map(|(name, t)| (format!("{name}.{slot}"), t.clone())).collect::<Vec<_>>()
-        };
-        state.iter().zip(names(state.len())).flat_map(slot).collect()
-    }
-
-    pub(super) fn parted(graph: &Graph, optimizer: Optimizer, state: Vec<(String, Tensor)>) -> Result<Vec<Params>> {
-        let mut state: BTreeMap<String, Tensor> = state.into_iter().collect();
-        let mut slots = vec![];
-        for slot in names(optimizer.state_per_weight()) {
-            let name_of = |full: &str| Some(full.strip_suffix(slot)?.strip_suffix('.')?.to_string());
-            let own: Vec<String> = state.keys().filter(|name| name_of(name).is_some()).cloned().collect();
-            let own = own.into_iter().filter_map(|full| Some((name_of(&full)?, state.remove(&full)?)));
-            slots.push(Params::new(graph, own.collect())?);
-        }
-        // What no slot took belongs to another optimizer: refused by its full name.
-        if state.is_empty() { Ok(slots) } else { Params::new(graph, state).map(|_| slots) }
     }
 }

@@ -82,7 +82,7 @@ impl Trainer {
         }
         let params = Params::new(&graph, tensors(&file, "params/")?)?;
         let mut engine = Training::new(&graph, &params, config.loss, config.optimizer, config.seed, backend).await?;
-        engine.restore((&graph, config.optimizer), tensors(&file, "state/")?, position.step as u32)?;
+        engine.restore(&tensors::<Vec<_>>(&file, "state/")?, position.step as u32)?;
         Ok(Trainer::at(graph, data, config, backend.clone(), engine, position))
     }
 }
