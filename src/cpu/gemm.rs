@@ -4,11 +4,12 @@
 //! (a convolution's window: one run for each kernel row), so a row is an offset and all rows share the same runs. The
 //! right matrix is packed: panels of as many columns as a tile is wide, in each panel row after row.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::memory::Shared;
 use super::pool::Pool;
-use super::simd::{self, Kernel, MAX_ROWS, Simd};
+use super::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
 
 /// Rows of the left matrix that one task multiplies with all its panels: as many as stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
@@ -207,40 +208,48 @@ impl Tile<'_> {
         }
     }
 
-    /// Finishes and writes one row.
+    /// Finishes and writes the rows.
     ///
     /// # Safety
-    /// S must be available; `out` holds row m and its columns.
+    /// S must be available; `sums` holds NV vectors for each row, `out` the rows and their columns.
     #[inline(always)]
-    unsafe fn write<S: Simd, const NV: usize>(&self, m: usize, acc: [S::V; NV]) {
-        // SAFETY: the caller's promise; no lane beyond the last column is touched.
-        unsafe {
-            let zero = S::splat(0.0);
+    unsafe fn write<S: Simd, const NV: usize>(&self, sums: *const f32) {
+        for m in 0..self.rows {
             for v in 0..NV {
-                let p = self.out.add(m * self.pitch + v * S::LANES);
-                let n = self.columns.saturating_sub(v * S::LANES);
-                let mut y = acc[v];
-                if n >= S::LANES {
-                    if self.accumulate {
-                        y = S::add(S::load(p), y);
+                // SAFETY: the caller's promise; no lane beyond the last column is touched.
+                unsafe {
+                    let y = S::load(sums.add((m * NV + v) * S::LANES));
+                    let to = self.out.add(m * self.pitch + v * S::LANES);
+                    let n = self.columns.saturating_sub(v * S::LANES);
+                    if n >= S::LANES {
+                        self.finish::<S, _>(Whole, y, to);
+                    } else if n > 0 {
+                        self.finish::<S, _>(Part(n), y, to);
                     }
-                    if self.relu {
-                        y = S::at_least(y, zero);
-                    }
-                    S::store(p, y);
-                } else if n > 0 {
-                    if self.accumulate {
-                        y = S::add(S::load_part(p, n), y);
-                    }
-                    if self.relu {
-                        y = S::at_least(y, zero);
-                    }
-                    S::store_part(p, y, n);
                 }
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd, A: Access>(&self, a: A, mut y: S::V, to: *mut f32) {
+        // SAFETY: see `write`.
+        unsafe {
+            if self.accumulate {
+                y = S::add(a.load::<S>(to), y);
+            }
+            if self.relu {
+                y = S::at_least(y, S::splat(0.0));
+            }
+            a.store::<S>(to, y);
+        }
+    }
 }
+
+/// The sums of a tile on their way from registers to the output. Going through memory keeps every index into the
+/// registers constant; otherwise compilers keep the registers themselves in memory, throughout the loop over K.
+#[repr(C, align(64))]
+struct Sums(MaybeUninit<[f32; MAX_ROWS * 2 * MAX_LANES]>);
 
 /// [`Simd::ROWS`] rows times NV vectors of columns. The loop over K is not unrolled: compilers to WebAssembly and V8 do
 /// best with exactly this shape.
@@ -275,11 +284,14 @@ impl<const NV: usize> Kernel for RowsTile<'_, NV> {
                     right = right.add(NV * S::LANES);
                 }
             }
+            let mut sums = Sums(MaybeUninit::uninit());
+            let to = sums.0.as_mut_ptr().cast::<f32>();
             for m in 0..S::ROWS {
-                if m < t.rows {
-                    t.write::<S, NV>(m, acc[m]);
+                for v in 0..NV {
+                    S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
                 }
             }
+            t.write::<S, NV>(to);
         }
     }
 }
@@ -322,11 +334,13 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
                     right = right.add(NV * S::LANES);
                 }
             }
-            let mut sum = acc[0];
+            let mut sums = Sums(MaybeUninit::uninit());
+            let to = sums.0.as_mut_ptr().cast::<f32>();
             for v in 0..NV {
-                sum[v] = S::add(S::add(acc[0][v], acc[1][v]), S::add(acc[2][v], acc[3][v]));
+                let sum = S::add(S::add(acc[0][v], acc[1][v]), S::add(acc[2][v], acc[3][v]));
+                S::store(to.add(v * S::LANES), sum);
             }
-            t.write::<S, NV>(0, sum);
+            t.write::<S, NV>(to);
         }
     }
 }
