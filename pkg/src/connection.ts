@@ -1,0 +1,111 @@
+// The way to the engine: one worker for the page, or the same class on the caller's own thread.
+import type { Engine } from "./engine.js";
+import { ConvokeError } from "./errors.js";
+import { environment } from "./environment.js";
+import { proxy, type Remote, transfer, wrap } from "./rpc.js";
+
+export abstract class Connection {
+  /** Calls the engine; rejects when it dies before it answers. */
+  abstract call<T>(work: (engine: Remote<Engine> | Engine) => Promise<T> | T): Promise<T>;
+
+  /** A function that the engine may call. */
+  callback<F extends (...args: never[]) => void>(f: F): F {
+    return f;
+  }
+
+  /** Marks buffers that the sender gives away. */
+  give<T>(value: T, _buffers: Transferable[]): T {
+    return value;
+  }
+}
+
+class OwnThread extends Connection {
+  #engine: Promise<Engine> | undefined;
+
+  override async call<T>(work: (engine: Engine) => Promise<T> | T): Promise<T> {
+    this.#engine ??= import("./engine.js").then(({ Engine }) => new Engine());
+    return work(await this.#engine);
+  }
+}
+
+class InWorker extends Connection {
+  #worker = startWorker();
+  #engine = wrap<Engine>(this.#worker);
+  #waiting = new Set<(error: Error) => void>();
+  #crashed: ConvokeError | undefined;
+
+  constructor(private readonly onCrash: () => void) {
+    super();
+    // A message that cannot be read is an answer that never comes.
+    for (const type of ["error", "messageerror"] as const) {
+      this.#worker.addEventListener(type, (event) => {
+        event.preventDefault?.();
+        this.#crash(reason(event));
+      });
+    }
+  }
+
+  override call<T>(work: (engine: Remote<Engine>) => Promise<T> | T): Promise<T> {
+    if (this.#crashed) return Promise.reject(this.#crashed);
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.add(reject);
+      Promise.resolve(work(this.#engine))
+        .then(resolve, (error) => {
+          reject(error);
+          // A trap leaves the engine's memory in no known state.
+          if (error instanceof ConvokeError && error.code === "worker-crashed") this.#crash(error);
+        })
+        .finally(() => this.#waiting.delete(reject));
+    });
+  }
+
+  override callback<F extends (...args: never[]) => void>(f: F): F {
+    return proxy(f);
+  }
+
+  override give<T>(value: T, buffers: Transferable[]): T {
+    return transfer(value, buffers);
+  }
+
+  #crash(error: ConvokeError): void {
+    if (this.#crashed) return;
+    this.#crashed = error;
+    this.#worker.terminate();
+    this.onCrash();
+    for (const reject of this.#waiting) reject(error);
+    this.#waiting.clear();
+  }
+}
+
+function startWorker(): Worker {
+  try {
+    return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "convoke" });
+  } catch (cause) {
+    // A worker's script must come from the page's own origin.
+    const hint = "serve the package from the page's origin, or pass worker: false";
+    throw new ConvokeError("unsupported", `the engine's worker could not be made: ${cause}; ${hint}`, {}, { cause });
+  }
+}
+
+function reason(event: Event): ConvokeError {
+  const said = event instanceof ErrorEvent && event.message ? event.message : undefined;
+  const text = said ?? "its script did not load, or the content security policy has no worker-src for it";
+  return new ConvokeError("worker-crashed", `the engine's worker stopped: ${text}`, { reason: text });
+}
+
+const ownThread = new OwnThread();
+let inWorker: InWorker | undefined;
+
+/** The page's engine; after a crash the next call starts a new worker. */
+export function connect(worker: boolean = environment.worker): Connection {
+  if (!worker) return ownThread;
+  inWorker ??= new InWorker(() => {
+    inWorker = undefined;
+  });
+  return inWorker;
+}
+
+/** The engines that have been started. */
+export function connections(): Connection[] {
+  return inWorker ? [ownThread, inWorker] : [ownThread];
+}

@@ -1,0 +1,468 @@
+// Networks and trainers by number, over one wasm instance. Runs in the worker, or on the caller's own thread.
+import { digest, download, readResponse, refuseHtml, parseIntegrity, verify } from "./download.js";
+import { ConvokeError, fromEngine, message, wrongArgument } from "./errors.js";
+import { type Pixels, pixelsOf } from "./pixels.js";
+import { transfer } from "./rpc.js";
+import { startThreads } from "./threads.js";
+import { type Build, chooseTier, loadBuild, type ThreadedWasm, type Wasm } from "./tiers.js";
+import type {
+  Backend,
+  Capabilities,
+  Classification,
+  EngineOptions,
+  NetworkInfo,
+  Progress,
+  StepReport,
+  TensorData,
+  Tier,
+  TrainerOptions,
+  TrainingData,
+} from "./types.js";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+type WasmNetwork = InstanceType<Wasm["Network"]>;
+type WasmTrainer = InstanceType<Wasm["Trainer"]>;
+type Pool = InstanceType<Wasm["Pool"]>;
+
+/** What a network is made from. */
+export type Origin =
+  | { kind: "url"; url: string; cache: boolean | string }
+  | { kind: "blob"; blob: Blob }
+  | { kind: "bytes"; bytes: Bytes; what: string }
+  | { kind: "create"; name: string; classes: number | undefined; seed: number };
+
+/** `LoadOptions` as far as they can cross to the worker. */
+export interface OpenOptions extends Omit<EngineOptions, "worker" | "onProgress" | "signal" | "wasmUrl"> {
+  arch?: string;
+  integrity?: string;
+  wasmUrl?: string;
+}
+
+/** What may change from one training step to the next. */
+export interface StepControls {
+  learningRate: number;
+  batchSize: number;
+}
+
+/** `TrainingData`, checked. */
+export interface FitData {
+  images: Float32Array | Uint8Array;
+  labels: Uint32Array;
+  shape: number[];
+  mean: number[];
+  std: number[];
+}
+
+/** A trainer as the page needs to know it. */
+export interface TrainerState extends StepControls {
+  id: number;
+  backend: Backend;
+}
+
+interface Runtime extends Build {
+  tier: Tier;
+  why: string;
+  threads: number;
+  pool: Pool;
+}
+
+interface Entry {
+  runtime: Runtime;
+  network: WasmNetwork;
+  why: string;
+  /** The trainer that has the latest weights, if there is one. */
+  training: Training | undefined;
+  /** Calls of one network run one after the other: the engine is borrowed until a call is done. */
+  tail: Promise<unknown>;
+  disposed: boolean;
+}
+
+interface Training {
+  trainer: WasmTrainer;
+  hasValidation: boolean;
+  /** Whether it has made a step since the network got its weights. */
+  ahead: boolean;
+}
+
+/** A run that takes less than this is never moved to a GPU: reading back a result takes about as long. */
+const FAST_ENOUGH_MS = 3;
+
+export class Engine {
+  #runtimes = new Map<string, Promise<Runtime>>();
+  #opening = new Map<number, AbortController>();
+  #entries = new Map<number, Entry>();
+  /** Trainers, and the networks they train. */
+  #trainers = new Map<number, { network: number; training: Training }>();
+  #last = 0;
+
+  /** Loads or creates a network; `ticket` is what `abort` knows it by. */
+  async open(
+    ticket: number,
+    origin: Origin,
+    o: OpenOptions,
+    onProgress?: (p: Progress) => void,
+  ): Promise<{ id: number; info: NetworkInfo }> {
+    const control = new AbortController();
+    this.#opening.set(ticket, control);
+    const started = this.#runtime(o, onProgress);
+    try {
+      const bytes = this.#bytes(origin, o, control.signal, started, onProgress);
+      const [runtime, file] = await Promise.all([started, bytes]);
+      control.signal.throwIfAborted();
+      onProgress?.({ phase: "plan", loaded: 0, total: 1 });
+      const network = await guarded(runtime.wasm, () =>
+        origin.kind === "create"
+          ? runtime.wasm.Network.create(origin.name, origin.classes, origin.seed, runtime.pool)
+          : runtime.wasm.Network.load(file!, o.arch, runtime.pool),
+      );
+      const entry = await this.#planned(runtime, network, o.backend ?? "auto");
+      if (control.signal.aborted) network.free();
+      control.signal.throwIfAborted();
+      onProgress?.({ phase: "plan", loaded: 1, total: 1 });
+      return this.#register(entry);
+    } catch (error) {
+      control.abort(error); // The other half of a failed load stops too.
+      throw error;
+    } finally {
+      this.#opening.delete(ticket);
+    }
+  }
+
+  abort(ticket: number): void {
+    this.#opening.get(ticket)?.abort();
+  }
+
+  /** The same weights in a new network on another backend. */
+  async move(id: number, backend: "auto" | Backend): Promise<{ id: number; info: NetworkInfo }> {
+    const entry = await this.#with(id, (e) => this.#planned(e.runtime, e.network.copy(), backend));
+    return this.#register(entry);
+  }
+
+  async run(id: number, input: TensorData): Promise<TensorData> {
+    const { data, shape } = await this.#with(id, (e) => e.network.run(input.data, Uint32Array.from(input.shape)));
+    return transfer({ data, shape }, [data.buffer]);
+  }
+
+  async classify(id: number, image: Pixels | TensorData, top: number): Promise<Classification[]> {
+    const pixels = "shape" in image ? undefined : await pixelsOf(image);
+    return this.#with(id, ({ network }) =>
+      pixels
+        ? network.classifyPixels(pixels.data, pixels.width, pixels.height, top)
+        : network.classify((image as TensorData).data, Uint32Array.from((image as TensorData).shape), top),
+    );
+  }
+
+  async save(id: number, quantize?: "int8"): Promise<Bytes> {
+    if (quantize !== undefined && quantize !== "int8") throw wrongArgument("quantize", "int8 or nothing", quantize);
+    const bytes = await this.#with(id, ({ network }) => network.save(quantize));
+    return transfer(bytes, [bytes.buffer]);
+  }
+
+  dispose(id: number): void {
+    const entry = this.#entries.get(id);
+    if (!entry) return;
+    this.#entries.delete(id);
+    entry.disposed = true;
+    // After what is running now; what waits behind it is refused.
+    void entry.tail.then(() => {
+      this.#freeTrainer(entry);
+      entry.network.free();
+    });
+  }
+
+  async startTrainer(id: number, o: TrainerOptions): Promise<TrainerState> {
+    return this.#with(id, async (entry) => {
+      const backend = o.backend ?? (entry.network.backend as Backend);
+      if (backend === "webgpu") await requireWebgpu();
+      const trainer = await entry.runtime.wasm.Trainer.start(entry.network, config(o), backend);
+      this.#freeTrainer(entry);
+      entry.training = { trainer, hasValidation: false, ahead: false };
+      const number = ++this.#last;
+      this.#trainers.set(number, { network: id, training: entry.training });
+      return { id: number, backend, learningRate: trainer.learningRate, batchSize: trainer.batchSize };
+    });
+  }
+
+  /** Gives a trainer its data and the length of the run. */
+  begin(id: number, data: FitData, validation: FitData | undefined, epochs: number): Promise<void> {
+    return this.#train(id, async (training, entry) => {
+      const pass = (d: FitData, role: string) => {
+        const [shape, mean, std] = [Uint32Array.from(d.shape), Float32Array.from(d.mean), Float32Array.from(d.std)];
+        if (d.images instanceof Uint8Array) training.trainer.setBytes(role, d.images, d.labels, shape, mean, std);
+        else training.trainer.setFloats(role, d.images, d.labels, shape, mean.length + std.length > 0);
+      };
+      pass(data, "train");
+      if (validation) pass(validation, "validation");
+      training.hasValidation = validation !== undefined;
+      await training.trainer.begin(entry.network, epochs);
+    });
+  }
+
+  /** One step; nothing when the run is over. */
+  step(id: number, controls: StepControls): Promise<StepReport | undefined> {
+    return this.#train(id, async (training) => {
+      const { trainer } = training;
+      const start = performance.now();
+      const step = await trainer.step(controls.learningRate, controls.batchSize);
+      if (!step) return undefined;
+      training.ahead = true;
+      const seconds = Math.max(performance.now() - start, 0.01) / 1000;
+      const { samples, epochDone, ...report } = step;
+      const validation = epochDone && training.hasValidation ? { validation: await trainer.evaluate() } : {};
+      return { ...report, samplesPerSecond: samples / seconds, ...validation };
+    });
+  }
+
+  async checkpoint(id: number): Promise<Bytes> {
+    const bytes = await this.#train(id, ({ trainer }, entry) => trainer.checkpoint(entry.network));
+    return transfer(bytes, [bytes.buffer]);
+  }
+
+  /** The network gets the latest weights, then the trainer goes. */
+  async endTrainer(id: number): Promise<void> {
+    const known = this.#trainers.get(id);
+    if (!known) return;
+    await this.#with(known.network, (entry) => {
+      if (entry.training === known.training) this.#freeTrainer(entry);
+    });
+  }
+
+  liveBytes(): Promise<number> {
+    return this.#sumBytes();
+  }
+
+  async capabilities(worker: boolean): Promise<Capabilities> {
+    const { tier, why, threads } = await chooseTier();
+    const isolated = globalThis.crossOriginIsolated ?? false;
+    return { tier, why, threads, webgpu: await webgpu(), crossOriginIsolated: isolated, worker };
+  }
+
+  async networks(): Promise<string[]> {
+    const { wasm } = await this.#runtime({});
+    return wasm.networks();
+  }
+
+  // --- inside ---
+
+  #freeTrainer(entry: Entry): void {
+    const { training } = entry;
+    if (!training) return;
+    entry.training = undefined;
+    for (const [id, known] of this.#trainers) if (known.training === training) this.#trainers.delete(id);
+    training.trainer.free();
+  }
+
+  /** In the turn of the trainer's network, whose weights may stay behind. */
+  #train<T>(id: number, work: (training: Training, entry: Entry) => T | Promise<T>): Promise<T> {
+    const known = this.#trainers.get(id);
+    if (!known) return Promise.reject(disposed("trainer"));
+    return this.#turn(known.network, (entry) => {
+      if (entry.training !== known.training) throw disposed("trainer");
+      return work(known.training, entry);
+    });
+  }
+
+  #register(entry: Entry): { id: number; info: NetworkInfo } {
+    const id = ++this.#last;
+    const { tier, threads } = entry.runtime;
+    const info: NetworkInfo = { ...entry.network.info(), tier, threads, why: entry.why };
+    this.#entries.set(id, entry);
+    return { id, info };
+  }
+
+  /** In the network's turn, with the weights of the latest training step. */
+  #with<T>(id: number, work: (entry: Entry) => T | Promise<T>): Promise<T> {
+    return this.#turn(id, async (entry) => {
+      if (entry.training?.ahead) {
+        await entry.training.trainer.update(entry.network);
+        entry.training.ahead = false;
+      }
+      return work(entry);
+    });
+  }
+
+  /** Waits for the network's earlier calls, then does `work` with it. */
+  #turn<T>(id: number, work: (entry: Entry) => T | Promise<T>): Promise<T> {
+    const entry = this.#entries.get(id);
+    if (!entry) return Promise.reject(disposed("network"));
+    const turn = entry.tail.then(() => {
+      if (entry.disposed) throw disposed("network");
+      return guarded(entry.runtime.wasm, () => work(entry));
+    });
+    entry.tail = turn.catch(() => {});
+    return turn;
+  }
+
+  async #bytes(
+    origin: Origin,
+    o: OpenOptions,
+    signal: AbortSignal,
+    started: Promise<Runtime>,
+    onProgress?: (p: Progress) => void,
+  ): Promise<Bytes | undefined> {
+    const sha256 = digest(async (bytes) => (await started).wasm.sha256(bytes));
+    if (origin.kind === "create") return undefined;
+    if (origin.kind === "url") {
+      const { cache } = origin;
+      return download(new URL(origin.url), { cache, integrity: o.integrity, signal, onProgress, sha256 });
+    }
+    const what = origin.kind === "blob" ? "blob" : origin.what;
+    const bytes =
+      origin.kind === "blob"
+        ? await readResponse(new Response(origin.blob), { what, phase: "network", signal, onProgress })
+        : origin.bytes;
+    refuseHtml(bytes, null, what);
+    if (o.integrity !== undefined) await verify(bytes, parseIntegrity(o.integrity), what, sha256);
+    return bytes;
+  }
+
+  /** One wasm instance for each tier, one pool for each number of threads. */
+  #runtime(o: OpenOptions, onProgress?: (p: Progress) => void): Promise<Runtime> {
+    const key = `${o.tier ?? ""}/${o.threads ?? ""}`;
+    let runtime = this.#runtimes.get(key);
+    if (!runtime) {
+      runtime = this.#start(o, onProgress);
+      this.#runtimes.set(key, runtime);
+      // The next load may try again, for example with another `wasmUrl`.
+      runtime.catch(() => this.#runtimes.delete(key));
+    }
+    return runtime;
+  }
+
+  #builds = new Map<Tier, Promise<Build>>();
+
+  #build(tier: Tier, wasmUrl?: string, onProgress?: (p: Progress) => void): Promise<Build> {
+    let build = this.#builds.get(tier);
+    if (!build) {
+      build = loadBuild(tier, wasmUrl, onProgress);
+      this.#builds.set(tier, build);
+      build.catch(() => this.#builds.delete(tier));
+    }
+    return build;
+  }
+
+  async #start(o: OpenOptions, onProgress?: (p: Progress) => void): Promise<Runtime> {
+    const choice = await chooseTier(o.tier, o.threads);
+    if (choice.tier === "threads") {
+      try {
+        const build = await this.#build("threads", o.wasmUrl, onProgress);
+        const pool = await startThreads(build as Build & { wasm: ThreadedWasm }, choice.threads);
+        return { ...build, ...choice, pool };
+      } catch (error) {
+        if (o.tier === "threads") throw error;
+        choice.why = `one thread, because starting ${choice.threads} failed: ${message(error)}`;
+        choice.tier = "relaxed";
+        choice.threads = 1;
+      }
+    }
+    const build = await this.#build(choice.tier, o.wasmUrl, onProgress);
+    return { ...build, ...choice, pool: build.wasm.Pool.single() };
+  }
+
+  async #planned(runtime: Runtime, network: WasmNetwork, backend: "auto" | Backend): Promise<Entry> {
+    try {
+      const why = await guarded(runtime.wasm, () => choose(runtime, network, backend));
+      return { runtime, network, why, training: undefined, tail: Promise.resolve(), disposed: false };
+    } catch (error) {
+      network.free();
+      throw error;
+    }
+  }
+
+  async #sumBytes(): Promise<number> {
+    const builds = await Promise.all(this.#builds.values());
+    return builds.reduce((sum, { wasm }) => sum + wasm.liveBytes(), 0);
+  }
+}
+
+/** Puts the network on a backend and says why on that one. */
+async function choose(runtime: Runtime, network: WasmNetwork, backend: "auto" | Backend): Promise<string> {
+  const tier = `tier ${runtime.tier}: ${runtime.why}`;
+  if (backend !== "auto" && backend !== "cpu" && backend !== "webgpu") {
+    throw wrongArgument("backend", "auto, cpu or webgpu", backend);
+  }
+  if (backend === "webgpu") await requireWebgpu();
+  if (backend !== "auto") {
+    await network.plan(backend);
+    return `${backend} was asked for; ${tier}`;
+  }
+  await network.plan("cpu");
+  const cpu = await milliseconds(network);
+  if (cpu < FAST_ENOUGH_MS) return `cpu: a run takes ${cpu.toFixed(2)} ms, too short to gain from a GPU; ${tier}`;
+  const available = await webgpu();
+  if (available !== true) return `cpu: no WebGPU (${available}); ${tier}`;
+  return measured(network, cpu, tier);
+}
+
+/** `auto`, where there is a GPU and enough work for it. */
+async function measured(network: WasmNetwork, cpu: number, tier: string): Promise<string> {
+  let gpu: number;
+  try {
+    await network.plan("webgpu");
+    gpu = await milliseconds(network);
+  } catch (error) {
+    await network.plan("cpu");
+    return `cpu: WebGPU failed (${message(error)}); ${tier}`;
+  }
+  const figures = `a run takes ${cpu.toFixed(1)} ms on the CPU and ${gpu.toFixed(1)} ms on WebGPU`;
+  if (gpu < cpu) return `webgpu: ${figures}`;
+  await network.plan("cpu");
+  return `cpu: ${figures}; ${tier}`;
+}
+
+/** The shorter of two runs on zeros, after one that warms up; one run if it is long. */
+async function milliseconds(network: WasmNetwork): Promise<number> {
+  const shape = [1, ...(network.info().input as number[])];
+  const zeros = new Float32Array(shape.reduce((n, d) => n * d));
+  const run = async () => {
+    const start = performance.now();
+    await network.run(zeros, Uint32Array.from(shape));
+    return performance.now() - start;
+  };
+  await run();
+  const first = await run();
+  return first > 200 ? first : Math.min(first, await run());
+}
+
+async function requireWebgpu(): Promise<void> {
+  const available = await webgpu();
+  if (available === true) return;
+  const details = { backend: "webgpu", reason: available };
+  throw new ConvokeError("backend", `backend \`webgpu\` is not available: ${available}`, details);
+}
+
+/** Whether there is a WebGPU adapter, or why not. */
+async function webgpu(): Promise<true | string> {
+  const gpu = (globalThis.navigator as { gpu?: { requestAdapter(): Promise<unknown> } } | undefined)?.gpu;
+  if (!gpu) {
+    const insecure = globalThis.isSecureContext === false;
+    return insecure ? "the page is not a secure context (https or localhost)" : "there is no navigator.gpu";
+  }
+  try {
+    return (await gpu.requestAdapter()) ? true : "the browser offers no adapter";
+  } catch (error) {
+    return message(error);
+  }
+}
+
+/** Errors of the engine become `ConvokeError`s. */
+async function guarded<T>(wasm: Wasm, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw fromEngine(error, wasm.panicMessage());
+  }
+}
+
+function disposed(what: "network" | "trainer"): ConvokeError {
+  return new ConvokeError("disposed", `the ${what} was disposed of`);
+}
+
+/** The options as the engine knows them: the learning rate beside the optimizer. */
+function config({ optimizer, backend: _, ...o }: TrainerOptions): Record<string, unknown> {
+  const { learningRate, ...rest } = optimizer ?? {};
+  const usual = optimizer?.kind === "adam" ? 0.001 : undefined;
+  const rate = learningRate ?? usual;
+  const all = { ...o, optimizer: optimizer && rest, learningRate: rate };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}

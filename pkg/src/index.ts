@@ -1,0 +1,4 @@
+export { ConvokeError, type ErrorCode } from "./errors.js";
+export { capabilities, liveBytes, Network } from "./network.js";
+export { Trainer } from "./trainer.js";
+export type * from "./types.js";

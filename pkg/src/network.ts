@@ -1,0 +1,247 @@
+import { type Connection, connect, connections } from "./connection.js";
+import { readResponse } from "./download.js";
+import type { OpenOptions, Origin } from "./engine.js";
+import { environment } from "./environment.js";
+import { ConvokeError, wrongArgument } from "./errors.js";
+import { portable } from "./pixels.js";
+import { Trainer } from "./trainer.js";
+import type {
+  Backend,
+  Capabilities,
+  Classification,
+  CreateOptions,
+  EngineOptions,
+  ImageSource,
+  LayerInfo,
+  LoadOptions,
+  NetworkInfo,
+  Source,
+  TensorData,
+  Tier,
+  TrainerOptions,
+} from "./types.js";
+
+/** A network in the engine, by its number there. */
+export interface Handle {
+  connection: Connection;
+  id: number;
+  info: NetworkInfo;
+}
+
+let tickets = 0;
+
+// A safety net: `dispose` frees memory now, this some time after a network was forgotten.
+const forgotten = new FinalizationRegistry(({ connection, id }: Pick<Handle, "connection" | "id">) => {
+  connection.call((engine) => engine.dispose(id)).catch(() => {});
+});
+
+/** A convolutional network, ready to run. */
+export class Network implements Disposable {
+  #handle: Handle;
+  #disposed = false;
+
+  /** Made by `Network.load`, `Network.create` and trainers. */
+  private constructor(handle: Handle) {
+    this.#handle = handle;
+    forgotten.register(this, { connection: handle.connection, id: handle.id }, this);
+  }
+
+  /** @internal */
+  static of(handle: Handle): Network {
+    return new Network(handle);
+  }
+
+  /** Loads a model file: a Convoke model or checkpoint, or plain safetensors with `arch`. */
+  static async load(source: Source, options: LoadOptions = {}): Promise<Network> {
+    options.signal?.throwIfAborted();
+    const origin = await originOf(source, options);
+    return open(origin, options);
+  }
+
+  /** A network with fresh weights. */
+  static async create(name: string, options: CreateOptions = {}): Promise<Network> {
+    const { classes, seed = 0 } = options;
+    if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
+      throw wrongArgument("seed", "a whole number below 2^32", seed);
+    }
+    if (classes !== undefined && !(Number.isInteger(classes) && classes > 0 && classes < 2 ** 31)) {
+      throw wrongArgument("classes", "a whole number from 1", classes);
+    }
+    return open({ kind: "create", name, classes, seed }, options);
+  }
+
+  /** The names that `create` and `arch` know. */
+  static networks(options: Pick<EngineOptions, "worker"> = {}): Promise<string[]> {
+    return connect(options.worker).call((engine) => engine.networks());
+  }
+
+  get name(): string {
+    return this.#handle.info.name;
+  }
+  get backend(): Backend {
+    return this.#handle.info.backend;
+  }
+  get tier(): Tier {
+    return this.#handle.info.tier;
+  }
+  /** Why this backend and this tier, in a sentence. */
+  get why(): string {
+    return this.#handle.info.why;
+  }
+  get threads(): number {
+    return this.#handle.info.threads;
+  }
+  get labels(): string[] {
+    return this.#handle.info.labels;
+  }
+  /** The shape of one input sample, `[C, H, W]`. */
+  get input(): number[] {
+    return this.#handle.info.input;
+  }
+  get parameters(): number {
+    return this.#handle.info.parameters;
+  }
+  /** Multiply-accumulates for one sample. */
+  get macs(): number {
+    return this.#handle.info.macs;
+  }
+  get layers(): LayerInfo[] {
+    return this.#handle.info.layers;
+  }
+  /** What the file says about its training. */
+  get provenance(): Record<string, unknown> {
+    return this.#handle.info.provenance;
+  }
+
+  /** The outputs (logits) for a batch of inputs, `[N, C, H, W]`. */
+  async run(input: TensorData): Promise<TensorData> {
+    checkTensor(input);
+    return this.#call((engine, id) => engine.run(id, input));
+  }
+
+  /** The likeliest classes of one image, which is scaled and normalised as the model says. */
+  async classify(image: ImageSource, { top = 5 }: { top?: number } = {}): Promise<Classification[]> {
+    if (!Number.isInteger(top) || top < 1) throw wrongArgument("top", "a whole number from 1", top);
+    this.#check();
+    const pixels = await portable(image);
+    if ("shape" in pixels) checkTensor(pixels);
+    // A bitmap that was made for this call is given away, one of the caller's is copied.
+    const given = pixels !== image && "close" in pixels ? [pixels] : [];
+    const { connection } = this.#handle;
+    return this.#call((engine, id) => engine.classify(id, connection.give(pixels, given), top));
+  }
+
+  /** A trainer of these weights: `trainer.network` is this network. */
+  async trainer(options: TrainerOptions = {}): Promise<Trainer> {
+    const { connection } = this.#handle;
+    const state = await this.#call((engine, id) => engine.startTrainer(id, options));
+    return Trainer.of(this, connection, state);
+  }
+
+  /** The same weights, as they are now, in a new network on another backend. Both live until disposed of. */
+  async to(backend: "auto" | Backend): Promise<Network> {
+    const { connection } = this.#handle;
+    return new Network({ connection, ...(await this.#call((engine, id) => engine.move(id, backend))) });
+  }
+
+  /** The network as a model file. */
+  async save({ quantize }: { quantize?: "int8" } = {}): Promise<Uint8Array> {
+    return this.#call((engine, id) => engine.save(id, quantize));
+  }
+
+  /** Frees the engine's memory; every later call fails with `disposed`. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    forgotten.unregister(this);
+    const { connection, id } = this.#handle;
+    connection.call((engine) => engine.dispose(id)).catch(() => {});
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new ConvokeError("disposed", `the network \`${this.name}\` was disposed of: load it again`);
+  }
+
+  async #call<T>(work: (engine: Parameters<Parameters<Connection["call"]>[0]>[0], id: number) => Promise<T> | T): Promise<T> {
+    this.#check();
+    const { connection, id } = this.#handle;
+    return connection.call((engine) => work(engine, id));
+  }
+}
+
+/** Memory of all live networks and trainers, in bytes: 0 when none was made. */
+export async function liveBytes(): Promise<number> {
+  const each = await Promise.all(connections().map((c) => c.call((engine) => engine.liveBytes())));
+  return each.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** What runs here, and why nothing better. */
+export function capabilities(options: Pick<EngineOptions, "worker"> = {}): Promise<Capabilities> {
+  const worker = options.worker ?? environment.worker;
+  return connect(worker).call((engine) => engine.capabilities(worker));
+}
+
+async function open(origin: Origin, o: LoadOptions & CreateOptions): Promise<Network> {
+  const { signal, onProgress } = o;
+  signal?.throwIfAborted();
+  const connection = connect(o.worker);
+  const ticket = ++tickets;
+  const progress = onProgress && connection.callback(onProgress);
+  const opened = connection.call((engine) => engine.open(ticket, origin, portableOptions(o), progress));
+  if (!signal) return Network.of({ connection, ...(await opened) });
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      reject(signal.reason);
+      connection.call((engine) => engine.abort(ticket)).catch(() => {});
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    opened
+      .then((handle) => {
+        const network = Network.of({ connection, ...handle });
+        // The abort may have come too late for the engine, not for the caller.
+        if (signal.aborted) network.dispose();
+        else resolve(network);
+      }, reject)
+      .finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+function portableOptions(o: LoadOptions & CreateOptions): OpenOptions {
+  const { backend, tier, threads, arch, integrity, wasmUrl } = o;
+  const given = { backend, tier, threads, arch, integrity, wasmUrl: wasmUrl && environment.resolve(`${wasmUrl}`).href };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as OpenOptions;
+}
+
+async function originOf(source: Source, o: LoadOptions): Promise<Origin> {
+  if (typeof source === "string" || source instanceof URL) {
+    return { kind: "url", url: resolved(`${source}`).href, cache: o.cache ?? true };
+  }
+  if (source instanceof Response) {
+    const what = source.url || "response";
+    const bytes = await readResponse(source, { what, phase: "network", signal: o.signal, onProgress: o.onProgress });
+    return { kind: "bytes", bytes, what };
+  }
+  if (source instanceof Blob) return { kind: "blob", blob: source };
+  if (source instanceof ArrayBuffer) return { kind: "bytes", bytes: new Uint8Array(source), what: "bytes" };
+  if (source instanceof Uint8Array) return { kind: "bytes", bytes: source as Uint8Array<ArrayBuffer>, what: "bytes" };
+  throw wrongArgument("source", "a URL, Response, Blob, ArrayBuffer or Uint8Array", typeof source);
+}
+
+function resolved(source: string): URL {
+  try {
+    return environment.resolve(source);
+  } catch {
+    throw wrongArgument("source", "a URL", source);
+  }
+}
+
+function checkTensor({ data, shape }: TensorData): void {
+  if (!(data instanceof Float32Array)) throw wrongArgument("data", "a Float32Array", typeof data);
+  if (!Array.isArray(shape) || !shape.every((d) => Number.isInteger(d) && d > 0 && d < 2 ** 31)) {
+    throw wrongArgument("shape", "an array of whole numbers from 1, batch first", JSON.stringify(shape));
+  }
+}

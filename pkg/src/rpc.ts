@@ -1,0 +1,15 @@
+// Comlink, with errors that keep their type between worker and page. Both sides import this.
+import * as Comlink from "comlink";
+import { fromPlain, type PlainError, toPlain } from "./errors.js";
+
+const original = Comlink.transferHandlers.get("throw")!;
+
+Comlink.transferHandlers.set("throw", {
+  canHandle: original.canHandle,
+  serialize: (thrown) => [toPlain((thrown as { value: unknown }).value), []],
+  deserialize: (plain) => {
+    throw fromPlain(plain as PlainError);
+  },
+} as Comlink.TransferHandler<unknown, PlainError>);
+
+export { expose, proxy, type Remote, transfer, wrap } from "comlink";

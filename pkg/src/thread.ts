@@ -1,0 +1,13 @@
+// One thread of the `threads` tier. It enters the pool and stays there until its worker is ended.
+import type { ThreadStart } from "./threads.js";
+
+self.onmessage = async ({ data }: MessageEvent<ThreadStart>) => {
+  try {
+    const wasm = await import("../wasm/threads/convoke.js");
+    wasm.initSync({ module: data.module, memory: data.memory });
+    postMessage("ready");
+    wasm.enterPool(data.pool, data.index);
+  } catch (error) {
+    postMessage(String(error));
+  }
+};

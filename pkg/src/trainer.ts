@@ -1,0 +1,208 @@
+import type { Connection } from "./connection.js";
+import type { FitData, TrainerState } from "./engine.js";
+import { ConvokeError, wrongArgument } from "./errors.js";
+import type { Network } from "./network.js";
+import type { Backend, FitOptions, StepReport, TrainingData } from "./types.js";
+
+const CHECKPOINT_EVERY = 100;
+
+/** Trains a network, step by step, and can be steered while it does. */
+export class Trainer implements Disposable {
+  /** The network being trained: it answers with the weights of the latest step. */
+  readonly network: Network;
+  /** Where it trains. */
+  readonly backend: Backend;
+  #connection: Connection;
+  #id: number;
+  #learningRate: number;
+  #batchSize: number;
+  #running = false;
+  #disposed = false;
+  #gate = new Gate();
+
+  private constructor(network: Network, connection: Connection, state: TrainerState) {
+    this.network = network;
+    this.backend = state.backend;
+    this.#connection = connection;
+    this.#id = state.id;
+    this.#learningRate = state.learningRate;
+    this.#batchSize = state.batchSize;
+  }
+
+  /** @internal */
+  static of(network: Network, connection: Connection, state: TrainerState): Trainer {
+    return new Trainer(network, connection, state);
+  }
+
+  /** The step size, before the schedule; a new one counts from the next step. */
+  get learningRate(): number {
+    return this.#learningRate;
+  }
+  set learningRate(rate: number) {
+    if (!(Number.isFinite(rate) && rate >= 0)) throw wrongArgument("learningRate", "a finite number of at least 0", rate);
+    this.#learningRate = rate;
+  }
+
+  /** Samples in a step; a new size counts from the next step. */
+  get batchSize(): number {
+    return this.#batchSize;
+  }
+  set batchSize(size: number) {
+    if (!(Number.isInteger(size) && size >= 1 && size <= 65536)) throw wrongArgument("batchSize", "1 to 65536", size);
+    this.#batchSize = size;
+  }
+
+  get paused(): boolean {
+    return this.#gate.closed;
+  }
+
+  /** Holds `fit` after the step that is running. */
+  pause(): void {
+    this.#gate.close();
+  }
+
+  resume(): void {
+    this.#gate.open();
+  }
+
+  /**
+   * Trains for `epochs` more epochs and reports every step. While one report is looked at the next step runs. Leaving
+   * the loop, or an abort, stops after that step; its weights stay.
+   *
+   * @throws ConvokeError `worker-crashed`, whose `checkpoint` `Network.load` continues from.
+   */
+  async *fit(data: TrainingData, o: FitOptions): AsyncGenerator<StepReport, void, void> {
+    const { signal, checkpointEvery = CHECKPOINT_EVERY } = o;
+    signal?.throwIfAborted();
+    if (!(Number.isInteger(o.epochs) && o.epochs >= 1)) throw wrongArgument("epochs", "a whole number from 1", o.epochs);
+    if (!(Number.isInteger(checkpointEvery) && checkpointEvery >= 1)) {
+      throw wrongArgument("checkpointEvery", "a whole number from 1", checkpointEvery);
+    }
+    if (this.#running) throw new ConvokeError("argument", "fit: expected one run at a time, got a second one");
+    this.#check();
+    this.#running = true;
+    let kept: Uint8Array | undefined;
+    try {
+      const validation = o.validation && portableData(o.validation);
+      const { epochs } = o;
+      await this.#call((engine, id) => engine.begin(id, portableData(data), validation, epochs));
+      kept = await this.checkpoint();
+      for await (const report of this.#steps(signal)) {
+        if (report.step % checkpointEvery === 0) kept = await this.checkpoint();
+        yield report;
+      }
+    } catch (error) {
+      if (error instanceof ConvokeError && error.code === "worker-crashed" && kept) error.checkpoint = kept;
+      throw error;
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** A model file that also holds the optimizer's state and where the run is. */
+  async checkpoint(): Promise<Uint8Array> {
+    return this.#call((engine, id) => engine.checkpoint(id));
+  }
+
+  /** Frees the trainer's memory; the network keeps the weights. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#gate.open();
+    this.#connection.call((engine) => engine.endTrainer(this.#id)).catch(() => {});
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** One step is always on its way, except while paused. */
+  async *#steps(signal: AbortSignal | undefined): AsyncGenerator<StepReport, void, void> {
+    const next = () => {
+      const controls = { learningRate: this.#learningRate, batchSize: this.#batchSize };
+      const step = this.#call((engine, id) => engine.step(id, controls));
+      step.catch(() => {}); // It is looked at one round later.
+      return step;
+    };
+    let running = next();
+    try {
+      for (;;) {
+        const report = await running;
+        signal?.throwIfAborted();
+        if (!report) return;
+        if (this.#gate.closed) {
+          yield report;
+          await this.#gate.opened(signal);
+          this.#check();
+          running = next();
+        } else {
+          running = next();
+          yield report;
+          signal?.throwIfAborted();
+          if (this.#gate.closed) await this.#gate.opened(signal);
+        }
+      }
+    } finally {
+      await running.catch(() => {});
+    }
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new ConvokeError("disposed", "the trainer was disposed of");
+  }
+
+  async #call<T>(work: (engine: Parameters<Parameters<Connection["call"]>[0]>[0], id: number) => Promise<T> | T): Promise<T> {
+    this.#check();
+    return this.#connection.call((engine) => work(engine, this.#id));
+  }
+}
+
+/** Open or closed; waiting for it ends when it opens or the signal aborts. */
+class Gate {
+  #waiting: (() => void)[] | undefined;
+
+  get closed(): boolean {
+    return this.#waiting !== undefined;
+  }
+
+  close(): void {
+    this.#waiting ??= [];
+  }
+
+  open(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const go of waiting) go();
+  }
+
+  opened(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (!this.#waiting) return resolve();
+      const abort = () => reject(signal?.reason);
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#waiting.push(() => {
+        signal?.removeEventListener("abort", abort);
+        resolve();
+      });
+    });
+  }
+}
+
+function portableData({ images, labels, shape, mean = [], std = [] }: TrainingData): FitData {
+  if (!(images instanceof Uint8Array || images instanceof Float32Array)) {
+    throw wrongArgument("images", "a Uint8Array or Float32Array", typeof images);
+  }
+  const wanted = shape?.length === 4 && shape.every((d) => Number.isInteger(d) && d >= 0 && d < 2 ** 31);
+  if (!wanted) throw wrongArgument("shape", "[N, C, H, W]", JSON.stringify(shape));
+  if (labels.length !== shape[0]) throw wrongArgument("labels", `${shape[0]}, as many as images`, labels.length);
+  const whole = new Uint32Array(labels.length);
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i]!;
+    if (!Number.isInteger(label) || label < 0 || label >= 2 ** 32) {
+      const text = `label ${label} of sample ${i}: expected a whole number from 0`;
+      throw new ConvokeError("label", text, { index: i, label, expected: "a whole number from 0", actual: `${label}` });
+    }
+    whole[i] = label;
+  }
+  return { images, labels: whole, shape: [...shape], mean, std };
+}

@@ -1,0 +1,185 @@
+// The types of the package's surface.
+
+/** Where a network computes. */
+export type Backend = "cpu" | "webgpu";
+
+/** The builds of the CPU engine, from the one that runs everywhere to the fastest. */
+export type Tier = "simd128" | "relaxed" | "threads";
+
+/** How far a load is: bytes for `network` and `cache`, steps for `compile` and `plan`. */
+export interface Progress {
+  phase: "network" | "cache" | "compile" | "plan";
+  loaded: number;
+  /** Absent when the server does not say. */
+  total?: number;
+}
+
+/** How an engine is chosen and started. */
+export interface EngineOptions {
+  /** `auto` stays on the CPU unless a short measurement finds WebGPU faster. */
+  backend?: "auto" | Backend;
+  /** Forces a build of the CPU engine; the best one that runs here otherwise. */
+  tier?: Tier;
+  /** Threads of the `threads` tier; the number of processors, at most 8, otherwise. */
+  threads?: number;
+  /** Whether the engine runs in a worker: by default on pages, not in Node or inside your own worker. */
+  worker?: boolean;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+  /** The engine's wasm file; or, when it ends in `/`, the folder that has `<tier>/convoke_bg.wasm`. */
+  wasmUrl?: string | URL;
+}
+
+export interface LoadOptions extends EngineOptions {
+  /** The network whose weights a plain safetensors file holds (a name of `Network.networks()`). */
+  arch?: string;
+  /** `sha256-` and the file's digest in base64 or hexadecimal; anything else is refused. */
+  integrity?: string;
+  /**
+   * Whether files fetched by URL are kept in Cache Storage (default) and under which name. A kept file is not asked
+   * for again: change the URL, the name or `integrity` when its content changes.
+   */
+  cache?: boolean | string;
+}
+
+export interface CreateOptions extends EngineOptions {
+  /** Outputs of the last layer. */
+  classes?: number;
+  /** The same seed gives the same weights. */
+  seed?: number;
+}
+
+export type Source = string | URL | Response | Blob | ArrayBuffer | Uint8Array;
+
+/** Numbers with a shape, row-major; batches of images are `[N, C, H, W]`. */
+export interface TensorData {
+  data: Float32Array;
+  shape: number[];
+}
+
+/** RGBA bytes; an `ImageData` is one. */
+export interface PixelData {
+  data: Uint8ClampedArray | Uint8Array;
+  width: number;
+  height: number;
+}
+
+export type ImageSource = PixelData | ImageBitmap | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | Blob | TensorData;
+
+export interface Classification {
+  /** The class's name, or its index as text when the model has no names. */
+  label: string;
+  index: number;
+  probability: number;
+}
+
+export interface LayerInfo {
+  name: string;
+  kind: string;
+  /** Of its output, for one sample. */
+  shape: number[];
+  parameters: number;
+  /** Multiply-accumulates for one sample. */
+  macs: number;
+}
+
+/** What is known of a network once it is loaded. */
+export interface NetworkInfo {
+  name: string;
+  backend: Backend;
+  tier: Tier;
+  why: string;
+  threads: number;
+  labels: string[];
+  /** The shape of one input sample, `[C, H, W]`. */
+  input: number[];
+  parameters: number;
+  macs: number;
+  layers: LayerInfo[];
+  /** What the file says about its training. */
+  provenance: Record<string, unknown>;
+}
+
+export type OptimizerOptions =
+  | { kind: "sgd"; learningRate?: number; momentum?: number; nesterov?: boolean; weightDecay?: number }
+  | { kind: "adam"; learningRate?: number; beta1?: number; beta2?: number; epsilon?: number; weightDecay?: number };
+
+export type LossOptions = { kind: "softmax-cross-entropy"; labelSmoothing?: number } | { kind: "binary-cross-entropy" };
+
+export interface TrainerOptions {
+  optimizer?: OptimizerOptions;
+  loss?: LossOptions;
+  batchSize?: number;
+  /** Decides shuffling, augmentation and dropout: the same seed gives the same run. */
+  seed?: number;
+  augment?: AugmentOptions;
+  schedule?: ScheduleOptions;
+  /** The network's own otherwise. */
+  backend?: Backend;
+}
+
+/** How far training images are moved at random. */
+export interface AugmentOptions {
+  /** Up to this many pixels in each direction. */
+  shift?: number;
+  /** Up to this many degrees either way. */
+  rotate?: number;
+  /** Larger or smaller by up to this fraction. */
+  scale?: number;
+  /** Mirrored left to right, every other time. */
+  flip?: boolean;
+}
+
+/** A factor on the learning rate, as a function of the epochs done; a rate set while running is scaled as well. */
+export type ScheduleOptions =
+  | { kind: "constant" }
+  /** From 0 to 1 over `warmup` epochs, then half a cosine down to `floor` at the end of the run. */
+  | { kind: "cosine"; warmup?: number; floor?: number }
+  /** Times `gamma` after every `every` epochs. */
+  | { kind: "step"; every: number; gamma: number };
+
+/** Labelled images. Floats are taken as the network wants them, bytes as 0 to 1 and padded to the network's size. */
+export interface TrainingData {
+  images: Float32Array | Uint8Array;
+  labels: ArrayLike<number>;
+  /** `[N, C, H, W]` */
+  shape: readonly [number, number, number, number];
+  /** Of bytes: subtracted from 0 to 1, for all channels or for each. `classify` then does the same. */
+  mean?: number[];
+  /** Of bytes: then divides. */
+  std?: number[];
+}
+
+export interface FitOptions {
+  epochs: number;
+  /** Evaluated at the end of every epoch. */
+  validation?: TrainingData;
+  signal?: AbortSignal;
+  /** Steps between the checkpoints from which a crashed run can be continued; 100 by default. */
+  checkpointEvery?: number;
+}
+
+export interface StepReport {
+  /** Counts from 1 over the trainer's life. */
+  step: number;
+  /** Counts from 1. */
+  epoch: number;
+  /** The mean loss of the batch, before its update. */
+  loss: number;
+  /** The share of the batch that was classified rightly. */
+  accuracy: number;
+  learningRate: number;
+  samplesPerSecond: number;
+  /** In the last report of an epoch, when `validation` was given. */
+  validation?: { loss: number; top1: number };
+}
+
+export interface Capabilities {
+  tier: Tier;
+  why: string;
+  threads: number;
+  /** Whether WebGPU can be used, or why not. */
+  webgpu: true | string;
+  crossOriginIsolated: boolean;
+  worker: boolean;
+}
