@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { include: ["test/**/*.test.ts", "src/**/*.test.ts"], testTimeout: 30_000 },
+  test: { include: ["tests/**/*.test.ts", "src/**/*.test.ts"], testTimeout: 30_000 },
 });

@@ -112,7 +112,7 @@ const stages = {
   "wasm-relaxed": wasmTests("relaxed"),
   "wasm-threads": wasmTests("threads"),
   size: { needs: "pkg/package.json", steps: [{ name: "size", run: checkSize }] },
-  package: { needs: "pkg/test", steps: [vitest("package", "pkg", "pkg")] },
+  package: { needs: "pkg/tests", steps: [vitest("package", "pkg", "pkg")] },
   consumers: { needs: "tests/consumers/vitest.config.ts", steps: [vitest("consumers", "tests/consumers")] },
   e2e: { needs: "tests/e2e/vitest.config.ts", steps: [vitest("e2e", "tests/e2e")] },
 };

@@ -1,7 +1,7 @@
 // The way to the engine: one worker for the page, or the same class on the caller's own thread.
 import type { Engine } from "./engine.js";
-import { ConvokeError } from "./errors.js";
 import { environment } from "./environment.js";
+import { ConvokeError } from "./errors.js";
 import { proxy, type Remote, transfer, wrap } from "./rpc.js";
 
 export abstract class Connection {

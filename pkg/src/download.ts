@@ -51,7 +51,9 @@ export async function request(url: URL, signal?: AbortSignal): Promise<Response>
   try {
     response = await fetch(url, signal ? { signal } : {});
   } catch (cause) {
-    throw aborted(signal) ?? new ConvokeError("network", `${url.href}: ${message(cause)}`, { url: url.href }, { cause });
+    throw (
+      aborted(signal) ?? new ConvokeError("network", `${url.href}: ${message(cause)}`, { url: url.href }, { cause })
+    );
   }
   checkStatus(response, url.href);
   return response;
@@ -151,11 +153,15 @@ function join(chunks: Bytes[], length: number): Bytes {
 export function refuseHtml(bytes: Bytes, contentType: string | null, what: string): void {
   const start = new TextDecoder().decode(bytes.subarray(0, 64)).trimStart().toLowerCase();
   if (!start.startsWith("<!doctype") && !start.startsWith("<html") && !contentType?.startsWith("text/html")) return;
-  throw new ConvokeError("html", `${what}: expected a binary file, got an HTML page (${start.slice(0, 20)}…): wrong path?`, {
-    url: what,
-    expected: "a binary file",
-    actual: contentType ?? "HTML",
-  });
+  throw new ConvokeError(
+    "html",
+    `${what}: expected a binary file, got an HTML page (${start.slice(0, 20)}…): wrong path?`,
+    {
+      url: what,
+      expected: "a binary file",
+      actual: contentType ?? "HTML",
+    },
+  );
 }
 
 // --- the cache ---

@@ -1,10 +1,10 @@
 // Networks and trainers by number, over one wasm instance. Runs in the worker, or on the caller's own thread.
-import { digest, download, readResponse, refuseHtml, parseIntegrity, verify } from "./download.js";
+import { digest, download, parseIntegrity, readResponse, refuseHtml, verify } from "./download.js";
 import { ConvokeError, fromEngine, message, wrongArgument } from "./errors.js";
 import { type Pixels, pixelsOf } from "./pixels.js";
 import { transfer } from "./rpc.js";
 import { startThreads } from "./threads.js";
-import { type Build, chooseTier, loadBuild, type ThreadedWasm, type Wasm } from "./tiers.js";
+import { type Build, chooseTier, loadBuild, type Pool, type ThreadedWasm, type Wasm } from "./tiers.js";
 import type {
   Backend,
   Capabilities,
@@ -16,13 +16,11 @@ import type {
   TensorData,
   Tier,
   TrainerOptions,
-  TrainingData,
 } from "./types.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type WasmNetwork = InstanceType<Wasm["Network"]>;
-type WasmTrainer = InstanceType<Wasm["Trainer"]>;
-type Pool = InstanceType<Wasm["Pool"]>;
+type WasmNetwork = import("../wasm/simd128/convoke.js").Network;
+type WasmTrainer = import("../wasm/simd128/convoke.js").Trainer;
 
 /** What a network is made from. */
 export type Origin =

@@ -96,5 +96,9 @@ export function message(error: unknown): string {
 
 /** How a wrong argument is told, as the engine tells it. */
 export function wrongArgument(name: string, expected: string, actual: unknown): ConvokeError {
-  return new ConvokeError("argument", `${name}: expected ${expected}, got ${actual}`, { name, expected, actual: `${actual}` });
+  return new ConvokeError("argument", `${name}: expected ${expected}, got ${actual}`, {
+    name,
+    expected,
+    actual: `${actual}`,
+  });
 }

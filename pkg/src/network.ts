@@ -163,10 +163,13 @@ export class Network implements Disposable {
   }
 
   #check(): void {
-    if (this.#disposed) throw new ConvokeError("disposed", `the network \`${this.name}\` was disposed of: load it again`);
+    if (this.#disposed)
+      throw new ConvokeError("disposed", `the network \`${this.name}\` was disposed of: load it again`);
   }
 
-  async #call<T>(work: (engine: Parameters<Parameters<Connection["call"]>[0]>[0], id: number) => Promise<T> | T): Promise<T> {
+  async #call<T>(
+    work: (engine: Parameters<Parameters<Connection["call"]>[0]>[0], id: number) => Promise<T> | T,
+  ): Promise<T> {
     this.#check();
     const { connection, id } = this.#handle;
     return connection.call((engine) => work(engine, id));

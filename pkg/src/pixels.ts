@@ -1,5 +1,5 @@
 // Images as RGBA bytes.
-import { ConvokeError, message, wrongArgument } from "./errors.js";
+import { type ConvokeError, message, wrongArgument } from "./errors.js";
 import type { ImageSource, PixelData, TensorData } from "./types.js";
 
 /** An image that can cross to the worker. */
@@ -29,7 +29,8 @@ export async function pixelsOf(image: Pixels): Promise<{ data: Uint8Array; width
     const { data, width, height } = image;
     return { data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), width, height };
   }
-  if (typeof OffscreenCanvas !== "function") throw unreadable("there is no OffscreenCanvas here: pass { data, width, height }");
+  if (typeof OffscreenCanvas !== "function")
+    throw unreadable("there is no OffscreenCanvas here: pass { data, width, height }");
   const bitmap = image instanceof Blob ? await decode(image) : image;
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });

@@ -1,6 +1,6 @@
 // The threads of the `threads` tier: workers inside the engine's worker, on one shared memory.
 import { ConvokeError } from "./errors.js";
-import type { Build, ThreadedWasm } from "./tiers.js";
+import type { Build, Pool, ThreadedWasm } from "./tiers.js";
 
 /** What a thread is told: where its code, its memory and its work are. */
 export interface ThreadStart {
@@ -17,7 +17,7 @@ const START_MS = 10_000;
 export async function startThreads(
   { wasm, module, memory }: Build & { wasm: ThreadedWasm },
   count: number,
-): Promise<InstanceType<ThreadedWasm["Pool"]>> {
+): Promise<Pool> {
   const pool = wasm.Pool.external(count);
   const workers: Worker[] = [];
   try {

@@ -1,5 +1,5 @@
 // Which build of the engine runs here, and loading it. Decided by probes, never by the browser's name.
-import { relaxedSimd, simd, threads as sharedMemory } from "wasm-feature-detect";
+import { relaxedSimd, threads as sharedMemory, simd } from "wasm-feature-detect";
 import { refuseHtml, request } from "./download.js";
 import { environment } from "./environment.js";
 import { ConvokeError, message, wrongArgument } from "./errors.js";
@@ -9,6 +9,7 @@ export const TIERS: readonly Tier[] = ["simd128", "relaxed", "threads"];
 
 export type Wasm = typeof import("../wasm/simd128/convoke.js");
 export type ThreadedWasm = typeof import("../wasm/threads/convoke.js");
+export type Pool = import("../wasm/simd128/convoke.js").Pool;
 
 // Bundlers find each import and each file by reading these lines: nothing here may be computed.
 const builds = {

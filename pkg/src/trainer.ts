@@ -39,7 +39,8 @@ export class Trainer implements Disposable {
     return this.#learningRate;
   }
   set learningRate(rate: number) {
-    if (!(Number.isFinite(rate) && rate >= 0)) throw wrongArgument("learningRate", "a finite number of at least 0", rate);
+    if (!(Number.isFinite(rate) && rate >= 0))
+      throw wrongArgument("learningRate", "a finite number of at least 0", rate);
     this.#learningRate = rate;
   }
 
@@ -74,7 +75,8 @@ export class Trainer implements Disposable {
   async *fit(data: TrainingData, o: FitOptions): AsyncGenerator<StepReport, void, void> {
     const { signal, checkpointEvery = CHECKPOINT_EVERY } = o;
     signal?.throwIfAborted();
-    if (!(Number.isInteger(o.epochs) && o.epochs >= 1)) throw wrongArgument("epochs", "a whole number from 1", o.epochs);
+    if (!(Number.isInteger(o.epochs) && o.epochs >= 1))
+      throw wrongArgument("epochs", "a whole number from 1", o.epochs);
     if (!(Number.isInteger(checkpointEvery) && checkpointEvery >= 1)) {
       throw wrongArgument("checkpointEvery", "a whole number from 1", checkpointEvery);
     }
@@ -151,7 +153,9 @@ export class Trainer implements Disposable {
     if (this.#disposed) throw new ConvokeError("disposed", "the trainer was disposed of");
   }
 
-  async #call<T>(work: (engine: Parameters<Parameters<Connection["call"]>[0]>[0], id: number) => Promise<T> | T): Promise<T> {
+  async #call<T>(
+    work: (engine: Parameters<Parameters<Connection["call"]>[0]>[0], id: number) => Promise<T> | T,
+  ): Promise<T> {
     this.#check();
     return this.#connection.call((engine) => work(engine, this.#id));
   }

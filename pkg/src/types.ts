@@ -64,7 +64,14 @@ export interface PixelData {
   height: number;
 }
 
-export type ImageSource = PixelData | ImageBitmap | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | Blob | TensorData;
+export type ImageSource =
+  | PixelData
+  | ImageBitmap
+  | HTMLImageElement
+  | HTMLCanvasElement
+  | OffscreenCanvas
+  | Blob
+  | TensorData;
 
 export interface Classification {
   /** The class's name, or its index as text when the model has no names. */

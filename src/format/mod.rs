@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Params};
 use crate::layers::Loss;
 use crate::quant;
-use crate::vision::Preprocess;
+use crate::vision::{Channels, Preprocess};
 use container::scale_name;
 
 /// The version of the file that this build reads and writes.
@@ -86,6 +86,34 @@ impl Model {
         };
         meta.check(&graph)?;
         Ok(Model { graph, params, meta })
+    }
+
+    /// The weights of `graph` in a plain safetensors file, under the network's own names.
+    ///
+    /// # Errors
+    /// As [`Model::from_bytes`], without those of metadata.
+    pub fn from_weights(bytes: &[u8], graph: Graph) -> Result<Model> {
+        let params = Params::new(&graph, weights(&Container::read(bytes)?)?)?;
+        Ok(Model { graph, params, meta: Meta::default() })
+    }
+
+    /// How an image becomes an input: what the file says, or stretched to the input's size.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the input is not an image.
+    pub fn preprocess(&self) -> Result<Preprocess> {
+        if let Some(preprocess) = &self.meta.preprocess {
+            return Ok(preprocess.clone());
+        }
+        let (channels, size) = match *self.graph.input().dims() {
+            [1, h, w] => (Channels::Gray, [h, w]),
+            [3, h, w] => (Channels::Rgb, [h, w]),
+            _ => {
+                let expected = format!("numbers of {} (this network sees no images)", self.graph.input());
+                return Err(Error::argument("input", expected, "an image"));
+            }
+        };
+        Ok(Preprocess { channels, size: Some(size), ..Preprocess::default() })
     }
 
     /// The model as a file. The same model gives the same bytes.

@@ -10,7 +10,7 @@ use super::trainer::Position;
 use super::{Config, Dataset, Trainer, metrics};
 use crate::engine::{Backend, Training};
 use crate::error::{Error, Result};
-use crate::format::{Container, Stored, check_version, json, write};
+use crate::format::{Container, Meta, Model, Stored, check_version, json, write};
 use crate::graph::{Graph, Params};
 use crate::tensor::Tensor;
 
@@ -40,6 +40,14 @@ impl Trainer {
     /// # Errors
     /// Those of the backend.
     pub async fn checkpoint(&self) -> Result<Vec<u8>> {
+        self.checkpoint_with(&Meta::default()).await
+    }
+
+    /// The same with what else is known of the network, for [`Checkpoint`].
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn checkpoint_with(&self, meta: &Meta) -> Result<Vec<u8>> {
         let params = self.params().await?;
         let mut tensors = BTreeMap::new();
         for (name, tensor) in params.iter() {
@@ -54,6 +62,7 @@ impl Trainer {
             ("config", json(&self.config)),
             ("position", json(&self.position)),
             ("data", json(&Fingerprint::of(&self.data))),
+            ("meta", json(meta)),
         ];
         write(&tensors, metadata.into_iter().map(|(k, v)| (k.to_string(), v)).collect())
     }
@@ -84,6 +93,32 @@ impl Trainer {
         let mut engine = Training::new(&graph, &params, config.loss, config.optimizer, config.seed, backend).await?;
         engine.restore(&tensors::<Vec<_>>(&file, "state/")?, position.step as u32)?;
         Ok(Trainer::at(graph, data, config, backend.clone(), engine, position))
+    }
+}
+
+/// What a checkpoint says without the data that continuing takes: the network as it was, and how it was trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// The network with its weights.
+    pub model: Model,
+    /// The configuration of the run.
+    pub config: Config,
+}
+
+impl Checkpoint {
+    /// The checkpoint in these bytes; `None` when they are another kind of file.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::resume`], without those of data and backend.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Option<Self>> {
+        let file = Container::read(bytes)?;
+        let Ok(version) = file.required("convoke-checkpoint") else { return Ok(None) };
+        check_version(version, "checkpoint", CHECKPOINT_VERSION)?;
+        file.require_hash()?;
+        let graph = Graph::from_json(file.required("graph")?)?;
+        let params = Params::new(&graph, tensors(&file, "params/")?)?;
+        let model = Model { graph, params, meta: file.json("meta")? };
+        Ok(Some(Checkpoint { model, config: file.json("config")? }))
     }
 }
 

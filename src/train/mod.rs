@@ -8,6 +8,7 @@ mod schedule;
 mod trainer;
 
 pub use augment::{Augmentation, Transform};
+pub use checkpoint::Checkpoint;
 pub use dataset::{Dataset, Variation};
 pub use metrics::{Evaluation, Metrics, evaluate};
 pub use schedule::Schedule;

@@ -131,6 +131,11 @@ impl Trainer {
         &self.config
     }
 
+    /// What it learns from.
+    pub fn data(&self) -> &Arc<Dataset> {
+        &self.data
+    }
+
     /// The network.
     pub fn graph(&self) -> &Graph {
         &self.graph

@@ -204,11 +204,11 @@ impl Trainer {
     /// The interrupted run if it had this data, else a new one from the present weights.
     async fn new_run(&mut self, network: &Network, data: Arc<Dataset>, epochs: u32) -> Result<Run> {
         self.config.epochs = epochs;
-        if let Some(checkpoint) = self.resume.take() {
-            if let Ok(mut run) = Run::resume(&checkpoint, data.clone(), &self.backend).await {
-                run.set_optimizer(self.config.optimizer)?;
-                return Ok(run);
-            }
+        if let Some(checkpoint) = self.resume.take()
+            && let Ok(mut run) = Run::resume(&checkpoint, data.clone(), &self.backend).await
+        {
+            run.set_optimizer(self.config.optimizer)?;
+            return Ok(run);
         }
         let params = match &self.run {
             Some(run) => run.params().await?,

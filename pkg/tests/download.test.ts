@@ -1,0 +1,192 @@
+import { createHash } from "node:crypto";
+import { brotliCompressSync } from "node:zlib";
+import { afterEach, expect, test, vi } from "vitest";
+import { type DownloadOptions, digest, download, MAX_BYTES, readResponse } from "../src/download.js";
+import { ConvokeError } from "../src/errors.js";
+import type { Progress } from "../src/types.js";
+import { FakeCaches, serve } from "./server.js";
+
+const body = new Uint8Array(300_000).map((_, i) => i % 251);
+const hash = createHash("sha256").update(body).digest();
+const sha256 = digest(async (bytes) => createHash("sha256").update(bytes).digest("hex"));
+
+const options = (o: Partial<DownloadOptions> = {}): DownloadOptions => ({
+  cache: false,
+  integrity: undefined,
+  signal: undefined,
+  onProgress: undefined,
+  sha256,
+  ...o,
+});
+
+/** The `ConvokeError` that a promise fails with. */
+async function failure(promise: Promise<unknown>): Promise<ConvokeError> {
+  const error = await promise.then(
+    () => expect.fail("it should have failed"),
+    (error: unknown) => error,
+  );
+  if (!(error instanceof ConvokeError)) throw error;
+  return error;
+}
+
+/** `toEqual` compares large arrays slowly. */
+function expectBody(bytes: Uint8Array): void {
+  expect(Buffer.from(bytes).equals(body)).toBe(true);
+}
+
+afterEach(() => vi.unstubAllGlobals());
+
+test("bytes come whole, with progress up to the announced length", async () => {
+  const url = await serve((_, response) => {
+    response.writeHead(200, { "Content-Length": body.length });
+    response.write(body.subarray(0, 1000));
+    setTimeout(() => response.end(body.subarray(1000)), 20);
+  });
+  const seen: Progress[] = [];
+  expectBody(await download(url, options({ onProgress: (p) => seen.push(p) })));
+  expect(seen[0]).toEqual({ phase: "network", loaded: 0, total: body.length });
+  expect(seen.at(-1)).toEqual({ phase: "network", loaded: body.length, total: body.length });
+  expect(seen.length).toBeGreaterThan(2);
+});
+
+test("a compressed response has no total, because its length is another", async () => {
+  const packed = brotliCompressSync(body);
+  const url = await serve((_, response) => {
+    response.writeHead(200, { "Content-Length": packed.length, "Content-Encoding": "br" }).end(packed);
+  });
+  const seen: Progress[] = [];
+  expectBody(await download(url, options({ onProgress: (p) => seen.push(p) })));
+  expect(seen.at(-1)).toEqual({ phase: "network", loaded: body.length });
+});
+
+test("an HTTP error says its status, after one request", async () => {
+  let requests = 0;
+  const url = await serve((_, response) => {
+    requests++;
+    response.writeHead(503, "Busy").end("later");
+  });
+  const error = await failure(download(url, options()));
+  expect(error.code).toBe("http");
+  expect(error.details).toMatchObject({ status: 503, url: url.href });
+  expect(error.message).toContain("503 Busy");
+  expect(requests).toBe(1);
+});
+
+test("no server, and a connection that breaks", async () => {
+  const gone = await failure(download(new URL("http://127.0.0.1:1/x"), options()));
+  expect(gone.code).toBe("network");
+  const url = await serve((_, response) => {
+    response.writeHead(200, { "Content-Length": body.length });
+    response.write(body.subarray(0, 5000), () => response.destroy());
+  });
+  const broken = await failure(download(url, options()));
+  expect(broken.code).toBe("network");
+  expect(broken.details.expected).toBe(`${body.length} bytes`);
+});
+
+test("HTML in place of weights", async () => {
+  const url = await serve((_, response) => {
+    response.writeHead(200, { "Content-Type": "text/html" }).end("\n<!DOCTYPE html><title>Start</title>");
+  });
+  expect((await failure(download(url, options()))).code).toBe("html");
+});
+
+test("more than the limit is refused before it is read", async () => {
+  const url = await serve((_, response) => {
+    response.writeHead(200, { "Content-Length": MAX_BYTES + 1 });
+    response.write(body);
+  });
+  const error = await failure(download(url, options()));
+  expect(error.code).toBe("too-large");
+  expect(error.message).toContain(`${MAX_BYTES}`);
+});
+
+test("an abort ends the download with the signal's reason", async () => {
+  let closed = () => {};
+  const connectionClosed = new Promise<void>((resolve) => {
+    closed = resolve;
+  });
+  const url = await serve((request, response) => {
+    response.writeHead(200, { "Content-Length": body.length });
+    response.write(body.subarray(0, 5000));
+    request.socket.on("close", closed);
+  });
+  const control = new AbortController();
+  const promise = download(url, options({ signal: control.signal, onProgress: (p) => p.loaded && control.abort() }));
+  await expect(promise).rejects.toMatchObject({ name: "AbortError" });
+  await connectionClosed;
+});
+
+test("integrity in base64 and hexadecimal; anything else fails closed", async () => {
+  const url = await serve((_, response) => void response.end(body));
+  for (const form of ["base64", "base64url", "hex"] as const) {
+    const bytes = await download(url, options({ integrity: `sha256-${hash.toString(form)}` }));
+    expect(bytes.length).toBe(body.length);
+  }
+  const wrong = await failure(download(url, options({ integrity: `sha256-${"0".repeat(64)}` })));
+  expect(wrong.code).toBe("integrity");
+  expect(wrong.details).toMatchObject({ expected: "0".repeat(64), actual: hash.toString("hex") });
+  for (const integrity of ["", "sha256-", "sha384-abc", "sha256-zz"]) {
+    expect((await failure(download(url, options({ integrity })))).code).toBe("argument");
+  }
+});
+
+test("SHA-256 without the browser's", async () => {
+  vi.stubGlobal("crypto", {});
+  const other = vi.fn(async () => hash.toString("hex"));
+  expect(await digest(other)(body)).toBe(hash.toString("hex"));
+  expect(other).toHaveBeenCalledOnce();
+});
+
+test("the cache answers the second time, with progress", async () => {
+  const caches = new FakeCaches();
+  vi.stubGlobal("caches", caches);
+  let requests = 0;
+  const url = await serve((_, response) => {
+    requests++;
+    response.end(body);
+  });
+  await download(url, options({ cache: true }));
+  const seen: Progress[] = [];
+  expectBody(await download(url, options({ cache: true, onProgress: (p) => seen.push(p) })));
+  expect(requests).toBe(1);
+  expect(seen.at(-1)).toEqual({ phase: "cache", loaded: body.length, total: body.length });
+  expect([...caches.stores.keys()]).toEqual(["convoke-v1"]);
+  await download(url, options({ cache: "models-2" }));
+  expect(requests).toBe(2);
+});
+
+test("a cached file that does not match is dropped and fetched again, once", async () => {
+  const caches = new FakeCaches();
+  vi.stubGlobal("caches", caches);
+  let requests = 0;
+  const url = await serve((_, response) => {
+    requests++;
+    response.end(body);
+  });
+  const integrity = `sha256-${hash.toString("hex")}`;
+  const store = await caches.open("convoke-v1");
+  await store.put(url, new Response("an older version"));
+  expectBody(await download(url, options({ cache: true, integrity })));
+  expect(requests).toBe(1);
+  await download(url, options({ cache: true, integrity }));
+  expect(requests).toBe(1);
+  // What the network gives is not kept when it does not match either.
+  const wrong = options({ cache: true, integrity: `sha256-${"1".repeat(64)}` });
+  expect((await failure(download(url, wrong))).code).toBe("integrity");
+  expect(requests).toBe(2);
+  expect(await store.match(url)).toBeUndefined();
+});
+
+test("a cache that refuses does not matter", async () => {
+  vi.stubGlobal("caches", { open: () => Promise.reject(new DOMException("blocked", "SecurityError")) });
+  const url = await serve((_, response) => void response.end(body));
+  expectBody(await download(url, options({ cache: true })));
+});
+
+test("a response that the caller fetched", async () => {
+  const what = "response";
+  expectBody(await readResponse(new Response(body), { what, phase: "network" }));
+  const failed = new Response("no", { status: 404 });
+  expect((await failure(readResponse(failed, { what, phase: "network" }))).code).toBe("http");
+});
