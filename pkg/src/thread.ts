@@ -6,7 +6,7 @@ self.onmessage = async ({ data }: MessageEvent<ThreadStart>) => {
     const wasm = await import("../wasm/threads/convoke.js");
     wasm.initSync({ module: data.module, memory: data.memory });
     postMessage("ready");
-    wasm.enterPool(data.pool, data.index);
+    wasm.enterPool(data.pool);
   } catch (error) {
     postMessage(String(error));
   }

@@ -7,7 +7,6 @@ export interface ThreadStart {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
   pool: number;
-  index: number;
 }
 
 /** How long a thread may take to start. */
@@ -22,10 +21,10 @@ export async function startThreads(
   const workers: Worker[] = [];
   try {
     await Promise.all(
-      Array.from({ length: count - 1 }, (_, i) => {
+      Array.from({ length: count - 1 }, () => {
         const worker = new Worker(new URL("./thread.js", import.meta.url), { type: "module" });
         workers.push(worker);
-        return ready(worker, { module, memory, pool: pool.address(), index: i + 1 });
+        return ready(worker, { module, memory, pool: pool.address() });
       }),
     );
     return pool;

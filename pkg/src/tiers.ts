@@ -7,7 +7,10 @@ import type { Progress, Tier } from "./types.js";
 
 export const TIERS: readonly Tier[] = ["simd128", "relaxed", "threads"];
 
-export type Wasm = typeof import("../wasm/simd128/convoke.js");
+// The builds differ in the names of their raw exports, which nobody calls.
+type Glue = Omit<typeof import("../wasm/simd128/convoke.js"), "default" | "initSync">;
+type Init = (from: { module_or_path: WebAssembly.Module }) => Promise<{ readonly memory: WebAssembly.Memory }>;
+export type Wasm = Glue & { default: Init };
 export type ThreadedWasm = typeof import("../wasm/threads/convoke.js");
 export type Pool = import("../wasm/simd128/convoke.js").Pool;
 

@@ -178,7 +178,7 @@ export interface StepReport {
   learningRate: number;
   samplesPerSecond: number;
   /** In the last report of an epoch, when `validation` was given. */
-  validation?: { loss: number; top1: number };
+  validation?: { loss: number; top1: number; top5: number };
 }
 
 export interface Capabilities {
