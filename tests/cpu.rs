@@ -8,7 +8,7 @@ use std::sync::Arc;
 use convoke::Error;
 use convoke::cpu::{Engine, Pool, Trainer, isa};
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
-use convoke::layers::{AvgPool2d, Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Relu, Tanh};
+use convoke::layers::{AvgPool2d, Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Padding, Relu, Tanh};
 use convoke::plan::{Optimizer, Update};
 use convoke::tensor::Tensor;
 use convoke::zoo;
@@ -277,4 +277,24 @@ fn the_state_survives_new_constants_but_not_a_new_formula() {
         other => panic!("expected an error, got {other:?}"),
     }
     assert_eq!(trainer.steps(), 2);
+}
+
+#[test]
+fn memory_that_cannot_be_addressed_is_refused_before_it_is_asked_for() {
+    let pool = Pool::single();
+    let refused = |graph: &Graph, what: &str| {
+        let error = Engine::new(graph, &Params::init(graph, Init::He, 1), &pool).unwrap_err();
+        assert!(matches!(&error, Error::TooLarge { what: w, .. } if w.contains(what)), "{error}");
+    };
+    // A small input in a frame of 32768 zeros on every side.
+    let mut b = Builder::new("padded", [4, 2, 2]);
+    let far = Conv2d::new(1, 1).padding(Padding::all(1 << 15)).stride(1 << 15);
+    let x = b.add("far", far, Value::INPUT);
+    refused(&b.finish(x).unwrap(), "scratch");
+    // Small layers whose sum is not.
+    let mut b = Builder::new("wide", [1, 1 << 15, 1 << 15]);
+    let x = b.add("a", Relu {}, Value::INPUT);
+    let x = b.add("b", Relu {}, x);
+    let x = b.add("c", Relu {}, x);
+    refused(&b.finish(x).unwrap(), "values");
 }

@@ -13,12 +13,12 @@ pub(super) struct Add {
 impl Operation for Add {
     fn forward(&self, frame: &Frame) {
         let y = frame.map(self.step.output);
-        let inputs: Vec<_> = self.step.inputs.iter().map(|&x| frame.map(x)).collect();
+        let input = |i: usize| frame.map(self.step.inputs[i]);
         // SAFETY: the plan keeps inputs and output apart.
         unsafe {
-            on_maps(frame.pool, &Sum, [&inputs[0], &inputs[1]], &y);
-            for x in &inputs[2..] {
-                transfer(frame.pool, x, &y, true);
+            on_maps(frame.pool, &Sum, [&input(0), &input(1)], &y);
+            for i in 2..self.step.inputs.len() {
+                transfer(frame.pool, &input(i), &y, true);
             }
             if let Some(activation) = self.step.activation {
                 activate(frame.pool, activation, &y, &y);

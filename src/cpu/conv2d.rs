@@ -1,7 +1,7 @@
 //! Convolution as matrix multiplication. The matrix of windows is never built: [`Lowering`] says where its rows lie.
 
 use super::elementwise::{Copy, Sum, activate};
-use super::gemm::{Gemm, Gradient, Panels, Run, Start, column_sums, pack, pack_rows};
+use super::gemm::{Gemm, Gradient, Panels, Run, Start, column_sums, pack_rows, transpose};
 use super::memory::{Map, Shared, split};
 use super::operation::{Frame, Operation};
 use super::pool::Pool;
@@ -53,13 +53,15 @@ impl Lowering {
         let Geometry { kernel, stride, dilation, groups, .. } = geometry;
         for s in 0..n {
             for oy in 0..output[0] {
-                let line = (s * h + oy * stride[0]) * w;
-                lowering.rows.extend((0..output[1]).map(|ox| ((line + ox * stride[1]) * pitch) as u32));
+                let line = (s * h + oy * stride[0]).wrapping_mul(w);
+                // Offsets that wrap belong to scratch memory whose size is refused.
+                let offset = |ox| (line.wrapping_add(ox * stride[1])).wrapping_mul(pitch) as u32;
+                lowering.rows.extend((0..output[1]).map(offset));
             }
         }
         for ky in 0..kernel[0] {
             for kx in 0..kernel[1] {
-                let offset = (ky * dilation[0] * w + kx * dilation[1]) * pitch;
+                let offset = (ky * dilation[0]).wrapping_mul(w).wrapping_add(kx * dilation[1]).wrapping_mul(pitch);
                 lowering.tap(offset, input.c / groups);
             }
         }
@@ -93,7 +95,7 @@ impl Lowering {
     /// Floats of the padded copy; 0 when there is none.
     fn scratch(&self) -> usize {
         let [h, w] = self.framed();
-        if self.is_padded() { self.n * h * w * self.input.c } else { 0 }
+        if self.is_padded() { [h, w, self.input.c].iter().fold(self.n, |a, &b| a.saturating_mul(b)) } else { 0 }
     }
 
     /// What the rows index: the map itself, or its padded copy in `scratch`.
@@ -188,12 +190,18 @@ impl Convolution {
         Panels::new(self.dy_rows.len(), self.layout.panels.n)
     }
 
+    /// The parts in which the weights are transposed: a flipped kernel's taps, else all rows at once.
+    fn flipped_taps(&self) -> usize {
+        match self.input_gradient {
+            InputGradient::Flipped(_) => self.layout.taps,
+            _ => 1,
+        }
+    }
+
     /// The panels of one group's transposed weights.
     fn transposed(&self) -> Panels {
-        match self.input_gradient {
-            InputGradient::Flipped(_) => Panels::new(self.layout.taps * self.layout.panels.n, self.layout.cig),
-            _ => Panels::new(self.layout.panels.n, self.layout.panels.k),
-        }
+        let (taps, Panels { k, n, .. }) = (self.flipped_taps(), self.layout.panels);
+        Panels::new(taps * n, k / taps)
     }
 
     fn parameter_gradients(&self, frame: &Frame, dy: &Map, gradients: &mut Weights) {
@@ -230,7 +238,7 @@ impl Convolution {
     fn input_gradients(&self, frame: &Frame, dy: &Map, write: GradWrite) {
         let dx = frame.map(write.place);
         let weights = frame.weights(self.step.node);
-        let panels = self.transposed();
+        let (panels, taps) = (self.transposed(), self.flipped_taps());
         // SAFETY: the scratch memory holds one group's transposed weights, then what each way needs; see `scratch`.
         unsafe {
             let rest = frame.scratch.from(aligned(panels.floats()));
@@ -242,8 +250,9 @@ impl Convolution {
                 split(frame.pool, dx.pixels, dx.place.c, |range| range.for_each(|p| dx.row_mut(p).fill(0.0)));
             }
             for g in 0..self.layout.groups {
-                let right = std::slice::from_raw_parts_mut(frame.scratch.at(0), panels.floats());
-                self.transpose(self.layout.group(&weights.weight, g), panels, right);
+                let weight = self.layout.group(&weights.weight, g);
+                transpose(frame.pool, self.layout.panels, weight, taps, frame.scratch);
+                let right = std::slice::from_raw_parts(frame.scratch.at(0), panels.floats());
                 let own = [Run { offset: 0, len: self.layout.panels.n }];
                 let gemm = Gemm {
                     left: dy_staged.from(g * self.layout.panels.n),
@@ -268,22 +277,6 @@ impl Convolution {
                     InputGradient::Columns => self.columns(frame, &gemm, &dx, g, rest),
                 }
             }
-        }
-    }
-
-    /// Packs one group's weights for the other direction.
-    fn transpose(&self, weight: &[f32], panels: Panels, to: &mut [f32]) {
-        let (cig, taps) = (self.layout.cig, self.layout.taps);
-        let cog = self.layout.panels.n;
-        let at = |k: usize, n: usize| {
-            let (start, width) = self.layout.panels.place(n);
-            weight[start + k * width]
-        };
-        match self.input_gradient {
-            InputGradient::Flipped(_) => {
-                pack(panels, to, |k, c| at((taps - 1 - k / cog) * cig + c, k % cog));
-            }
-            _ => pack(panels, to, |o, k| at(k, o)),
         }
     }
 
@@ -376,7 +369,7 @@ fn input_gradient(
 
 /// A part of the scratch memory of this size, rounded up to cache lines.
 fn aligned(floats: usize) -> usize {
-    floats.next_multiple_of(16)
+    floats.checked_next_multiple_of(16).unwrap_or(usize::MAX)
 }
 
 impl Operation for Convolution {
@@ -423,6 +416,7 @@ impl Operation for Convolution {
             InputGradient::Columns => self.threads * COLUMN_ROWS * self.layout.panels.k,
             InputGradient::Flipped(lowering) => lowering.scratch(),
         };
-        (staged + self.dy_panels().floats()).max(aligned(self.transposed().floats()) + rest)
+        let transposed = aligned(self.transposed().floats());
+        staged.saturating_add(self.dy_panels().floats()).max(transposed.saturating_add(rest))
     }
 }

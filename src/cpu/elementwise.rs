@@ -70,9 +70,9 @@ impl<F: Lanewise<2>> Lanewise<3> for Plus<F> {
 /// # Safety
 /// `to` may be one of `from`, but not overlap them otherwise; nobody else may use it meanwhile.
 pub(super) unsafe fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool, f: &F, from: [&Map; N], to: &Map) {
-    let maps: Vec<&Map> = from.into_iter().chain([to]).collect();
+    let dense = to.dense() && from.iter().all(|m| m.dense());
     split(pool, to.pixels, to.place.c, |range| {
-        stretches(&maps, range, |p, n| {
+        stretches(dense, to.place.c, range, |p, n| {
             // SAFETY: a stretch lies in every map; the rest is the caller's promise.
             unsafe { simd::map(f, from.map(|m| m.at(p).cast_const()), to.at(p), n) };
         });

@@ -28,9 +28,8 @@ impl Engine {
     /// # Errors
     /// [`Error::TooLarge`] when one sample does not fit the memory that can be addressed.
     pub fn new(graph: &Graph, params: &Params, pool: &Arc<Pool>) -> Result<Self> {
-        let plan = Plan::new(graph, 1, Purpose::Inference);
-        let weights = pack(graph, params, &plan);
-        let ready = Ready::new(graph, plan, pool)?;
+        let ready = Ready::new(graph, 1, Purpose::Inference, pool)?;
+        let weights = pack(graph, params, &ready.plan);
         Ok(Engine { graph: graph.clone(), pool: pool.clone(), weights, ready })
     }
 
@@ -42,8 +41,7 @@ impl Engine {
     pub fn run(&mut self, x: &Tensor) -> Result<Tensor> {
         let n = check_input(&self.graph, x)?;
         if self.ready.plan.batch != n {
-            let plan = Plan::new(&self.graph, n, Purpose::Inference);
-            self.ready = Ready::new(&self.graph, plan, &self.pool)?;
+            self.ready = Ready::new(&self.graph, n, Purpose::Inference, &self.pool)?;
         }
         let Ready { plan, operations, arena, scratch } = &mut self.ready;
         let frame = Frame {

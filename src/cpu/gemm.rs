@@ -7,7 +7,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::memory::Shared;
+use super::memory::{Shared, split};
 use super::pool::Pool;
 use super::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
 
@@ -525,6 +525,36 @@ pub(super) fn pack(panels: Panels, to: &mut [f32], at: impl Fn(usize, usize) -> 
     }
 }
 
+/// Packs the transpose of a packed matrix whose rows come in `taps` equal parts, the last part first:
+/// `to[(taps - 1 - t) * n + j][i] = from[t * rows + i][j]`. Block by block, because a column of one is a row of the other.
+///
+/// # Safety
+/// `to` must hold [`Panels::floats`] of the panels of `taps * n` rows and `k / taps` columns for nobody else.
+pub(super) unsafe fn transpose(pool: &Pool, panels: Panels, from: &[f32], taps: usize, to: Shared) {
+    assert!(from.len() >= panels.floats());
+    let (rows, n) = (panels.k / taps, panels.n);
+    let transposed = Panels::new(taps * n, rows);
+    split(pool, transposed.count() * taps, n * 2 * panels.lanes, |range| {
+        for part in range {
+            let (panel, tap) = (part / taps, part % taps);
+            let (first, width) = (transposed.column(panel), transposed.width(panel));
+            let start = transposed.start(panel) + (taps - 1 - tap) * n * width;
+            // SAFETY: each part has its own rows of a panel.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.at(start), n * width) };
+            for source in 0..panels.count() {
+                let (column, step) = (panels.column(source), panels.width(source));
+                let block = &from[panels.start(source) + (tap * rows + first) * step..];
+                for j in 0..panels.columns(source) {
+                    let line = &mut to[(column + j) * width..][..width];
+                    let (values, fill) = line.split_at_mut(transposed.columns(panel));
+                    values.iter_mut().enumerate().for_each(|(i, v)| *v = block[i * step + j]);
+                    fill.fill(0.0);
+                }
+            }
+        }
+    });
+}
+
 /// Sums of the columns of packed rows, into `sums` (padded as the panels are).
 pub(super) fn column_sums(panels: Panels, packed: &[f32], sums: &mut [f32]) {
     for panel in 0..panels.count() {
@@ -651,6 +681,20 @@ mod tests {
                 }
                 assert_eq!(out[i * pitch + n], before[i * pitch + n]);
             }
+        }
+    }
+
+    #[test]
+    fn transposes_with_remainders() {
+        for (taps, rows, n) in [(1, 1, 1), (1, 17, 5), (3, 5, 33), (4, 16, 16), (9, 40, 7)] {
+            let matrix = random(taps * rows * n, 1);
+            let panels = Panels::new(taps * rows, n);
+            let from = packed(panels, |k, j| matrix[k * n + j]);
+            let want = packed(Panels::new(taps * n, rows), |k, i| matrix[((taps - 1 - k / n) * rows + i) * n + k % n]);
+            let mut to = vec![f32::NAN; want.len()];
+            // SAFETY: `to` has the size of the transposed panels.
+            unsafe { transpose(&Pool::new(2), panels, &from, taps, Shared::new(&mut to)) };
+            assert_eq!(to, want);
         }
     }
 

@@ -141,11 +141,10 @@ pub(super) fn split(pool: &Pool, count: usize, cost: usize, f: impl Fn(Range<usi
     pool.run(parts, &|i| f(count * i / parts..count * (i + 1) / parts));
 }
 
-/// Calls `f(first pixel, floats)` for stretches of a range of pixels: one stretch when all maps are dense, else each
-/// pixel by itself.
-pub(super) fn stretches(maps: &[&Map], range: Range<usize>, mut f: impl FnMut(usize, usize)) {
-    let c = maps[0].place.c;
-    if maps.iter().all(|m| m.dense()) {
+/// Calls `f(first pixel, floats)` for stretches of a range of pixels of `c` channels: one stretch when all maps are
+/// dense, else each pixel by itself.
+pub(super) fn stretches(dense: bool, c: usize, range: Range<usize>, mut f: impl FnMut(usize, usize)) {
+    if dense {
         f(range.start, range.len() * c);
     } else {
         range.for_each(|p| f(p, c));

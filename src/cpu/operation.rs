@@ -7,7 +7,7 @@ use super::{add, avg_pool2d, concat, conv2d, dropout, elementwise, flatten, line
 use crate::error::{Error, Result};
 use crate::graph::{Graph, reference};
 use crate::layers::{Layer, Mode};
-use crate::plan::{BackwardStep, Place, Plan, Step};
+use crate::plan::{BackwardStep, Place, Plan, Purpose, Step};
 
 /// What an operation may use while it runs.
 pub(super) struct Frame<'a> {
@@ -77,12 +77,12 @@ pub(super) struct Ready {
 impl Ready {
     /// # Errors
     /// [`Error::TooLarge`] when the arena or the scratch memory cannot be addressed.
-    pub(super) fn new(graph: &Graph, plan: Plan, pool: &Pool) -> Result<Self> {
-        check_size("floats of activations", plan.arena)?;
+    pub(super) fn new(graph: &Graph, n: usize, purpose: Purpose, pool: &Pool) -> Result<Self> {
+        let plan = plan(graph, n, purpose)?;
         let make = |step: &Step| operation(graph, &plan, step, pool);
-        let operations: Vec<_> = plan.steps.iter().map(make).collect::<Result<_>>()?;
+        let operations: Vec<_> = plan.steps.iter().map(make).collect();
         let scratch = operations.iter().map(|o| o.scratch()).max().unwrap_or(0);
-        check_size("floats of scratch memory", scratch)?;
+        check_size("floats of scratch memory", scratch as u64)?;
         Ok(Ready { arena: Buffer::zeros(plan.arena), scratch: Buffer::zeros(scratch), operations, plan })
     }
 
@@ -91,19 +91,38 @@ impl Ready {
     }
 }
 
+/// The plan for a batch, if its memory can be addressed. Sizes are checked before the plan adds them up in `usize`:
+/// graphs come from files, and on 32-bit machines a sum that wraps would be an arena that is too small.
+///
+/// # Errors
+/// [`Error::TooLarge`].
+pub(super) fn plan(graph: &Graph, n: usize, purpose: Purpose) -> Result<Plan> {
+    // A value and its gradient, each with the arena's alignment.
+    let floats = |v| 2 * (graph.shape(v).elements() as u64 + 64);
+    check_size("floats of values of one sample", graph.values().map(floats).sum())?;
+    let one = Plan::new(graph, 1, purpose);
+    check_size("floats of activations", (one.arena as u64).saturating_mul(n as u64))?;
+    if n == 1 {
+        return Ok(one);
+    }
+    let plan = Plan::new(graph, n, purpose);
+    check_size("floats of activations", plan.arena as u64)?;
+    Ok(plan)
+}
+
 /// Offsets into maps are kept in 32 bits, and on 32-bit machines memory ends before that.
-fn check_size(what: &str, floats: usize) -> Result<()> {
-    let limit = (usize::MAX / size_of::<f32>()).min(u32::MAX as usize);
+fn check_size(what: &str, floats: u64) -> Result<()> {
+    let limit = (isize::MAX as u64 / size_of::<f32>() as u64).min(u64::from(u32::MAX));
     if floats > limit {
-        return Err(Error::TooLarge { what: what.into(), actual: floats as u64, limit: limit as u64 });
+        return Err(Error::TooLarge { what: what.into(), actual: floats, limit });
     }
     Ok(())
 }
 
-fn operation(graph: &Graph, plan: &Plan, step: &Step, pool: &Pool) -> Result<Box<dyn Operation>> {
+fn operation(graph: &Graph, plan: &Plan, step: &Step, pool: &Pool) -> Box<dyn Operation> {
     let node = &graph.nodes()[step.node];
     let s = step.clone();
-    Ok(match &node.layer {
+    match &node.layer {
         Layer::Conv2d(conv) => Box::new(conv2d::operation(conv, s, plan.batch, pool)),
         Layer::Linear(linear) => Box::new(linear::operation(linear, s, plan.batch, pool)),
         Layer::MaxPool2d(pool) => Box::new(max_pool2d::MaxPool2d::new(pool, s)),
@@ -117,5 +136,5 @@ fn operation(graph: &Graph, plan: &Plan, step: &Step, pool: &Pool) -> Result<Box
         Layer::Flatten(_) => Box::new(flatten::Flatten { step: s }),
         Layer::Add(_) => Box::new(add::Add { step: s }),
         Layer::Concat(_) => Box::new(concat::Concat { step: s }),
-    })
+    }
 }

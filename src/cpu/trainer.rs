@@ -9,7 +9,7 @@ use super::engine::{check_finite, check_input, export, import, pack};
 use super::flatten::{from_chw, to_chw};
 use super::loss::forward_backward;
 use super::memory::{Shared, split};
-use super::operation::{Dropping, Frame, Operation, Ready};
+use super::operation::{Dropping, Frame, Operation, Ready, plan};
 use super::optimizer::update;
 use super::pool::Pool;
 use super::simd::all_finite;
@@ -46,7 +46,8 @@ impl Trainer {
     /// Starts from these weights with an empty optimizer state.
     ///
     /// # Errors
-    /// [`Error::Argument`] for constants of the optimizer or the loss outside their ranges.
+    /// [`Error::Argument`] for constants of the optimizer or the loss outside their ranges, [`Error::TooLarge`] for the
+    /// graph.
     pub fn new(
         graph: &Graph,
         params: &Params,
@@ -61,7 +62,7 @@ impl Trainer {
         {
             return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
         }
-        let weights = pack(graph, params, &Plan::new(graph, 1, STEP));
+        let weights = pack(graph, params, &plan(graph, 1, STEP)?);
         let zeros = |w: &Option<Weights>| w.as_ref().map(Weights::zeros);
         let mut trainer = Trainer {
             graph: graph.clone(),
@@ -269,7 +270,7 @@ impl Trainer {
         if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
             return Ok(i);
         }
-        let ready = Ready::new(&self.graph, Plan::new(&self.graph, n, purpose), &self.pool)?;
+        let ready = Ready::new(&self.graph, n, purpose, &self.pool)?;
         self.ready.truncate(PLANS - 1);
         self.ready.insert(0, (purpose, ready));
         Ok(0)
