@@ -59,7 +59,7 @@ const clippyWasm = (tier) => ({
 });
 
 const wasmTests = (tier) => ({
-  needs: existsSync("tests/web.rs") ? "tests/web.rs" : "tests/web/main.rs",
+  needs: "tests/web.rs",
   steps: [
     {
       name: `wasm-${tier}`,
@@ -68,7 +68,7 @@ const wasmTests = (tier) => ({
       command: onTier(
         tier,
         `wasm-pack test --headless --chrome --chromedriver "$(command -v chromedriver)" --mode no-install \
-        --release -- $WASM_FEATURES --test web ${long ? "-- --include-ignored" : ""}`,
+        --release -- $WASM_FEATURES --test web --test web_worker ${long ? "-- --include-ignored" : ""}`,
       ),
       // The default of 20 s is for all tests of a binary together.
       env: { WASM_BINDGEN_TEST_TIMEOUT: "300" },

@@ -1,8 +1,9 @@
 //! One list of layer cases, forward and backward, that every backend runs against the references.
 
-#![allow(dead_code, reason = "not every test binary looks at every part of a problem")]
+#![allow(dead_code, unused_imports, reason = "not every test binary looks at every part")]
 
 mod cases;
+pub mod training;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,9 @@
+//! In a browser, on a page.
+
+#![cfg(target_arch = "wasm32")]
+
+mod suite;
+#[path = "web/tests.rs"]
+mod tests;
+
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
