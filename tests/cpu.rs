@@ -1,5 +1,7 @@
 //! The CPU engine against the references: every case of the suite, training as a whole, and its promises.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 mod suite;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,8 @@
 //! `tests/malformed/` holds one file for each way, so that other readers can be tried on them too. They are made here:
 //! `CONVOKE_BLESS=1 cargo test --test format` writes them anew.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeMap;

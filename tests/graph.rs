@@ -1,5 +1,7 @@
 //! Graphs: their JSON form, and everything that is not a graph.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 use convoke::graph::{Builder, Graph, Init, Params, Value};
 use convoke::layers::{Conv2d, Linear, MaxPool2d, Padding};
 use convoke::{Error, zoo};

@@ -3,6 +3,8 @@
 //!
 //! `CONVOKE_WRITE_GOLDEN=1 cargo test --release --test losses` writes tests/golden/losses.json anew.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 mod suite;
 
 use std::collections::HashMap;

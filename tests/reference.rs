@@ -1,5 +1,7 @@
 //! The references' own derivatives, checked by central differences in double precision, and against golden numbers.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 mod suite;
 
 use convoke::graph::{Graph, Params, Value, reference};

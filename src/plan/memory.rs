@@ -64,7 +64,8 @@ fn largest_live(buffers: &[Buffer]) -> usize {
     buffers.iter().map(|b| alive(b.first)).max().unwrap_or(0)
 }
 
-#[cfg(test)]
+// The browser runs the shared suite, not the unit tests.
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -95,7 +95,8 @@ fn scale(largest: f32) -> f32 {
     if scale.is_normal() { scale } else { 0.0 }
 }
 
-#[cfg(test)]
+// The browser runs the shared suite, not the unit tests.
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
