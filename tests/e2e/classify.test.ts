@@ -18,7 +18,7 @@ test("classifies a digit within 1.5 s of navigation, nothing cached", async () =
     times.push(
       await page.evaluate(() => performance.getEntriesByName("convoke:first-classification")[0]?.startTime ?? 1e9),
     );
-    expect(await text(page, "answer-text")).toMatch(/^It is 7: \d/);
+    expect(await text(page, "answer-text")).toMatch(/^It is 3: \d/);
     expect(complaints).toEqual([]);
     await close();
   }
@@ -130,8 +130,8 @@ test("without WebGPU it works on the CPU and says why", async () => {
     await classified(page);
     await page.waitForFunction(() => document.getElementById("engine")?.textContent?.includes("No WebGPU:"));
     expect(await page.isDisabled("#backend-switch input[value=webgpu]")).toBe(true);
-    await page.click('.sample[data-label="3"]');
-    await answers(page, 3);
+    await page.click('.sample[data-label="5"]');
+    await answers(page, 5);
     expect(complaints).toEqual([]);
     await close();
   } finally {

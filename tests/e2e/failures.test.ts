@@ -67,7 +67,7 @@ for (const [what, fault, code, says] of [
     expect(await text(page, "engine")).toContain("no network yet");
     server.fault = () => false;
     await page.click('#classify-errors button:has-text("Try again")');
-    await answers(page, 7);
+    await answers(page, 3);
     await close();
   });
 }
@@ -92,7 +92,7 @@ test("the download of the weights shows its bytes and can be cancelled", async (
   expect((await error(page, "classify-errors")).code).toBe("aborted");
   server.fault = () => false;
   await page.click('#classify-errors button:has-text("Try again")');
-  await answers(page, 7);
+  await answers(page, 3);
   await close();
 });
 

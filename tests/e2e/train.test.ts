@@ -17,7 +17,6 @@ for (const backend of ["cpu", "webgpu"] as const) {
     await classified(page);
     await page.selectOption("#train-backend", backend);
     await page.fill("#batch-size", backend === "cpu" ? "32" : "8");
-    await page.fill("#learning-rate", backend === "cpu" ? "0.02" : "0.01");
     const { first, last } = await trainFor(page, 100);
     expect(first).toBeGreaterThan(1.9);
     expect(last).toBeLessThan(first / 2);

@@ -15,7 +15,7 @@ export interface Chart {
 export interface ChartOptions {
   what: string;
   format: (value: number) => string;
-  /** Fixed ends of the vertical axis; otherwise from zero to what fits. */
+  /** Fixed ends of the vertical axis; otherwise it is logarithmic, for positive values. */
   range?: [number, number];
 }
 
@@ -34,6 +34,13 @@ export function createChart(place: HTMLElement, { what, format, range }: ChartOp
     const grid = { stroke: styleValue("--line"), width: 1 };
     const axis = { stroke: text, grid, ticks: { show: false }, font: `11px ${styleValue("--font")}` };
     const value = (_: uPlot, v: number | null) => (v === null ? "–" : format(v));
+    const across: uPlot.Axis = {
+      ...axis,
+      grid: range ? grid : { ...grid, filter: powersOfTen },
+      size: 42,
+      space: 30,
+      values: (_, ticks) => ticks.map((v) => (v === null ? "" : format(v))),
+    };
     return {
       width,
       height: 168,
@@ -42,7 +49,7 @@ export function createChart(place: HTMLElement, { what, format, range }: ChartOp
       cursor: { points: { size: 6 }, y: false, drag: { x: true, y: false } },
       scales: {
         x: { time: false, range: (_, min, max) => [min ?? 0, Math.max(max ?? 0, 20)] },
-        y: { range: (_, __, max) => range ?? [0, Math.max(max ?? 0, 0.1) * 1.05] },
+        y: range ? { range } : { distr: 3, range: (_, min, max) => decades(min ?? 1, max ?? 1) },
       },
       series: [
         {},
@@ -56,10 +63,7 @@ export function createChart(place: HTMLElement, { what, format, range }: ChartOp
           value,
         },
       ],
-      axes: [
-        { ...axis, size: 26, space: 48 },
-        { ...axis, size: 42, space: 30, values: (_, ticks) => ticks.map(format) },
-      ],
+      axes: [{ ...axis, size: 26, space: 48 }, across],
     };
   }
 
@@ -111,4 +115,12 @@ export function createChart(place: HTMLElement, { what, format, range }: ChartOp
       drawSoon();
     },
   };
+}
+
+const powersOfTen = (_: uPlot, ticks: number[]) => ticks.map((v) => (Number.isInteger(Math.log10(v)) ? v : null));
+
+/** Ends of a logarithmic axis that show the values and at least a factor of a hundred. */
+function decades(min: number, max: number): [number, number] {
+  const top = Math.max(max, 1) * 1.2;
+  return [Math.max(Math.min(min, top / 100), 1e-3), top];
 }

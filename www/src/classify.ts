@@ -78,6 +78,6 @@ export function setUpClassify(current: CurrentNetwork, revive: () => void): void
   current.onChange(() => classify({ pixels: digit, done: true }));
 
   // The page is never empty.
-  const start = samples[7] ?? samples[0];
+  const start = samples[3];
   if (start) pad.show(start.pixels);
 }

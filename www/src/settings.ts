@@ -12,7 +12,7 @@ export interface Settings {
 }
 
 /** Fitting learning rates to start from. */
-const RATES = { sgd: "0.02", adam: "0.001" };
+const RATES = { sgd: "0.005", adam: "0.001" };
 
 export interface SettingsForm {
   form: HTMLFormElement;
