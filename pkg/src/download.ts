@@ -205,6 +205,12 @@ async function keep(cache: Cache, url: URL, bytes: Bytes): Promise<void> {
   }
 }
 
+/** A file that turned out to be no model must not come from the cache again. */
+export async function forget(url: URL, name: boolean | string): Promise<void> {
+  const cache = await openCache(url, name);
+  await cache?.delete(url);
+}
+
 // --- integrity ---
 
 /** The digest of `sha256-<base64 or hexadecimal>`, in lower-case hexadecimal. */

@@ -1,5 +1,5 @@
 // Networks and trainers by number, over one wasm instance. Runs in the worker, or on the caller's own thread.
-import { digest, download, parseIntegrity, readResponse, refuseHtml, verify } from "./download.js";
+import { digest, download, forget, parseIntegrity, readResponse, refuseHtml, verify } from "./download.js";
 import { ConvokeError, fromEngine, message, wrongArgument } from "./errors.js";
 import { type Pixels, pixelsOf } from "./pixels.js";
 import { transfer } from "./rpc.js";
@@ -112,7 +112,10 @@ export class Engine {
         origin.kind === "create"
           ? runtime.wasm.Network.create(origin.name, origin.classes, origin.seed, runtime.pool)
           : runtime.wasm.Network.load(file!, o.arch, runtime.pool),
-      );
+      ).catch(async (error) => {
+        if (origin.kind === "url") await forget(new URL(origin.url), origin.cache);
+        throw error;
+      });
       const entry = await this.#planned(runtime, network, o.backend ?? "auto");
       if (control.signal.aborted) network.free();
       control.signal.throwIfAborted();

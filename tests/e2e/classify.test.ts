@@ -70,7 +70,7 @@ for (const backend of ["cpu", "webgpu"] as const) {
 test("knows held-out digits drawn stroke by stroke through their pixels", async () => {
   const { page, close } = await open(browser, url);
   await classified(page);
-  const chosen = heldOut().slice(0, 12);
+  const chosen = heldOut().slice(0, 6);
   let right = 0;
   for (const { label, pixels } of chosen) {
     await page.click("#clear");
@@ -90,7 +90,7 @@ test("knows held-out digits drawn stroke by stroke through their pixels", async 
     if ((await text(page, "answer")) === String(label)) right++;
   }
   console.log(`drawn through their pixels: ${right} of ${chosen.length}`);
-  expect(right).toBeGreaterThanOrEqual(10);
+  expect(right).toBeGreaterThanOrEqual(5);
   await close();
 });
 

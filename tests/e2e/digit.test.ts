@@ -26,8 +26,8 @@ test("a drawing fills 20 pixels of its longer side, its centre of mass in the mi
   const inked = [...pixels.keys()].filter((i) => pixels[i]! > 0);
   const rows = inked.map((i) => Math.floor(i / 28));
   const columns = inked.map((i) => i % 28);
-  expect([Math.min(...rows), Math.max(...rows)]).toEqual([4, 23]);
-  expect([Math.min(...columns), Math.max(...columns)]).toEqual([10, 17]);
+  expect([Math.min(...rows), Math.max(...rows)]).toEqual([5, 24]);
+  expect([Math.min(...columns), Math.max(...columns)]).toEqual([11, 18]);
   expect(pixels[14 * 28 + 14]).toBe(255);
 });
 
@@ -38,14 +38,17 @@ test("edges are antialiased", () => {
   expect([...values].some((v) => v > 0 && v < 255)).toBe(true);
 });
 
-test("a digit of MNIST, drawn large, comes out nearly as it was", () => {
-  const { pixels } = heldOut()[0]!;
-  const drawing = paper(280);
-  for (let y = 0; y < 280; y++) {
-    for (let x = 0; x < 280; x++) drawing.data[y * 280 + x] = pixels[Math.floor(y / 10) * 28 + Math.floor(x / 10)]!;
-  }
-  const prepared = prepare(drawing)!;
-  const difference = prepared.reduce((sum, v, i) => sum + Math.abs(v - pixels[i]!), 0);
-  const ink = pixels.reduce((sum, v) => sum + v, 0);
-  expect(difference / ink).toBeLessThan(0.35);
+test("digits of MNIST, drawn large, come out as they were", () => {
+  const differences = heldOut()
+    .slice(0, 100)
+    .map(({ pixels }) => {
+      const drawing = paper(280);
+      for (let y = 0; y < 280; y++) {
+        for (let x = 0; x < 280; x++) drawing.data[y * 280 + x] = pixels[Math.floor(y / 10) * 28 + Math.floor(x / 10)]!;
+      }
+      const prepared = prepare(drawing)!;
+      const difference = prepared.reduce((sum, v, i) => sum + Math.abs(v - pixels[i]!), 0);
+      return difference / pixels.reduce((sum, v) => sum + v, 0);
+    });
+  expect(Math.max(...differences)).toBeLessThan(0.02);
 });

@@ -86,7 +86,7 @@ test("the download of the weights shows its bytes and can be cancelled", async (
   const wait = page.locator("#classify-waits .wait");
   await wait.waitFor();
   await page.waitForFunction(() =>
-    document.querySelector("#classify-waits .wait-text")?.textContent?.includes("of 60"),
+    document.querySelector("#classify-waits .wait-text")?.textContent?.includes("of 60 kB"),
   );
   await wait.locator("button").click();
   expect((await error(page, "classify-errors")).code).toBe("aborted");

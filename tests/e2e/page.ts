@@ -83,7 +83,7 @@ export async function stroke(page: Page, points: [number, number][]): Promise<vo
   const at = ([x, y]: [number, number]) => [box.x + x, box.y + y] as const;
   await page.mouse.move(...at(points[0]!));
   await page.mouse.down();
-  for (const point of points) await page.mouse.move(...at(point), { steps: 3 });
+  for (const point of points) await page.mouse.move(...at(point), { steps: 2 });
   await page.mouse.up();
 }
 

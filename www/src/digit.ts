@@ -16,8 +16,8 @@ export function prepare(drawing: Grey): Uint8Array | undefined {
   if (!box) return undefined;
   const scale = BOX / Math.max(box.right - box.left, box.bottom - box.top);
   const centre = centreOfMass(drawing);
-  const columns = overlaps(drawing.width, scale, SIDE / 2 - centre.x * scale);
-  const rows = overlaps(drawing.height, scale, SIDE / 2 - centre.y * scale);
+  const columns = overlaps(drawing.width, scale, shift(centre.x * scale, box.left * scale));
+  const rows = overlaps(drawing.height, scale, shift(centre.y * scale, box.top * scale));
 
   const result = new Uint8Array(SIDE * SIDE);
   for (let y = 0; y < SIDE; y++) {
@@ -34,6 +34,11 @@ export function prepare(drawing: Grey): Uint8Array | undefined {
     }
   }
   return result;
+}
+
+/** Brings the centre of mass near the middle of pixel 14, where MNIST has it, and the box onto whole pixels. */
+function shift(centre: number, edge: number): number {
+  return Math.round(SIDE / 2 + 0.5 - centre + edge) - edge;
 }
 
 /** The smallest rectangle with all that is visibly inked. */

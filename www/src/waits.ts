@@ -39,15 +39,21 @@ export function beginWait(place: HTMLElement, what: string, abort?: () => void):
     else doing(`${what}: ${bytes(loaded)}`);
   }
 
-  const phases = { compile: "Compiling the engine", plan: "Planning the network" };
+  // Download and compiling go on side by side: what takes longest to watch is shown.
+  const known = new Map<Progress["phase"], Progress>();
+  function progress(now: Progress): void {
+    known.set(now.phase === "cache" ? "network" : now.phase, now);
+    const unfinished = ({ loaded, total }: Progress) => total === undefined || loaded < total;
+    const [network, compile] = [known.get("network"), known.get("compile")];
+    if (network && unfinished(network)) downloaded(network.loaded, network.total);
+    else if (compile && unfinished(compile)) doing("Compiling the engine");
+    else if (known.has("plan")) doing("Planning the network");
+  }
 
   return {
     downloaded,
     doing,
-    progress({ phase, loaded, total }) {
-      if (phase === "network" || phase === "cache") downloaded(loaded, total);
-      else doing(phases[phase], total ? loaded / total : undefined);
-    },
+    progress,
     end() {
       clearTimeout(timer);
       row.remove();
