@@ -14,12 +14,12 @@ fn count_pad(layer: &AvgPool2d) -> (&'static str, u32) {
 
 pub(super) fn forward(r: &mut Recorder<'_>, layer: &AvgPool2d, step: &Step) {
     let numbers = pool::forward(r, &layer.window, step);
-    r.dispatch(&FORWARD, &[count_pad(layer)], 0, &numbers, numbers.elements as usize);
+    r.dispatch(&FORWARD, &[count_pad(layer)], 0, &numbers, numbers.blocks as usize);
 }
 
 pub(super) fn backward(r: &mut Recorder<'_>, layer: &AvgPool2d, step: &Step, back: &BackwardStep) {
     if let Some((numbers, accumulate)) = pool::backward(r, &layer.window, step, back) {
         let constants = [count_pad(layer), ("ACCUMULATE", u32::from(accumulate))];
-        r.dispatch(&BACKWARD, &constants, 0, &numbers, numbers.elements as usize);
+        r.dispatch(&BACKWARD, &constants, 0, &numbers, numbers.blocks as usize);
     }
 }

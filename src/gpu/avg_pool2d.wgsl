@@ -26,52 +26,56 @@ fn weight(oy: u32, ox: u32) -> f32 {
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index >= step.elements) {
+    if (index >= step.blocks) {
         return;
     }
-    let c = index % step.y.c;
-    let pixel = index / step.y.c;
-    let n = pixel / (step.y.h * step.y.w);
-    let oy = pixel / step.y.w % step.y.h;
-    let ox = pixel % step.y.w;
-    var sum = 0.0;
-    for (var ky = 0u; ky < step.kernel.x; ky++) {
-        let iy = u32(i32(oy * step.stride.x + ky * step.dilation.x) - step.pad.x);
-        for (var kx = 0u; kx < step.kernel.y; kx++) {
-            let ix = u32(i32(ox * step.stride.y + kx * step.dilation.y) - step.pad.y);
-            if (iy < step.x.h && ix < step.x.w) {
-                sum += arena[step.x.offset + ((n * step.x.h + iy) * step.x.w + ix) * step.x.pitch + c];
+    let block = block_of(index, step.y);
+    let n = block.pixel / (step.y.h * step.y.w);
+    let oy = block.pixel / step.y.w % step.y.h;
+    let ox = block.pixel % step.y.w;
+    let share = weight(oy, ox);
+    for (var c = block.c; c < block.c_end; c++) {
+        var sum = 0.0;
+        for (var ky = 0u; ky < step.kernel.x; ky++) {
+            let iy = u32(i32(oy * step.stride.x + ky * step.dilation.x) - step.pad.x);
+            for (var kx = 0u; kx < step.kernel.y; kx++) {
+                let ix = u32(i32(ox * step.stride.y + kx * step.dilation.y) - step.pad.y);
+                if (iy < step.x.h && ix < step.x.w) {
+                    sum += arena[step.x.offset + ((n * step.x.h + iy) * step.x.w + ix) * step.x.pitch + c];
+                }
             }
         }
+        arena[step.y.offset + block.pixel * step.y.pitch + c] = sum * share;
     }
-    arena[step.y.offset + pixel * step.y.pitch + c] = sum * weight(oy, ox);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index >= step.elements) {
+    if (index >= step.blocks) {
         return;
     }
-    let c = index % step.x.c;
-    let pixel = index / step.x.c;
-    let n = pixel / (step.x.h * step.x.w);
-    let ty = u32(i32(pixel / step.x.w % step.x.h) + step.pad.x);
-    let tx = u32(i32(pixel % step.x.w) + step.pad.y);
+    let block = block_of(index, step.x);
+    let n = block.pixel / (step.x.h * step.x.w);
+    let ty = u32(i32(block.pixel / step.x.w % step.x.h) + step.pad.x);
+    let tx = u32(i32(block.pixel % step.x.w) + step.pad.y);
     let extent = (step.kernel - 1u) * step.dilation + 1u;
     let rows = windows(ty, step.stride.x, extent.x, step.y.h);
     let columns = windows(tx, step.stride.y, extent.y, step.y.w);
-    var sum = 0.0;
+    var sum = vec4<f32>();
+    let count = block.c_end - block.c;
     for (var oy = rows.x; oy < rows.y; oy++) {
         for (var ox = columns.x; ox < columns.y; ox++) {
             // With dilation a window has holes.
             let on_y = (ty - oy * step.stride.x) % step.dilation.x == 0u;
             let on_x = (tx - ox * step.stride.y) % step.dilation.y == 0u;
             if (on_y && on_x) {
-                let at = step.dy.offset + ((n * step.y.h + oy) * step.y.w + ox) * step.dy.pitch + c;
-                sum += arena[at] * weight(oy, ox);
+                let at = step.dy.offset + ((n * step.y.h + oy) * step.y.w + ox) * step.dy.pitch + block.c;
+                // What is beyond the last channel is not written.
+                let dy = vec4<f32>(arena[at], arena[at + 1u], arena[at + 2u], arena[at + 3u]);
+                sum += dy * weight(oy, ox);
             }
         }
     }
-    write(step.dx.offset + pixel * step.dx.pitch + c, sum);
+    write4(step.dx.offset + block.pixel * step.dx.pitch + block.c, sum, count);
 }

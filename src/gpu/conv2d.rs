@@ -65,7 +65,7 @@ impl Geometry {
     }
 
     /// Whether some window reaches beyond the input.
-    fn is_padded(&self, x: &Place, y: &Place) -> bool {
+    pub(super) fn is_padded(&self, x: &Place, y: &Place) -> bool {
         let beyond = |axis: usize, input: usize, output: usize| {
             let last = (output - 1) * self.stride[axis] as usize
                 + (self.kernel[axis] as usize - 1) * self.dilation[axis] as usize;

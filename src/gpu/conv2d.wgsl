@@ -84,17 +84,24 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     var acc1 = acc0;
     var acc2 = acc0;
     var acc3 = acc0;
+    // Read once: a software adapter would read uniforms in every round.
+    let taps = step.taps;
+    let run = step.run;
+    let cin = i32(step.cin);
+    let size = vec2<i32>(vec2<u32>(step.x.h, step.x.w));
+    let pitch = i32(step.x.pitch);
+    let dilation = step.dilation;
     var k = step.weights + group * step.depth * blocks + block;
     for (var ky = 0u; ky < step.kernel.x; ky++) {
-        let iy = iy0 + i32(ky * step.dilation.x);
-        let row_ok = (iy >= vec4<i32>()) & (iy < vec4<i32>(i32(step.x.h)));
-        for (var kx = 0u; kx < step.taps; kx++) {
-            let ix = ix0 + i32(kx * step.dilation.y);
-            let at = vec4<u32>(channel + (image + iy * i32(step.x.w) + ix) * i32(step.x.pitch));
+        let iy = iy0 + i32(ky * dilation.x);
+        let row_ok = (iy >= vec4<i32>()) & (iy < vec4<i32>(size.x));
+        for (var kx = 0u; kx < taps; kx++) {
+            let ix = ix0 + i32(kx * dilation.y);
+            let at = vec4<u32>(channel + (image + iy * size.y + ix) * pitch);
             // Of a run over several pixels, the part that is inside; of a run over one pixel, all or nothing.
-            let low = -ix * i32(step.cin);
-            let high = select(vec4<i32>(), (i32(step.x.w) - ix) * i32(step.cin), row_ok);
-            for (var j = 0u; j < step.run; j++) {
+            let low = -ix * cin;
+            let high = select(vec4<i32>(), (size.y - ix) * cin, row_ok);
+            for (var j = 0u; j < run; j++) {
                 var x = load4(at + j);
                 if (PADDED) {
                     x = inside(x, (vec4<i32>(i32(j)) >= low) & (vec4<i32>(i32(j)) < high));
@@ -141,20 +148,19 @@ fn forward_vector(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         acc = params[step.bias + block];
     }
     let x = step.x.offset + n * step.x.pitch;
+    let run = step.run;
     var k = step.weights + block;
-    for (var j = 0u; j < step.run; j++) {
+    for (var j = 0u; j < run; j++) {
         acc += arena[x + j] * params[k];
         k += blocks;
     }
     finish(step.y.offset + n * step.y.pitch + block * 4u, acc, step.cout - block * 4u);
 }
 
-// Four output channels of the gradient at one output pixel.
-fn dy4(at: u32, block: u32, ok: bool) -> vec4<f32> {
-    let a = at + block * 4u;
-    let v = vec4<f32>(arena[a], arena[a + 1u], arena[a + 2u], arena[a + 3u]);
+// Four output channels of the gradient at one output pixel; `left` of them exist.
+fn dy4(at: u32, left: u32, ok: bool) -> vec4<f32> {
+    let v = vec4<f32>(arena[at], arena[at + 1u], arena[at + 2u], arena[at + 3u]);
     if (RAGGED) {
-        let left = step.cout - block * 4u;
         return inside(v, vec4<bool>(ok, ok && left > 1u, ok && left > 2u, ok && left > 3u));
     }
     return inside(v, vec4<bool>(ok));
@@ -199,31 +205,39 @@ fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     // Rows of weights beyond the last channel are read again instead of the next tap's.
     let row = min(vec4<u32>(channel) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.cin - 1u)) * blocks;
     let weights = step.weights + group * step.depth * blocks;
+    let cout = step.cout;
+    let kernel_w = step.kernel.y;
+    let cin = step.cin;
+    let size = vec2<u32>(step.y.h, step.y.w);
+    let pitch = step.y.pitch;
+    let dilation = step.dilation;
+    let stride = vec2<i32>(step.stride);
 
     var acc0 = vec4<f32>();
     var acc1 = vec4<f32>();
     var acc2 = vec4<f32>();
     var acc3 = vec4<f32>();
     for (var ky = range_y.x; ky < range_y.y; ky++) {
-        let uy = ty - i32(ky * step.dilation.x);
-        let oy = uy / i32(step.stride.x);
-        let oky = (uy >= vec4<i32>()) & (oy * i32(step.stride.x) == uy) & (oy < vec4<i32>(i32(step.y.h)));
+        let uy = ty - i32(ky * dilation.x);
+        let oy = uy / stride.x;
+        let oky = (uy >= vec4<i32>()) & (oy * stride.x == uy) & (oy < vec4<i32>(i32(size.x)));
         for (var kx = range_x.x; kx < range_x.y; kx++) {
-            let ux = tx - i32(kx * step.dilation.y);
-            let ox = ux / i32(step.stride.y);
-            let okx = (ux >= vec4<i32>()) & (ox * i32(step.stride.y) == ux) & (ox < vec4<i32>(i32(step.y.w)));
+            let ux = tx - i32(kx * dilation.y);
+            let ox = ux / stride.y;
+            let okx = (ux >= vec4<i32>()) & (ox * stride.y == ux) & (ox < vec4<i32>(i32(size.y)));
             let ok = oky & okx;
-            let at = start + ((n * step.y.h + vec4<u32>(oy)) * step.y.w + vec4<u32>(ox)) * step.y.pitch;
-            let tap = row + weights + (ky * step.kernel.y + kx) * step.cin * blocks;
+            let at = start + ((n * size.x + vec4<u32>(oy)) * size.y + vec4<u32>(ox)) * pitch;
+            let tap = row + weights + (ky * kernel_w + kx) * cin * blocks;
             for (var b = 0u; b < blocks; b++) {
+                let left = cout - 4u * b;
                 let w0 = params[tap.x + b];
                 let w1 = params[tap.y + b];
                 let w2 = params[tap.z + b];
                 let w3 = params[tap.w + b];
-                let d0 = dy4(at.x, b, ok.x);
-                let d1 = dy4(at.y, b, ok.y);
-                let d2 = dy4(at.z, b, ok.z);
-                let d3 = dy4(at.w, b, ok.w);
+                let d0 = dy4(at.x + 4u * b, left, ok.x);
+                let d1 = dy4(at.y + 4u * b, left, ok.y);
+                let d2 = dy4(at.z + 4u * b, left, ok.z);
+                let d3 = dy4(at.w + 4u * b, left, ok.w);
                 acc0 += vec4<f32>(dot(w0, d0), dot(w1, d0), dot(w2, d0), dot(w3, d0));
                 acc1 += vec4<f32>(dot(w0, d1), dot(w1, d1), dot(w2, d1), dot(w3, d1));
                 acc2 += vec4<f32>(dot(w0, d2), dot(w1, d2), dot(w2, d2), dot(w3, d2));
@@ -276,18 +290,23 @@ fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_w
     var acc2 = vec4<f32>();
     var acc3 = vec4<f32>();
     let last = min((split + 1u) * step.slice, step.batch * step.y.h);
+    let first_y = step.y.offset + group * step.cout + block * 4u;
+    let y = vec3<u32>(step.y.h, step.y.w, step.y.pitch);
+    let x_size = vec2<u32>(step.x.h, step.x.w);
+    let pitch = i32(step.x.pitch);
+    let stride = step.stride;
     for (var r = split * step.slice; r < last; r++) {
-        let iy = dy + i32(r % step.y.h * step.stride.x);
-        let row_ok = (iy >= vec4<i32>()) & (iy < vec4<i32>(i32(step.x.h)));
-        let image = i32(r / step.y.h * (step.x.h * step.x.w));
-        var at = vec4<u32>(channel + (image + iy * i32(step.x.w) + dx) * i32(step.x.pitch));
-        var from_y = step.y.offset + r * step.y.w * step.y.pitch + group * step.cout + block * 4u;
+        let iy = dy + i32(r % y.x * stride.x);
+        let row_ok = (iy >= vec4<i32>()) & (iy < vec4<i32>(i32(x_size.x)));
+        let image = i32(r / y.x * (x_size.x * x_size.y));
+        var at = vec4<u32>(channel + (image + iy * i32(x_size.y) + dx) * pitch);
+        var from_y = first_y + r * y.y * y.z;
         var ix = dx;
-        for (var ox = 0u; ox < step.y.w; ox++) {
+        for (var ox = 0u; ox < y.y; ox++) {
             var x = load4(at);
             if (PADDED) {
-                x = inside(x, row_ok & (ix >= vec4<i32>()) & (ix < vec4<i32>(i32(step.x.w))));
-                ix += i32(step.stride.y);
+                x = inside(x, row_ok & (ix >= vec4<i32>()) & (ix < vec4<i32>(i32(x_size.y))));
+                ix += i32(stride.y);
             }
             x = select(vec4<f32>(1.0), x, weight);
             let d = vec4<f32>(arena[from_y], arena[from_y + 1u], arena[from_y + 2u], arena[from_y + 3u]);
@@ -296,7 +315,7 @@ fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_w
             acc2 += x.z * d;
             acc3 += x.w * d;
             at += advance;
-            from_y += step.y.pitch;
+            from_y += y.z;
         }
     }
     let column = group * blocks + block;

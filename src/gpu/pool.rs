@@ -14,11 +14,11 @@ pub(super) struct Step {
     dy: GpuPlace,
     geometry: Geometry,
     pad_after: [i32; 2],
-    pub elements: u32,
+    pub blocks: u32,
     unused: u32,
 }
 
-fn new(window: &Window, step: &PlanStep, dx: Place, dy: Place, elements: usize) -> Step {
+fn new(window: &Window, step: &PlanStep, dx: Place, dy: Place, blocks: usize) -> Step {
     let x = step.inputs[0];
     let [.., bottom, right] = window.pads([x.h, x.w]);
     Step {
@@ -28,14 +28,19 @@ fn new(window: &Window, step: &PlanStep, dx: Place, dy: Place, elements: usize) 
         dy: dy.into(),
         geometry: Geometry::new(window, [x.h, x.w]),
         pad_after: [bottom as i32, right as i32],
-        elements: elements as u32,
+        blocks: blocks as u32,
         unused: 0,
     }
 }
 
+/// Invocations for a result: each takes up to four channels of a pixel.
+pub(super) fn blocks(r: &Recorder<'_>, result: Place) -> usize {
+    result.pixels(r.batch) * result.c.div_ceil(4)
+}
+
 pub(super) fn forward(r: &Recorder<'_>, window: &Window, step: &PlanStep) -> Step {
     let y = step.output;
-    new(window, step, step.inputs[0], y, y.pixels(r.batch) * y.c)
+    new(window, step, step.inputs[0], y, blocks(r, y))
 }
 
 /// `None` when nobody wants the gradient.
@@ -46,6 +51,5 @@ pub(super) fn backward(
     back: &BackwardStep,
 ) -> Option<(Step, bool)> {
     let dx = back.dx[0]?;
-    let elements = dx.place.pixels(r.batch) * dx.place.c;
-    Some((new(window, step, dx.place, back.dy, elements), dx.accumulate))
+    Some((new(window, step, dx.place, back.dy, blocks(r, dx.place)), dx.accumulate))
 }

@@ -10,12 +10,25 @@ struct Step {
     dilation: vec2<u32>,
     // Rows and columns of the padding after the input.
     pad_after: vec2<i32>,
-    // Elements of the result, for the whole batch.
-    elements: u32,
+    // Blocks of the result, for the whole batch.
+    blocks: u32,
     unused: u32,
 }
 
 @group(0) @binding(4) var<uniform> step: Step;
+
+// What one invocation computes: up to four channels of a pixel, which share the arithmetic of finding their windows.
+struct Block {
+    pixel: u32,
+    c: u32,
+    c_end: u32,
+}
+
+fn block_of(index: u32, p: Place) -> Block {
+    let blocks = (p.c + 3u) / 4u;
+    let c = index % blocks * 4u;
+    return Block(index / blocks, c, min(c + 4u, p.c));
+}
 
 // The windows of one axis (low, high) that may hold the input at `t` of the padded input.
 fn windows(t: u32, stride: u32, extent: u32, outputs: u32) -> vec2<u32> {
