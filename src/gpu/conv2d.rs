@@ -136,7 +136,7 @@ impl Conv {
         }
         let padded = step.geometry.is_padded(&self.x, &self.y);
         let constants = [("ACTIVATION", activation), ("PADDED", u32::from(padded))];
-        r.dispatch(&FORWARD, &constants, self.slot.bank, &step, pixels.div_ceil(4) * self.column_blocks());
+        r.dispatch(&FORWARD, &constants, self.slot.bank, &step, pixels.div_ceil(8) * self.column_blocks());
     }
 
     pub(super) fn backward(&self, r: &mut Recorder<'_>, dy: Place, dx: Option<GradWrite>) {
@@ -152,7 +152,7 @@ impl Conv {
         step.pixels = pixels as u32;
         let constants =
             [("ACCUMULATE", u32::from(dx.accumulate)), ("RAGGED", u32::from(!self.form().cout.is_multiple_of(4)))];
-        let count = pixels.div_ceil(4) * self.form().groups * self.form().cin.div_ceil(4);
+        let count = pixels.div_ceil(8) * self.form().groups * self.form().cin.div_ceil(4);
         r.dispatch(&BACKWARD_INPUT, &constants, self.slot.bank, &step, count);
     }
 
@@ -161,7 +161,7 @@ impl Conv {
         let mut step = self.step(r, self.x, dy);
         step.weights = self.slot.weights as u32;
         step.bias = self.slot.bias.map_or(u32::MAX, |b| b as u32);
-        let owners = (form.depth() + usize::from(form.bias)).div_ceil(4) * self.column_blocks();
+        let owners = (form.depth() + usize::from(form.bias)).div_ceil(8) * self.column_blocks();
         let sum = Splits::new(r.batch * dy.h, dy.w, owners);
         sum.reserve(r, &form);
         (step.splits, step.slice, step.scratch) = sum.numbers(r);

@@ -2,8 +2,10 @@
 // (ky, kx, c). Weights lie as [group][k][column], columns padded with zeros to a multiple of four, so that a vec4 load
 // is contiguous over columns and neighbouring invocations read neighbouring columns.
 //
-// Every invocation keeps a 4x4 block in registers and nothing is shared through workgroup memory. On the software
-// adapter barriers cost ten times what they save; on hardware the four-fold reuse of each load and the cache carry it.
+// Every invocation keeps a block of 8x4 in registers and nothing is shared through workgroup memory. On the software
+// adapter barriers cost ten times what they save, and loads (a check and a gather for each lane) cost more than sums:
+// 8x4 takes 12 loads for 32 of them, 4x4 takes 8 for 16 and is a third slower. On hardware the reuse of each load and
+// the cache carry it.
 
 struct Step {
     x: Place,
@@ -55,35 +57,50 @@ fn load4(at: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(arena[at.x], arena[at.y], arena[at.z], arena[at.w]);
 }
 
+// Four pixels of the result: where they begin in the input.
+struct Pixels {
+    image: vec4<i32>,
+    iy: vec4<i32>,
+    ix: vec4<i32>,
+}
+
+// Beyond the last pixel, the last one again.
+fn pixels_from(first: u32) -> Pixels {
+    let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.pixels - 1u));
+    let row = pixel / step.y.w;
+    let n = row / step.y.h;
+    return Pixels(
+        vec4<i32>(n * (step.x.h * step.x.w)),
+        vec4<i32>((row - n * step.y.h) * step.stride.x) - step.pad.x,
+        vec4<i32>((pixel - row * step.y.w) * step.stride.y) - step.pad.y,
+    );
+}
+
+fn outer(x: vec4<f32>, w: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(x.x * w, x.y * w, x.z * w, x.w * w);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
     let blocks = (step.cout + 3u) / 4u;
     let columns = blocks * step.groups;
-    let first = index / columns * 4u;
+    let first = index / columns * 8u;
     if (first >= step.pixels) {
         return;
     }
     let group = index % columns / blocks;
     let block = index % blocks;
-
-    // The last block repeats the last pixel.
-    let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.pixels - 1u));
-    let ox = pixel % step.y.w;
-    let oy = pixel / step.y.w % step.y.h;
-    let n = pixel / (step.y.w * step.y.h);
-    let ix0 = vec4<i32>(ox * step.stride.y) - step.pad.y;
-    let iy0 = vec4<i32>(oy * step.stride.x) - step.pad.x;
-    let image = vec4<i32>(n * (step.x.h * step.x.w));
+    let p = pixels_from(first);
+    let q = pixels_from(first + 4u);
     let channel = i32(step.x.offset + group * step.cin);
 
-    var acc0 = vec4<f32>();
+    var bias = vec4<f32>();
     if (step.bias != NONE) {
-        acc0 = params[step.bias + group * blocks + block];
+        bias = params[step.bias + group * blocks + block];
     }
-    var acc1 = acc0;
-    var acc2 = acc0;
-    var acc3 = acc0;
+    var acc_p = mat4x4<f32>(bias, bias, bias, bias);
+    var acc_q = acc_p;
     // Read once: a software adapter would read uniforms in every round.
     let taps = step.taps;
     let run = step.run;
@@ -91,41 +108,60 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     let size = vec2<i32>(vec2<u32>(step.x.h, step.x.w));
     let pitch = i32(step.x.pitch);
     let dilation = step.dilation;
+    let kernel_h = step.kernel.x;
     var k = step.weights + group * step.depth * blocks + block;
-    for (var ky = 0u; ky < step.kernel.x; ky++) {
-        let iy = iy0 + i32(ky * dilation.x);
-        let row_ok = (iy >= vec4<i32>()) & (iy < vec4<i32>(size.x));
+    for (var ky = 0u; ky < kernel_h; ky++) {
+        let py = p.iy + i32(ky * dilation.x);
+        let qy = q.iy + i32(ky * dilation.x);
+        let p_row = (py >= vec4<i32>()) & (py < vec4<i32>(size.x));
+        let q_row = (qy >= vec4<i32>()) & (qy < vec4<i32>(size.x));
         for (var kx = 0u; kx < taps; kx++) {
-            let ix = ix0 + i32(kx * dilation.y);
-            let at = vec4<u32>(channel + (image + iy * size.y + ix) * pitch);
+            let px = p.ix + i32(kx * dilation.y);
+            let qx = q.ix + i32(kx * dilation.y);
+            let p_at = vec4<u32>(channel + (p.image + py * size.y + px) * pitch);
+            let q_at = vec4<u32>(channel + (q.image + qy * size.y + qx) * pitch);
             // Of a run over several pixels, the part that is inside; of a run over one pixel, all or nothing.
-            let low = -ix * cin;
-            let high = select(vec4<i32>(), (size.y - ix) * cin, row_ok);
+            let p_low = -px * cin;
+            let q_low = -qx * cin;
+            let p_high = select(vec4<i32>(), (size.y - px) * cin, p_row);
+            let q_high = select(vec4<i32>(), (size.y - qx) * cin, q_row);
             for (var j = 0u; j < run; j++) {
-                var x = load4(at + j);
+                var x = load4(p_at + j);
+                var y = load4(q_at + j);
                 if (PADDED) {
-                    x = inside(x, (vec4<i32>(i32(j)) >= low) & (vec4<i32>(i32(j)) < high));
+                    let i = vec4<i32>(i32(j));
+                    x = inside(x, (i >= p_low) & (i < p_high));
+                    y = inside(y, (i >= q_low) & (i < q_high));
                 }
                 let w = params[k];
-                acc0 += x.x * w;
-                acc1 += x.y * w;
-                acc2 += x.z * w;
-                acc3 += x.w * w;
+                acc_p += outer(x, w);
+                acc_q += outer(y, w);
                 k += blocks;
             }
         }
     }
     let count = step.cout - block * 4u;
-    let to = step.y.offset + first * step.y.pitch + group * step.cout + block * 4u;
-    finish(to, acc0, count);
-    if (first + 1u < step.pixels) {
-        finish(to + step.y.pitch, acc1, count);
+    let pitch_y = step.y.pitch;
+    let left = step.pixels - first;
+    let to = step.y.offset + first * pitch_y + group * step.cout + block * 4u;
+    finish4(to, acc_p, count, left);
+    if (left > 4u) {
+        finish4(to + 4u * pitch_y, acc_q, count, left - 4u);
     }
-    if (first + 2u < step.pixels) {
-        finish(to + 2u * step.y.pitch, acc2, count);
+}
+
+// Writes `left` pixels of `count` channels.
+fn finish4(at: u32, v: mat4x4<f32>, count: u32, left: u32) {
+    let pitch = step.y.pitch;
+    finish(at, v[0], count);
+    if (left > 1u) {
+        finish(at + pitch, v[1], count);
     }
-    if (first + 3u < step.pixels) {
-        finish(to + 3u * step.y.pitch, acc3, count);
+    if (left > 2u) {
+        finish(at + 2u * pitch, v[2], count);
+    }
+    if (left > 3u) {
+        finish(at + 3u * pitch, v[3], count);
     }
 }
 
@@ -170,159 +206,214 @@ fn ceil_div(a: i32, b: i32) -> i32 {
     return select(-(-a / b), (a + b - 1) / b, a > 0);
 }
 
-// The taps of one axis (low, high) that reach some of four inputs; `t` is the input's position in the padded input.
-fn tap_range(t: vec4<i32>, stride: u32, dilation: u32, kernel: u32, outputs: u32) -> vec2<u32> {
-    let s = i32(stride);
-    let d = i32(dilation);
-    let least = min(min(t.x, t.y), min(t.z, t.w));
-    let most = max(max(t.x, t.y), max(t.z, t.w));
-    let low = max(0, ceil_div(least - (i32(outputs) - 1) * s, d));
-    let high = min(i32(kernel), most / d + 1);
+// The taps of one axis (low, high) that reach some of eight inputs; the vectors are their positions in the padded input.
+fn tap_range(p: vec4<i32>, q: vec4<i32>, stride: u32, dilation: u32, kernel: u32, outputs: u32) -> vec2<u32> {
+    let least = min(p, q);
+    let most = max(p, q);
+    let first = min(min(least.x, least.y), min(least.z, least.w)) - (i32(outputs) - 1) * i32(stride);
+    let last = max(max(most.x, most.y), max(most.z, most.w));
+    let low = max(0, ceil_div(first, i32(dilation)));
+    let high = min(i32(kernel), last / i32(dilation) + 1);
     return vec2<u32>(u32(low), u32(max(low, high)));
 }
 
-// Each invocation gathers four input pixels by four input channels: no two write to one place.
+// Four pixels of the input, at positions of the padded input.
+struct Inputs {
+    n: vec4<u32>,
+    y: vec4<i32>,
+    x: vec4<i32>,
+}
+
+fn inputs_from(first: u32) -> Inputs {
+    let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.pixels - 1u));
+    let row = pixel / step.x.w;
+    let n = row / step.x.h;
+    return Inputs(n, vec4<i32>(row - n * step.x.h) + step.pad.x, vec4<i32>(pixel - row * step.x.w) + step.pad.y);
+}
+
+// For four inputs, the outputs that one tap leads to on one axis, and whether they are there.
+struct Outputs {
+    at: vec4<u32>,
+    ok: vec4<bool>,
+}
+
+fn outputs_of(t: vec4<i32>, tap: u32, stride: i32, dilation: u32, size: u32) -> Outputs {
+    let u = t - i32(tap * dilation);
+    let o = u / stride;
+    return Outputs(vec4<u32>(o), (u >= vec4<i32>()) & (o * stride == u) & (o < vec4<i32>(i32(size))));
+}
+
+// Each invocation gathers eight input pixels by four input channels: no two write to one place.
 @compute @workgroup_size(WORKGROUP)
 fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
     let channel_blocks = (step.cin + 3u) / 4u;
     let columns = channel_blocks * step.groups;
-    let first = index / columns * 4u;
+    let first = index / columns * 8u;
     if (first >= step.pixels) {
         return;
     }
     let group = index % columns / channel_blocks;
     let channel = index % channel_blocks * 4u;
     let blocks = (step.cout + 3u) / 4u;
-
-    let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.pixels - 1u));
-    let tx = vec4<i32>(pixel % step.x.w) + step.pad.y;
-    let ty = vec4<i32>(pixel / step.x.w % step.x.h) + step.pad.x;
-    let n = pixel / (step.x.w * step.x.h);
-    let range_y = tap_range(ty, step.stride.x, step.dilation.x, step.kernel.x, step.y.h);
-    let range_x = tap_range(tx, step.stride.y, step.dilation.y, step.kernel.y, step.y.w);
+    let p = inputs_from(first);
+    let q = inputs_from(first + 4u);
+    let stride = vec2<i32>(step.stride);
+    let dilation = step.dilation;
+    let size = vec2<u32>(step.y.h, step.y.w);
+    let range_y = tap_range(p.y, q.y, step.stride.x, dilation.x, step.kernel.x, size.x);
+    let range_x = tap_range(p.x, q.x, step.stride.y, dilation.y, step.kernel.y, size.y);
     let start = step.y.offset + group * step.cout;
     // Rows of weights beyond the last channel are read again instead of the next tap's.
     let row = min(vec4<u32>(channel) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.cin - 1u)) * blocks;
     let weights = step.weights + group * step.depth * blocks;
+    let cin = step.cin;
     let cout = step.cout;
     let kernel_w = step.kernel.y;
-    let cin = step.cin;
-    let size = vec2<u32>(step.y.h, step.y.w);
     let pitch = step.y.pitch;
-    let dilation = step.dilation;
-    let stride = vec2<i32>(step.stride);
 
-    var acc0 = vec4<f32>();
-    var acc1 = vec4<f32>();
-    var acc2 = vec4<f32>();
-    var acc3 = vec4<f32>();
+    var acc_p = mat4x4<f32>();
+    var acc_q = mat4x4<f32>();
     for (var ky = range_y.x; ky < range_y.y; ky++) {
-        let uy = ty - i32(ky * dilation.x);
-        let oy = uy / stride.x;
-        let oky = (uy >= vec4<i32>()) & (oy * stride.x == uy) & (oy < vec4<i32>(i32(size.x)));
+        let py = outputs_of(p.y, ky, stride.x, dilation.x, size.x);
+        let qy = outputs_of(q.y, ky, stride.x, dilation.x, size.x);
         for (var kx = range_x.x; kx < range_x.y; kx++) {
-            let ux = tx - i32(kx * dilation.y);
-            let ox = ux / stride.y;
-            let okx = (ux >= vec4<i32>()) & (ox * stride.y == ux) & (ox < vec4<i32>(i32(size.y)));
-            let ok = oky & okx;
-            let at = start + ((n * size.x + vec4<u32>(oy)) * size.y + vec4<u32>(ox)) * pitch;
+            let px = outputs_of(p.x, kx, stride.y, dilation.y, size.y);
+            let qx = outputs_of(q.x, kx, stride.y, dilation.y, size.y);
+            let p_at = start + ((p.n * size.x + py.at) * size.y + px.at) * pitch;
+            let q_at = start + ((q.n * size.x + qy.at) * size.y + qx.at) * pitch;
+            let p_ok = py.ok & px.ok;
+            let q_ok = qy.ok & qx.ok;
             let tap = row + weights + (ky * kernel_w + kx) * cin * blocks;
             for (var b = 0u; b < blocks; b++) {
                 let left = cout - 4u * b;
-                let w0 = params[tap.x + b];
-                let w1 = params[tap.y + b];
-                let w2 = params[tap.z + b];
-                let w3 = params[tap.w + b];
-                let d0 = dy4(at.x + 4u * b, left, ok.x);
-                let d1 = dy4(at.y + 4u * b, left, ok.y);
-                let d2 = dy4(at.z + 4u * b, left, ok.z);
-                let d3 = dy4(at.w + 4u * b, left, ok.w);
-                acc0 += vec4<f32>(dot(w0, d0), dot(w1, d0), dot(w2, d0), dot(w3, d0));
-                acc1 += vec4<f32>(dot(w0, d1), dot(w1, d1), dot(w2, d1), dot(w3, d1));
-                acc2 += vec4<f32>(dot(w0, d2), dot(w1, d2), dot(w2, d2), dot(w3, d2));
-                acc3 += vec4<f32>(dot(w0, d3), dot(w1, d3), dot(w2, d3), dot(w3, d3));
+                let w = mat4x4<f32>(params[tap.x + b], params[tap.y + b], params[tap.z + b], params[tap.w + b]);
+                acc_p += products(w, p_at + 4u * b, left, p_ok);
+                acc_q += products(w, q_at + 4u * b, left, q_ok);
             }
         }
     }
-    let count = step.cin - channel;
-    let to = step.x.offset + first * step.x.pitch + group * step.cin + channel;
-    write4(to, acc0, count);
-    if (first + 1u < step.pixels) {
-        write4(to + step.x.pitch, acc1, count);
-    }
-    if (first + 2u < step.pixels) {
-        write4(to + 2u * step.x.pitch, acc2, count);
-    }
-    if (first + 3u < step.pixels) {
-        write4(to + 3u * step.x.pitch, acc3, count);
+    let count = cin - channel;
+    let pitch_x = step.x.pitch;
+    let left = step.pixels - first;
+    let to = step.x.offset + first * pitch_x + group * cin + channel;
+    save_inputs(to, acc_p, count, left);
+    if (left > 4u) {
+        save_inputs(to + 4u * pitch_x, acc_q, count, left - 4u);
     }
 }
 
-// Each invocation owns four k by four columns and sums over a slice of the output's rows. The bias is one k more, whose
-// input is always 1.
+// For four pixels, the products of four rows of weights with four channels of the gradient.
+fn products(w: mat4x4<f32>, at: vec4<u32>, left: u32, ok: vec4<bool>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        dy4(at.x, left, ok.x) * w,
+        dy4(at.y, left, ok.y) * w,
+        dy4(at.z, left, ok.z) * w,
+        dy4(at.w, left, ok.w) * w,
+    );
+}
+
+// Writes `left` pixels of `count` channels.
+fn save_inputs(at: u32, v: mat4x4<f32>, count: u32, left: u32) {
+    let pitch = step.x.pitch;
+    write4(at, v[0], count);
+    if (left > 1u) {
+        write4(at + pitch, v[1], count);
+    }
+    if (left > 2u) {
+        write4(at + 2u * pitch, v[2], count);
+    }
+    if (left > 3u) {
+        write4(at + 3u * pitch, v[3], count);
+    }
+}
+
+// Four of the summed indices k: where each leads to from a pixel of the output.
+struct Taps {
+    channel: vec4<i32>,
+    y: vec4<i32>,
+    x: vec4<i32>,
+    // The bias is one k more, whose input is always 1.
+    is_weight: vec4<bool>,
+}
+
+fn taps_from(first: u32, group: u32) -> Taps {
+    let k = vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u);
+    let inside_k = min(k, vec4<u32>(step.depth - 1u));
+    let tap = inside_k / step.cin;
+    let ky = tap / step.kernel.y;
+    return Taps(
+        i32(step.x.offset + group * step.cin) + vec4<i32>(inside_k - tap * step.cin),
+        vec4<i32>(ky * step.dilation.x) - step.pad.x,
+        vec4<i32>((tap - ky * step.kernel.y) * step.dilation.y) - step.pad.y,
+        k < vec4<u32>(step.depth),
+    );
+}
+
+// Each invocation owns eight k by four columns and sums over a slice of the output's rows.
 @compute @workgroup_size(WORKGROUP)
 fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
     let blocks = (step.cout + 3u) / 4u;
     let columns = blocks * step.groups;
-    let has_bias = step.bias != NONE;
-    let depth = step.depth + u32(has_bias);
-    let k_blocks = (depth + 3u) / 4u;
+    let depth = step.depth + u32(step.bias != NONE);
+    let k_blocks = (depth + 7u) / 8u;
     let split = index / (columns * k_blocks);
     if (split >= step.splits) {
         return;
     }
     let group = index % columns / blocks;
     let block = index % blocks;
-    let k0 = index / columns % k_blocks * 4u;
+    let k = index / columns % k_blocks * 8u;
+    let p = taps_from(k, group);
+    let q = taps_from(k + 4u, group);
 
-    let k = vec4<u32>(k0) + vec4<u32>(0u, 1u, 2u, 3u);
-    let weight = k < vec4<u32>(step.depth);
-    let kk = min(k, vec4<u32>(step.depth - 1u));
-    let channel = i32(step.x.offset + group * step.cin) + vec4<i32>(kk % step.cin);
-    let dx = vec4<i32>(kk / step.cin % step.kernel.y * step.dilation.y) - step.pad.y;
-    let dy = vec4<i32>(kk / (step.cin * step.kernel.y) * step.dilation.x) - step.pad.x;
-    let advance = step.stride.y * step.x.pitch;
-
-    var acc0 = vec4<f32>();
-    var acc1 = vec4<f32>();
-    var acc2 = vec4<f32>();
-    var acc3 = vec4<f32>();
-    let last = min((split + 1u) * step.slice, step.batch * step.y.h);
     let first_y = step.y.offset + group * step.cout + block * 4u;
     let y = vec3<u32>(step.y.h, step.y.w, step.y.pitch);
-    let x_size = vec2<u32>(step.x.h, step.x.w);
+    let size = vec2<i32>(vec2<u32>(step.x.h, step.x.w));
     let pitch = i32(step.x.pitch);
     let stride = step.stride;
+    let advance = stride.y * step.x.pitch;
+    let last = min((split + 1u) * step.slice, step.batch * y.x);
+    var acc_p = mat4x4<f32>();
+    var acc_q = mat4x4<f32>();
     for (var r = split * step.slice; r < last; r++) {
-        let iy = dy + i32(r % y.x * stride.x);
-        let row_ok = (iy >= vec4<i32>()) & (iy < vec4<i32>(i32(x_size.x)));
-        let image = i32(r / y.x * (x_size.x * x_size.y));
-        var at = vec4<u32>(channel + (image + iy * i32(x_size.y) + dx) * pitch);
+        let n = r / y.x;
+        let iy = i32((r - n * y.x) * stride.x);
+        let image = i32(n) * size.x * size.y;
+        let py = p.y + iy;
+        let qy = q.y + iy;
+        let p_row = (py >= vec4<i32>()) & (py < vec4<i32>(size.x));
+        let q_row = (qy >= vec4<i32>()) & (qy < vec4<i32>(size.x));
+        var p_at = vec4<u32>(p.channel + (image + py * size.y + p.x) * pitch);
+        var q_at = vec4<u32>(q.channel + (image + qy * size.y + q.x) * pitch);
         var from_y = first_y + r * y.y * y.z;
-        var ix = dx;
+        var px = p.x;
+        var qx = q.x;
         for (var ox = 0u; ox < y.y; ox++) {
-            var x = load4(at);
+            var u = load4(p_at);
+            var v = load4(q_at);
             if (PADDED) {
-                x = inside(x, row_ok & (ix >= vec4<i32>()) & (ix < vec4<i32>(i32(x_size.y))));
-                ix += i32(stride.y);
+                u = inside(u, p_row & (px >= vec4<i32>()) & (px < vec4<i32>(size.y)));
+                v = inside(v, q_row & (qx >= vec4<i32>()) & (qx < vec4<i32>(size.y)));
+                px += i32(stride.y);
+                qx += i32(stride.y);
             }
-            x = select(vec4<f32>(1.0), x, weight);
+            u = select(vec4<f32>(1.0), u, p.is_weight);
+            v = select(vec4<f32>(1.0), v, q.is_weight);
             let d = vec4<f32>(arena[from_y], arena[from_y + 1u], arena[from_y + 2u], arena[from_y + 3u]);
-            acc0 += x.x * d;
-            acc1 += x.y * d;
-            acc2 += x.z * d;
-            acc3 += x.w * d;
-            at += advance;
+            acc_p += outer(u, d);
+            acc_q += outer(v, d);
+            p_at += advance;
+            q_at += advance;
             from_y += y.z;
         }
     }
     let column = group * blocks + block;
-    save(split, k0, column, acc0);
-    save(split, k0 + 1u, column, acc1);
-    save(split, k0 + 2u, column, acc2);
-    save(split, k0 + 3u, column, acc3);
+    for (var i = 0u; i < 4u; i++) {
+        save(split, k + i, column, acc_p[i]);
+        save(split, k + 4u + i, column, acc_q[i]);
+    }
 }
 
 // `column` counts blocks of four over all groups.
