@@ -66,6 +66,11 @@ impl Config {
         if self.epochs == 0 {
             return Err(Error::argument("epochs", "at least 1", 0));
         }
+        if let Loss::SoftmaxCrossEntropy { label_smoothing: e } = self.loss
+            && !(0.0..1.0).contains(&e)
+        {
+            return Err(Error::argument("label smoothing", "at least 0 and below 1", e));
+        }
         self.optimizer.validate()?;
         self.schedule.validate()?;
         self.augment.validate()

@@ -23,6 +23,16 @@ pub fn read_model(path: &Path) -> Result<Model> {
     Model::from_bytes(&read(path)?).map_err(|e| io(path, e))
 }
 
+/// That a file can be made at `path`, as far as can be told: asked before work that takes long.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(io(path, "no such folder to write to")),
+        _ if path.is_dir() => Err(io(path, "expected a file to write to, got a folder")),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file whole or not at all.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut part = path.as_os_str().to_owned();

@@ -29,6 +29,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Outcome {
+    files::check_writable(&args.out)?;
     let before = files::read_model(&args.model)?;
     let mut after = Model::from_bytes(&before.to_bytes(Weights::Int8)?)?;
     print_errors(&before)?;

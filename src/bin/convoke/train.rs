@@ -158,6 +158,7 @@ impl Args {
 /// Runs the command.
 pub async fn run(args: Args) -> Outcome {
     let config = args.config()?;
+    files::check_writable(&args.out)?;
     let network = |classes| zoo::network(&args.network, zoo::Options { classes: Some(classes) });
     let (graph, data) = args.data.prepare(network)?;
     let Prepared { train, held_out, labels, preprocess } = data;

