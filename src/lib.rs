@@ -23,3 +23,8 @@ pub mod wasm;
 pub mod zoo;
 
 pub use error::{Error, Result};
+
+/// The README's example, run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-// Placeholder: the packed package in the projects of its users.
+// The packed package in the projects of its users: each classifies the same digit.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import webpack from "webpack";
 import { launch, serve } from "../support/browser.js";
 
-const pkg = fileURLToPath(new URL("../../pkg/", import.meta.url));
+const root = fileURLToPath(new URL("../../", import.meta.url));
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 const policy = {
   "Content-Security-Policy":
@@ -19,69 +19,117 @@ const policy = {
 
 const html = `<!doctype html><html lang="en"><link rel="icon" href="data:,">
 <pre id="out"></pre><script type="module" src="./main.js"></script></html>`;
-const main = (name: string) => `import { pickTier, probe } from "${name}";
+
+/** Loads the model, classifies the digit, and says what ran. */
+const classify = (specifier: string, source: string, digit: string) => `import { Network } from "${specifier}";
+export async function answer() {
+  const { pixels } = ${digit};
+  const data = new Uint8ClampedArray(pixels.flatMap((v) => [v, v, v, 255]));
+  const net = await Network.load(${source});
+  const [best] = await net.classify({ data, width: 28, height: 28 }, { top: 1 });
+  const said = { label: best.label, probability: best.probability, tier: net.tier, why: net.why };
+  net.dispose();
+  return said;
+}
+`;
+const show = (module: string) => `${module}
 const out = document.getElementById("out");
-try {
-  out.textContent = JSON.stringify(await probe(await pickTier()));
-} catch (error) {
-  out.textContent = "failed: " + error;
-}`;
+answer().then((said) => { out.textContent = JSON.stringify(said); }, (error) => { out.textContent = "failed: " + error; });
+`;
+const fetched = 'await (await fetch("./digit.json")).json()';
+
+interface Answer {
+  label: string;
+  probability: number;
+  tier: string;
+  why: string;
+}
 
 let base: string;
 let browser: Browser;
 
 /** A folder with the packed package installed, as npm does it. */
-function project(name: string, specifier = "convoke"): string {
+function project(name: string, main: string): string {
   const folder = join(base, name);
   mkdirSync(folder);
   writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }');
   const tarball = join(base, "convoke-0.1.0.tgz");
   execFileSync("npm", ["install", "--silent", "--offline", "--no-audit", "--no-fund", tarball], { cwd: folder });
   writeFileSync(join(folder, "index.html"), html);
-  writeFileSync(join(folder, "main.js"), main(specifier));
+  writeFileSync(join(folder, "main.js"), main);
   return folder;
 }
 
-async function answer(folder: string, headers: Record<string, string>) {
+/** Puts the model and the digit where a page finds them. */
+function addFiles(folder: string): string {
+  mkdirSync(join(folder, "models"), { recursive: true });
+  cpSync(join(root, "models/lenet5-mnist.safetensors"), join(folder, "models/lenet5-mnist.safetensors"));
+  cpSync(join(root, "tests/consumers/digit.json"), join(folder, "digit.json"));
+  return folder;
+}
+
+async function textOf(folder: string, headers: Record<string, string>, ready: string): Promise<string> {
   const server = await serve(folder, headers);
   const page = await browser.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
   try {
     await page.goto(server.url);
-    await page.waitForFunction(() => document.getElementById("out")?.textContent, undefined, { timeout: 30_000 });
-    return JSON.parse((await page.textContent("#out")) ?? "") as { tier: string };
+    await page.waitForFunction((id) => document.getElementById(id)?.textContent, ready, { timeout: 60_000 });
+    expect(complaints).toEqual([]);
+    return (await page.textContent(`#${ready}`)) ?? "";
   } finally {
     await page.close();
     await server.close();
   }
 }
 
-async function works(folder: string) {
-  expect((await answer(folder, { ...isolation, ...policy })).tier).toContain("atomics true");
-  expect((await answer(folder, policy)).tier).toContain("relaxed true atomics false");
+function expectSeven(text: string): Answer {
+  expect(text).not.toContain("failed");
+  const answer = JSON.parse(text) as Answer;
+  expect(answer.label).toBe("7");
+  expect(answer.probability).toBeGreaterThan(0.9);
+  return answer;
 }
+
+/** With isolation it runs on threads, without it on one: both give the same answer. */
+async function works(folder: string) {
+  const isolated = expectSeven(await textOf(folder, { ...isolation, ...policy }, "out"));
+  expect(isolated.tier).toBe("threads");
+  const bare = expectSeven(await textOf(folder, policy, "out"));
+  expect(bare.tier).toBe("relaxed");
+  expect(bare.why).toMatch(/isolat/i);
+  expect(bare.probability).toBeCloseTo(isolated.probability, 4);
+}
+
+const model = '"./models/lenet5-mnist.safetensors"';
 
 beforeAll(async () => {
   base = mkdtempSync(join(tmpdir(), "convoke-consumers-"));
-  execFileSync("npm", ["pack", "--silent", "--pack-destination", base], { cwd: pkg });
+  execFileSync("npm", ["pack", "--silent", "--pack-destination", base], { cwd: join(root, "pkg") });
   browser = await launch();
 });
 afterAll(async () => {
-  await browser.close();
+  await browser?.close();
   rmSync(base, { recursive: true, force: true });
 });
 
 test("plain HTML, no bundler", async () => {
-  await works(project("plain", "./node_modules/convoke/dist/index.js"));
+  const module = classify("./node_modules/convoke/dist/index.js", model, fetched);
+  await works(addFiles(project("plain", show(module))));
 });
 
 test("Vite without settings", async () => {
-  const folder = project("vite");
+  const folder = project("vite", show(classify("convoke", model, fetched)));
   await build({ root: folder, configFile: false, logLevel: "error" });
-  await works(join(folder, "dist"));
+  await works(addFiles(join(folder, "dist")));
 });
 
 test("webpack without settings", async () => {
-  const folder = project("webpack");
+  const folder = project("webpack", show(classify("convoke", model, fetched)));
   await new Promise<void>((resolve, reject) => {
     webpack(
       { mode: "production", context: folder, entry: "./main.js", output: { path: join(folder, "dist") } },
@@ -93,18 +141,60 @@ test("webpack without settings", async () => {
   });
   // webpack's entry is main.js too.
   cpSync(join(folder, "index.html"), join(folder, "dist", "index.html"));
-  await works(join(folder, "dist"));
+  await works(addFiles(join(folder, "dist")));
 });
 
 test("Node", () => {
-  const folder = project("node");
-  const script = 'import { probe } from "convoke"; console.log(JSON.stringify(await probe()));';
-  const output = execFileSync("node", ["--input-type=module", "-e", script], { cwd: folder, encoding: "utf8" });
-  expect(JSON.parse(output).sum).toBe(6);
+  const digit = readFileSync(join(root, "tests/consumers/digit.json"), "utf8");
+  const module = classify("convoke", 'process.argv[2]', digit);
+  const folder = addFiles(project("node", `${module}\nconsole.log(JSON.stringify(await answer()));\n`));
+  const output = execFileSync("node", ["main.js", "models/lenet5-mnist.safetensors"], { cwd: folder, encoding: "utf8" });
+  expectSeven(output);
 });
 
+test("the README's example runs as it stands", async () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const example = /```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+  expect(example).toContain("Network.load");
+  const module = example.replace('"convoke"', '"./node_modules/convoke/dist/index.js"');
+  const folder = addFiles(project("readme", `${module}\ndocument.getElementById("out").textContent = bytes.length;\n`));
+  const written = Number(await textOf(folder, { ...isolation, ...policy }, "out"));
+  expect(written).toBeGreaterThan(60_000);
+});
+
+test("CPU and WebGPU give the same logits on the thousand held-out digits", async () => {
+  const main = `import { Network } from "./node_modules/convoke/dist/index.js";
+const COUNT = 1000, BATCH = 100;
+const bytes = new Uint8Array(await (await fetch("./mnist-heldout.bin")).arrayBuffer());
+const load = (backend) => Network.load("./models/lenet5-mnist.safetensors", { backend });
+const [cpu, gpu] = [await load("cpu"), await load("webgpu")];
+let worst = 0, right = 0;
+for (let first = 0; first < COUNT; first += BATCH) {
+  const data = new Float32Array(BATCH * 1024).fill(-0.42);
+  for (let i = 0; i < BATCH * 784; i++) {
+    const [image, y, x] = [Math.floor(i / 784), Math.floor(i / 28) % 28, i % 28];
+    data[image * 1024 + (y + 2) * 32 + x + 2] = bytes[first * 784 + i] / 255 / 0.31 - 0.42;
+  }
+  const input = () => ({ data: data.slice(), shape: [BATCH, 1, 32, 32] });
+  const [a, b] = [await cpu.run(input()), await gpu.run(input())];
+  a.data.forEach((v, i) => { worst = Math.max(worst, Math.abs(v - b.data[i])); });
+  for (let i = 0; i < BATCH; i++) {
+    const logits = a.data.subarray(i * 10, i * 10 + 10);
+    if (logits.indexOf(Math.max(...logits)) === bytes[COUNT * 784 + first + i]) right++;
+  }
+}
+document.getElementById("out").textContent = JSON.stringify({ worst, right, backends: [cpu.backend, gpu.backend] });
+`;
+  const folder = addFiles(project("parity", main));
+  cpSync(join(root, "www/public/data/mnist-heldout.bin"), join(folder, "mnist-heldout.bin"));
+  const { worst, right, backends } = JSON.parse(await textOf(folder, { ...isolation, ...policy }, "out"));
+  expect(backends).toEqual(["cpu", "webgpu"]);
+  expect(worst).toBeLessThan(1e-4);
+  expect(right).toBeGreaterThan(980);
+}, 180_000);
+
 test("the package holds what it promises and depends on nothing", () => {
-  const folder = join(project("content"), "node_modules/convoke");
+  const folder = join(project("content", ""), "node_modules/convoke");
   const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   expect(manifest.dependencies ?? {}).toEqual({});
   for (const file of ["LICENSE-MIT", "LICENSE-APACHE", "dist/index.d.ts", "dist/vendor/comlink.LICENSE"]) {
