@@ -400,4 +400,5 @@ fn digits_are_exported_for_the_page_and_classified() {
     all.dedup();
     assert!(all.len() > 9990, "no digit is in both parts: {} different ones", all.len());
     assert_eq!(json["preprocess"]["pad"], 2);
+    assert_eq!(json["preprocess"]["mean"], serde_json::json!([0.1307]));
 }

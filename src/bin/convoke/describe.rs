@@ -77,7 +77,7 @@ fn json(graph: &Graph, meta: &Meta) -> String {
         "activationBytes": activation_bytes(graph),
         "layers": costs,
         "labels": meta.labels,
-        "preprocess": meta.preprocess,
+        "preprocess": files::json(&meta.preprocess),
         "provenance": meta.provenance,
     });
     serde_json::to_string_pretty(&description).expect("plain data")

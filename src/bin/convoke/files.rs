@@ -70,3 +70,9 @@ pub fn grouped(n: u64) -> String {
         digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).expect("digits are ASCII")).collect();
     groups.join(",")
 }
+
+/// Plain data as a JSON value, its f32 numbers with their own few digits rather than all of their f64 ones.
+pub fn json(data: &impl serde::Serialize) -> serde_json::Value {
+    let text = serde_json::to_string(data).expect("plain data");
+    serde_json::from_str(&text).expect("written a line above")
+}

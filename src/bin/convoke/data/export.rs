@@ -65,7 +65,7 @@ pub fn run(args: Args) -> Outcome {
         "name": known.name,
         "shape": [1, 28, 28],
         "classes": known.labels,
-        "preprocess": known.lenet_preprocess(),
+        "preprocess": files::json(&known.lenet_preprocess()),
         "train": write("train", &known.train)?,
         "heldout": write("heldout", &known.held_out)?,
     });

@@ -68,7 +68,8 @@ pub fn prepare(path: &Path, network: impl Fn(usize) -> Result<Graph>) -> Result<
     let (c, h, w) = graph.input().chw();
     let channels = if c == 1 { Channels::Gray } else { Channels::Rgb };
     let mut preprocess = Preprocess { channels, size: Some([h, w]), ..Preprocess::default() };
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let full = path.canonicalize().map_err(|e| files::io(path, e))?;
+    let name = full.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let all = folder.read(&name, &preprocess)?;
     (preprocess.mean, preprocess.std) = statistics(&all, channels.count());
     let all = all.with_preprocess(&preprocess)?;
