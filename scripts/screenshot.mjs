@@ -16,9 +16,9 @@ const executablePath =
     encoding: "utf8",
   }).trim();
 
-const from = (folder, name) => import(pathToFileURL(createRequire(`${root}${folder}/package.json`).resolve(name)).href);
-const { preview } = await from("www", "vite");
-const { chromium } = await from("tests", "playwright-core");
+const vite = createRequire(`${root}www/package.json`).resolve("vite");
+const { preview } = await import(pathToFileURL(vite).href);
+const { chromium } = createRequire(`${root}tests/package.json`)("playwright-core");
 
 const server = await preview({
   root: `${root}www`,

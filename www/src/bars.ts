@@ -1,7 +1,7 @@
 // One bar per class, ten at most.
 import type { Classification } from "convoke";
 import { make } from "./dom.js";
-import { percent } from "./text.js";
+import { chance } from "./text.js";
 
 export const MOST = 10;
 
@@ -36,9 +36,9 @@ export function createBars(list: HTMLElement): Bars {
     bar.label.textContent = label;
     bar.meter.setAttribute("aria-label", label);
     bar.meter.setAttribute("aria-valuenow", (probability ?? 0).toFixed(4));
-    bar.meter.setAttribute("aria-valuetext", probability === undefined ? "no answer" : percent(probability));
+    bar.meter.setAttribute("aria-valuetext", probability === undefined ? "no answer" : chance(probability));
     bar.fill.style.transform = `scaleX(${probability ?? 0})`;
-    bar.value.textContent = probability === undefined ? "" : percent(probability);
+    bar.value.textContent = probability === undefined ? "" : chance(probability);
     bar.item.classList.toggle("best", best);
   }
 

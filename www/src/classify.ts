@@ -9,7 +9,7 @@ import { createPad } from "./draw.js";
 import { clearErrors, showError } from "./errors.js";
 import { latestOnly } from "./latest.js";
 import { createSampleRow, samples } from "./samples.js";
-import { milliseconds, percent } from "./text.js";
+import { chance, milliseconds } from "./text.js";
 
 export function setUpClassify(current: CurrentNetwork, revive: () => void): void {
   const answer = byId("answer");
@@ -38,7 +38,7 @@ export function setUpClassify(current: CurrentNetwork, revive: () => void): void
       bars.show(result);
       answer.textContent = best?.label ?? "–";
       answer.classList.toggle("long", (best?.label.length ?? 0) > 2);
-      if (done && best) said.textContent = `It is ${best.label}: ${percent(best.probability)}`;
+      if (done && best) said.textContent = `It is ${best.label}: ${chance(best.probability)}`;
       time.textContent = `${milliseconds(took)} on ${network.backend === "cpu" ? "the CPU" : "WebGPU"}`;
       clearErrors(errors);
       if (first) performance.mark("convoke:first-classification");

@@ -3,7 +3,7 @@ import { Network } from "convoke";
 import shippedUrl from "../../models/lenet5-mnist.safetensors?url";
 import type { Forced } from "./address.js";
 import type { Current, CurrentNetwork } from "./current.js";
-import { byId } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { clearErrors, isAbort, showError } from "./errors.js";
 import { saveFile } from "./files.js";
 import { showLayers } from "./layers.js";
@@ -83,6 +83,7 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
     for (const button of saves) button.disabled = false;
     shipped.hidden = typeof now.source === "string";
     byId("network-line").textContent = describe(now);
+    showProvenance(now.network);
     showLayers(byId("layers"), byId("layers-total"), now.network);
   });
 
@@ -93,9 +94,21 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
   };
 }
 
+/** What the file itself says of its training. */
+function showProvenance({ provenance }: Network): void {
+  const entries = Object.entries(provenance);
+  byId("provenance").hidden = entries.length === 0;
+  const rows = entries.map(([name, value]) =>
+    make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: String(value) })),
+  );
+  byId("provenance-list").replaceChildren(...rows);
+}
+
 function describe({ network, origin }: Current): string {
+  const accuracy = /top-1 ([\d.]+ %)/.exec(String(network.provenance["accuracy-int8"] ?? network.provenance.accuracy));
   return [
     `${network.name}, ${origin}`,
+    ...(accuracy ? [`${accuracy[1]} right when it was trained`] : []),
     `input ${shape(network.input)}`,
     `${count(network.parameters)} parameters`,
     `${count(network.macs)} multiply-adds per image`,

@@ -4,10 +4,13 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const count = (n: number): string => whole.format(n);
 
-export function percent(share: number, digits = 1): string {
-  // 100.0 % is said only of what is certain.
-  const shown = share < 1 && share * 100 > 100 - 0.5 * 10 ** -digits ? 100 - 10 ** -digits : share * 100;
-  return `${shown.toFixed(digits)} %`;
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}
+
+/** A probability: rounding never makes it certain. */
+export function chance(probability: number): string {
+  return probability > 0.999 ? "> 99.9 %" : percent(Math.min(probability, 0.999));
 }
 
 export function bytes(n: number): string {
