@@ -459,11 +459,11 @@ function disposed(what: "network" | "trainer"): ConvokeError {
   return new ConvokeError("disposed", `the ${what} was disposed of`);
 }
 
-/** The options as the engine knows them: the learning rate beside the optimizer. */
-function config({ optimizer, backend: _, ...o }: TrainerOptions): Record<string, unknown> {
+/** The options as the engine knows them, in JSON: the learning rate beside the optimizer. */
+function config({ optimizer, backend: _, ...o }: TrainerOptions): string {
   const { learningRate, ...rest } = optimizer ?? {};
   const usual = optimizer?.kind === "adam" ? 0.001 : undefined;
   const rate = learningRate ?? usual;
-  const all = { ...o, optimizer: optimizer && rest, learningRate: rate };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  // What is undefined is left out.
+  return JSON.stringify({ ...o, optimizer: optimizer && rest, learningRate: rate });
 }

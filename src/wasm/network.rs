@@ -224,9 +224,10 @@ async fn shared_device() -> Result<gpu::Device> {
     Ok(device)
 }
 
-/// Plain data as plain objects.
+/// Plain data as plain objects, by way of JSON: a second serialiser would weigh more than all of this module.
 pub(super) fn to_js(value: &impl Serialize) -> JsValue {
-    value.serialize(&serde_wasm_bindgen::Serializer::json_compatible()).expect("plain data")
+    let text = serde_json::to_string(value).expect("plain data");
+    js_sys::JSON::parse(&text).expect("JSON that was just written")
 }
 
 pub(super) fn bytes_to_js(bytes: &[u8]) -> JsValue {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::Network;
@@ -46,28 +46,25 @@ struct Step {
 }
 
 /// Options are refused when misspelt: a missing momentum must not go unseen.
-fn options<T: for<'a> Deserialize<'a>>(value: JsValue) -> Result<T> {
-    serde_wasm_bindgen::from_value(value).map_err(|e| Error::argument("options", "those of TrainerOptions", e))
+fn wrong_options(e: serde_json::Error) -> Error {
+    Error::argument("options", "those of TrainerOptions", e)
 }
 
 /// `config` with the fields that `changes` names.
-fn over(config: &Config, changes: serde_json::Map<String, serde_json::Value>) -> Result<Config> {
-    let mut all = serde_json::to_value(config).expect("plain data");
-    for (name, value) in changes {
-        all[name] = value;
-    }
-    serde_json::from_value(all).map_err(|e| Error::argument("options", "those of TrainerOptions", e))
+fn over(config: &Config, changes: &str) -> Result<Config> {
+    type Fields = serde_json::Map<String, serde_json::Value>;
+    let parse = |text: &str| serde_json::from_str::<Fields>(text).map_err(wrong_options);
+    let mut all = parse(&serde_json::to_string(config).expect("plain data"))?;
+    all.extend(parse(changes)?);
+    serde_json::from_str(&serde_json::to_string(&all).expect("plain data")).map_err(wrong_options)
 }
 
 #[wasm_bindgen]
 impl Trainer {
-    /// A trainer for this network, with the options of `train::Config`.
-    pub async fn start(network: &Network, config: JsValue, backend: String) -> Result<Trainer, JsValue> {
+    /// A trainer for this network, with the options of `train::Config` as JSON.
+    pub async fn start(network: &Network, config: String, backend: String) -> Result<Trainer, JsValue> {
         // What the options do not say is as it was in the interrupted run, if there is one.
-        let config = match &network.resume {
-            Some(resume) => over(&resume.config, options(config)?)?,
-            None => options(config)?,
-        };
+        let config = over(&network.resume.as_ref().map(|r| r.config).unwrap_or_default(), &config)?;
         config.validate()?;
         let backend = backend_named(&backend, &network.pool).await?;
         Ok(Trainer {
