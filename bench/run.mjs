@@ -1,94 +1,172 @@
 #!/usr/bin/env node
 // Side-by-side benchmark: Convoke and its peers in one Chromium, in turn. bench/README.md says what is measured.
-import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { otherCores, snapshot } from './lib/quiet.mjs';
-import { document, markdown, median } from './lib/report.mjs';
-import { serve } from './lib/server.mjs';
-import { sizes } from './lib/sizes.mjs';
-import { make, MODELS } from './models/make.mjs';
-import { installed, PEERS_ROOT, setup, WANTED } from './setup.mjs';
-import { ENGINES, TASKS } from './table.mjs';
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { otherCores, snapshot } from "./lib/quiet.mjs";
+import { document, markdown, median } from "./lib/report.mjs";
+import { serve } from "./lib/server.mjs";
+import { sizes } from "./lib/sizes.mjs";
+import { MODELS, make } from "./models/make.mjs";
+import { installed, PEERS_ROOT, setup, WANTED } from "./setup.mjs";
+import { ENGINES, TASKS } from "./table.mjs";
 
-const HERE = path.dirname(fileURLToPath(import.meta.url)), ROOT = path.dirname(HERE);
-const TOLERANCE = 1e-3;         // relative to the largest logit or to the loss
-const FIRST_STEPS = 3;          // losses compared: the forward pass, then the update, then momentum
-const LIMIT_SECONDS = 240;      // for one call into a page
+const HERE = path.dirname(fileURLToPath(import.meta.url)),
+  ROOT = path.dirname(HERE);
+const TOLERANCE = 1e-3; // relative to the largest logit or to the loss
+const FIRST_STEPS = 3; // losses compared: the forward pass, then the update, then momentum
+const LIMIT_SECONDS = 240; // for one call into a page
 
-const { values: args } = parseArgs({ options: {
-  tasks: { type: 'string' }, engines: { type: 'string' }, rounds: { type: 'string' }, out: { type: 'string', default: 'latest' },
-  peers: { type: 'boolean' }, docs: { type: 'boolean' }, list: { type: 'boolean' }, verbose: { type: 'boolean' }, help: { type: 'boolean' },
-} });
+const { values: args } = parseArgs({
+  options: {
+    tasks: { type: "string" },
+    engines: { type: "string" },
+    rounds: { type: "string" },
+    out: { type: "string", default: "latest" },
+    peers: { type: "boolean" },
+    docs: { type: "boolean" },
+    list: { type: "boolean" },
+    verbose: { type: "boolean" },
+    help: { type: "boolean" },
+  },
+});
 if (args.help) {
-  console.log('node bench/run.mjs [--tasks a,b] [--engines a,b] [--rounds n] [--peers (without Convoke)] [--docs (write docs/benchmarks.md)] [--out name] [--list] [--verbose]');
+  console.log(
+    "node bench/run.mjs [--tasks a,b] [--engines a,b] [--rounds n] [--peers (without Convoke)] [--docs (write docs/benchmarks.md)] [--out name] [--list] [--verbose]",
+  );
   process.exit(0);
 }
 if (args.list) {
-  for (const [id, t] of Object.entries(TASKS)) console.log(`${id.padEnd(22)} ${t.title}\n${' '.repeat(23)}${t.engines.join(' ')}`);
+  for (const [id, t] of Object.entries(TASKS))
+    console.log(`${id.padEnd(22)} ${t.title}\n${" ".repeat(23)}${t.engines.join(" ")}`);
   process.exit(0);
 }
-const fail = (message) => { console.error(`bench: ${message}`); process.exit(1); };
-const pick = (list, all, name) => { for (const id of list) if (!(id in all)) fail(`no ${name} '${id}'; there are ${Object.keys(all).join(', ')}`); return list; };
-const taskIds = pick(args.tasks?.split(',') ?? Object.keys(TASKS).filter((id) => !TASKS[id].extra), TASKS, 'task');
-const engineIds = pick(args.engines?.split(',') ?? Object.keys(ENGINES), ENGINES, 'engine').filter((id) => !(args.peers && ENGINES[id].ours));
-const PACKAGE = path.join(ROOT, 'pkg');
-if (engineIds.some((id) => ENGINES[id].ours) && !fs.existsSync(path.join(PACKAGE, 'dist', 'index.js'))) {
-  fail('pkg/dist/index.js is not there: build the package first, or measure the peers alone with --peers');
+const fail = (message) => {
+  console.error(`bench: ${message}`);
+  process.exit(1);
+};
+const pick = (list, all, name) => {
+  for (const id of list) if (!(id in all)) fail(`no ${name} '${id}'; there are ${Object.keys(all).join(", ")}`);
+  return list;
+};
+const taskIds = pick(args.tasks?.split(",") ?? Object.keys(TASKS).filter((id) => !TASKS[id].extra), TASKS, "task");
+const engineIds = pick(args.engines?.split(",") ?? Object.keys(ENGINES), ENGINES, "engine").filter(
+  (id) => !(args.peers && ENGINES[id].ours),
+);
+const PACKAGE = path.join(ROOT, "pkg");
+if (engineIds.some((id) => ENGINES[id].ours) && !fs.existsSync(path.join(PACKAGE, "dist", "index.js"))) {
+  fail("pkg/dist/index.js is not there: build the package first, or measure the peers alone with --peers");
 }
 
 // ------------------------------------------------------------------ browser and pages
 setup();
-const { chromium } = createRequire(path.join(PEERS_ROOT, 'package.json'))('playwright-core');
-const onPath = (name) => (process.env.PATH || '').split(path.delimiter).map((d) => path.join(d, name)).find((f) => fs.existsSync(f));
-const executablePath = process.env.CHROMIUM || ['chromium', 'chromium-browser', 'google-chrome'].map(onPath).find(Boolean)
-  || fail('no Chromium on PATH; set CHROMIUM to one');
-const browser = await chromium.launch({ executablePath, headless: true, args: [
-  '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-unsafe-swiftshader'] });
+const { chromium } = createRequire(path.join(PEERS_ROOT, "package.json"))("playwright-core");
+const onPath = (name) =>
+  (process.env.PATH || "")
+    .split(path.delimiter)
+    .map((d) => path.join(d, name))
+    .find((f) => fs.existsSync(f));
+const executablePath =
+  process.env.CHROMIUM ||
+  ["chromium", "chromium-browser", "google-chrome"].map(onPath).find(Boolean) ||
+  fail("no Chromium on PATH; set CHROMIUM to one");
+const browser = await chromium.launch({
+  executablePath,
+  headless: true,
+  args: [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--enable-unsafe-swiftshader",
+  ],
+});
 
-const modules = path.join(PEERS_ROOT, 'node_modules');
+const modules = path.join(PEERS_ROOT, "node_modules");
 const ROUTES = {
-  '/page/': path.join(HERE, 'page'), '/models/': MODELS, '/convoke/': PACKAGE, '/ort/': path.join(modules, 'onnxruntime-web', 'dist'),
-  '/tfjs/': path.join(modules, '@tensorflow'), '/litert/': path.join(modules, '@litertjs'), '/jax/': path.join(modules, '@jax-js'),
+  "/page/": path.join(HERE, "page"),
+  "/models/": MODELS,
+  "/convoke/": PACKAGE,
+  "/ort/": path.join(modules, "onnxruntime-web", "dist"),
+  "/tfjs/": path.join(modules, "@tensorflow"),
+  "/litert/": path.join(modules, "@litertjs"),
+  "/jax/": path.join(modules, "@jax-js"),
 };
 
 /** A page of its own context (nothing shared or cached) on a server of its own. */
-async function newPage(engine, query = '') {
-  const server = await serve(ROUTES), context = await browser.newContext(), page = await context.newPage(), log = [];
-  page.on('console', (m) => { if (args.verbose) console.error(`  [${engine.label}] ${m.text().slice(0, 500)}`); });
-  page.on('pageerror', (e) => log.push(String(e)));
-  if (engine.cores) await page.addInitScript((n) => Object.defineProperty(Navigator.prototype, 'hardwareConcurrency', { get: () => n }), engine.cores);
+async function newPage(engine, query = "") {
+  const server = await serve(ROUTES),
+    context = await browser.newContext(),
+    page = await context.newPage(),
+    log = [];
+  page.on("console", (m) => {
+    if (args.verbose) console.error(`  [${engine.label}] ${m.text().slice(0, 500)}`);
+  });
+  page.on("pageerror", (e) => log.push(String(e)));
+  if (engine.cores)
+    await page.addInitScript(
+      (n) => Object.defineProperty(Navigator.prototype, "hardwareConcurrency", { get: () => n }),
+      engine.cores,
+    );
   await page.goto(`${server.origin}/page/index.html${query}`);
-  return { page, server, log, close: async () => { await context.close(); server.close(); } };
+  return {
+    page,
+    server,
+    log,
+    close: async () => {
+      await context.close();
+      server.close();
+    },
+  };
 }
 
 function limited(promise, what) {
   let timer;
-  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`${what} took over ${LIMIT_SECONDS} s`)), LIMIT_SECONDS * 1000); });
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took over ${LIMIT_SECONDS} s`)), LIMIT_SECONDS * 1000);
+  });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 // ------------------------------------------------------------------ outputs first
-const difference = (a, b, scale) => Math.max(...a.map((v, i) => (Number.isFinite(v) ? Math.abs(v - b[i]) / scale : Infinity)));
+const difference = (a, b, scale) =>
+  Math.max(...a.map((v, i) => (Number.isFinite(v) ? Math.abs(v - b[i]) / scale : Infinity)));
 
 /** Fills row.difference; ends the run when engines disagree: times of different answers say nothing. */
 function agree(task, rows, reference) {
   const ok = rows.filter((r) => r.output);
-  const peers = ok.filter((r) => !r.ours), judges = peers.length ? peers : ok;       // losses: the peers are the referee
-  const expected = task.kind === 'train' ? judges[0]?.output.map((_, i) => median(judges.map((r) => r.output[i]))) : reference.logits;
+  const peers = ok.filter((r) => !r.ours),
+    judges = peers.length ? peers : ok; // losses: the peers are the referee
+  const expected =
+    task.kind === "train" ? judges[0]?.output.map((_, i) => median(judges.map((r) => r.output[i]))) : reference.logits;
   for (const r of ok) {
     const scale = Math.max(...expected.map(Math.abs));
     r.difference = r.output.length === expected.length ? difference(r.output, expected, scale) : Infinity;
   }
   const wrong = ok.filter((r) => !(r.difference <= TOLERANCE));
   if (!wrong.length) return;
-  const show = (a) => a.slice(0, 6).map((v) => v?.toFixed(5)).join(' ');
-  throw new Error([`${task.title}: the ${task.kind === 'train' ? 'losses' : 'logits'} differ by more than ${TOLERANCE}`,
-    `  ${'expected'.padEnd(40)} ${show(expected)}`, ...ok.map((r) => `  ${r.label.padEnd(40)} ${show(r.output)}  (${r.difference.toExponential(1)}${wrong.includes(r) ? ', WRONG' : ''})`)].join('\n'));
+  const show = (a) =>
+    a
+      .slice(0, 6)
+      .map((v) => v?.toFixed(5))
+      .join(" ");
+  throw new Error(
+    [
+      `${task.title}: the ${task.kind === "train" ? "losses" : "logits"} differ by more than ${TOLERANCE}`,
+      `  ${"expected".padEnd(40)} ${show(expected)}`,
+      ...ok.map(
+        (r) =>
+          `  ${r.label.padEnd(40)} ${show(r.output)}  (${r.difference.toExponential(1)}${wrong.includes(r) ? ", WRONG" : ""})`,
+      ),
+    ].join("\n"),
+  );
 }
 
 // ------------------------------------------------------------------ tasks
@@ -99,30 +177,65 @@ async function sideBySide(task, rows, job) {
       try {
         const p = await newPage(ENGINES[r.id]);
         pages.set(r, p);
-        await p.page.waitForFunction('!!window.bench');
-        r.info = await limited(p.page.evaluate((j) => window.bench.open(j), job(r)), 'opening');
-        r.output = await limited(task.kind === 'train'
-          ? p.page.evaluate((n) => window.bench.losses(n), FIRST_STEPS) : p.page.evaluate(() => window.bench.logits()), 'the first run');
+        await p.page.waitForFunction("!!window.bench");
+        r.info = await limited(
+          p.page.evaluate((j) => window.bench.open(j), job(r)),
+          "opening",
+        );
+        r.output = await limited(
+          task.kind === "train"
+            ? p.page.evaluate((n) => window.bench.losses(n), FIRST_STEPS)
+            : p.page.evaluate(() => window.bench.logits()),
+          "the first run",
+        );
         r.download = [...p.server.fetched];
-        console.error(`bench:   ${r.label}: ready, ${JSON.stringify(r.info)}${task.kind === 'train' ? `, losses ${r.output.map((v) => v.toFixed(4)).join(' ')}` : ''}`);
-      } catch (e) { failed(r, e, pages.get(r)); }
+        console.error(
+          `bench:   ${r.label}: ready, ${JSON.stringify(r.info)}${task.kind === "train" ? `, losses ${r.output.map((v) => v.toFixed(4)).join(" ")}` : ""}`,
+        );
+      } catch (e) {
+        failed(r, e, pages.get(r));
+      }
     }
     agree(task, rows, job.reference);
-    const live = rows.filter((r) => r.output), groups = new Map(), idle = new Map(live.map((r) => [r, []]));
-    const tune = task.kind === 'train' ? { sampleMs: 100, warmMs: 300, maxGroup: 20 } : { sampleMs: 5, warmMs: 1000, maxGroup: 50 };
-    for (const r of live) groups.set(r, await limited(pages.get(r).page.evaluate((t) => window.bench.prepare(t), tune), 'warming up'));
+    const live = rows.filter((r) => r.output),
+      groups = new Map(),
+      idle = new Map(live.map((r) => [r, []]));
+    const tune =
+      task.kind === "train"
+        ? { sampleMs: 100, warmMs: 300, maxGroup: 20 }
+        : { sampleMs: 5, warmMs: 1000, maxGroup: 50 };
+    for (const r of live)
+      groups.set(
+        r,
+        await limited(
+          pages.get(r).page.evaluate((t) => window.bench.prepare(t), tune),
+          "warming up",
+        ),
+      );
     for (let round = 0; round < job.rounds; round++) {
       for (const r of live.filter((q) => !q.error)) {
         try {
-          const { page } = pages.get(r), before = snapshot();
-          const s = await limited(page.evaluate((o) => window.bench.samples(o), { group: groups.get(r), seconds: task.seconds }), 'a round');
+          const { page } = pages.get(r),
+            before = snapshot();
+          const s = await limited(
+            page.evaluate((o) => window.bench.samples(o), { group: groups.get(r), seconds: task.seconds }),
+            "a round",
+          );
           idle.get(r).push(otherCores(before, snapshot()));
-          (r.samples ||= []).push(...s);
-          if (args.verbose) console.error(`bench:   round ${round + 1} ${r.label}: min ${Math.min(...s).toFixed(3)} ms of ${s.length}`);
-        } catch (e) { failed(r, e, pages.get(r)); }
+          r.samples ??= [];
+          r.samples.push(...s);
+          if (args.verbose)
+            console.error(`bench:   round ${round + 1} ${r.label}: min ${Math.min(...s).toFixed(3)} ms of ${s.length}`);
+        } catch (e) {
+          failed(r, e, pages.get(r));
+        }
       }
     }
-    for (const r of live) { r.group = groups.get(r); const o = idle.get(r).filter((v) => v != null); r.other = o.length ? median(o) : null; }
+    for (const r of live) {
+      r.group = groups.get(r);
+      const o = idle.get(r).filter((v) => v != null);
+      r.other = o.length ? median(o) : null;
+    }
   } finally {
     for (const p of pages.values()) await p.close().catch(() => {});
   }
@@ -134,11 +247,17 @@ async function start(task, rows, job) {
       let p;
       try {
         p = await newPage(ENGINES[r.id], `?start=${encodeURIComponent(JSON.stringify(job(r)))}`);
-        await p.page.waitForFunction('!!window.started');
-        const { ms, info, logits } = await limited(p.page.evaluate(() => window.started), 'starting');
-        (r.samples ||= []).push(ms);
+        await p.page.waitForFunction("!!window.started");
+        const { ms, info, logits } = await limited(
+          p.page.evaluate(() => window.started),
+          "starting",
+        );
+        r.samples ??= [];
+        r.samples.push(ms);
         Object.assign(r, { output: logits, info, download: [...p.server.fetched] });
-      } catch (e) { failed(r, e, p); }
+      } catch (e) {
+        failed(r, e, p);
+      }
       await p?.close();
     }
   }
@@ -146,41 +265,70 @@ async function start(task, rows, job) {
 }
 
 function failed(row, error, page) {
-  row.error = [String(error.message || error).split('\n').slice(0, 2).join(' '), ...(page?.log || [])].join(' | ').slice(0, 600);
+  row.error = [
+    String(error.message || error)
+      .split("\n")
+      .slice(0, 2)
+      .join(" "),
+    ...(page?.log || []),
+  ]
+    .join(" | ")
+    .slice(0, 600);
   delete row.output;
   console.error(`bench:   ${row.label}: failed: ${row.error}`);
   process.exitCode = 1;
 }
 
 // ------------------------------------------------------------------ the run
-const manifest = path.join(PACKAGE, 'package.json');
+const manifest = path.join(PACKAGE, "package.json");
 const results = {
   environment: {
-    date: new Date().toISOString().slice(0, 16).replace('T', ' ') + ' UTC', cpu: os.cpus()[0].model.trim(), cores: os.cpus().length,
-    memoryGiB: Math.round(os.totalmem() / 2 ** 30), node: process.version, browser: `Chromium ${browser.version()}`,
-    convoke: fs.existsSync(manifest) && !args.peers ? JSON.parse(fs.readFileSync(manifest, 'utf8')).version : '(not measured)',
-    peers: Object.fromEntries(Object.keys(WANTED).filter((n) => !['playwright-core', 'flatbuffers'].includes(n)).map((n) => [n, installed(n)])),
+    date: `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,
+    cpu: os.cpus()[0].model.trim(),
+    cores: os.cpus().length,
+    memoryGiB: Math.round(os.totalmem() / 2 ** 30),
+    node: process.version,
+    browser: `Chromium ${browser.version()}`,
+    convoke:
+      fs.existsSync(manifest) && !args.peers ? JSON.parse(fs.readFileSync(manifest, "utf8")).version : "(not measured)",
+    peers: Object.fromEntries(
+      Object.keys(WANTED)
+        .filter((n) => !["playwright-core", "flatbuffers"].includes(n))
+        .map((n) => [n, installed(n)]),
+    ),
   },
   tasks: [],
 };
 const save = () => {
-  fs.mkdirSync(path.join(HERE, 'results'), { recursive: true });
-  fs.writeFileSync(path.join(HERE, 'results', `${path.basename(args.out, '.json')}.json`), JSON.stringify(results, null, 1));
+  fs.mkdirSync(path.join(HERE, "results"), { recursive: true });
+  fs.writeFileSync(
+    path.join(HERE, "results", `${path.basename(args.out, ".json")}.json`),
+    JSON.stringify(results, null, 1),
+  );
 };
 
 try {
   for (const id of taskIds) {
     const task = TASKS[id];
-    const rows = task.engines.filter((e) => engineIds.includes(e)).map((e) => ({ id: e, label: ENGINES[e].label, ours: !!ENGINES[e].ours }));
+    const rows = task.engines
+      .filter((e) => engineIds.includes(e))
+      .map((e) => ({ id: e, label: ENGINES[e].label, ours: !!ENGINES[e].ours }));
     if (!rows.length) continue;
     console.error(`bench: ${task.title}`);
     const reference = await make(task.model);
     const job = (row) => ({
-      kind: task.kind === 'train' ? 'train' : 'infer', model: task.model, input: reference.input, classes: reference.classes, batch: task.batch,
-      learningRate: task.learningRate, momentum: task.momentum, engine: ENGINES[row.id].adapter, options: ENGINES[row.id].options,
+      kind: task.kind === "train" ? "train" : "infer",
+      model: task.model,
+      input: reference.input,
+      classes: reference.classes,
+      batch: task.batch,
+      learningRate: task.learningRate,
+      momentum: task.momentum,
+      engine: ENGINES[row.id].adapter,
+      options: ENGINES[row.id].options,
     });
     Object.assign(job, { reference, rounds: Number(args.rounds) || task.rounds });
-    await (task.kind === 'start' ? start : sideBySide)(task, rows, job);
+    await (task.kind === "start" ? start : sideBySide)(task, rows, job);
     for (const r of rows) if (r.download) r.download = sizes(r.download, PEERS_ROOT);
     results.tasks.push({ id, title: task.title, kind: task.kind, targets: task.targets || [], rows });
     save();
@@ -194,7 +342,7 @@ process.stdout.write(markdown(results));
 
 const whole = !args.tasks && !args.engines && !args.peers && !process.exitCode;
 if (whole || args.docs) {
-  fs.mkdirSync(path.join(ROOT, 'docs'), { recursive: true });
-  fs.writeFileSync(path.join(ROOT, 'docs', 'benchmarks.md'), document(results));
-  console.error('bench: wrote docs/benchmarks.md');
+  fs.mkdirSync(path.join(ROOT, "docs"), { recursive: true });
+  fs.writeFileSync(path.join(ROOT, "docs", "benchmarks.md"), document(results));
+  console.error("bench: wrote docs/benchmarks.md");
 }

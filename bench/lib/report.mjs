@@ -1,47 +1,105 @@
 // Tables from a run's results. Ratios are of minima: other load on the machine can only slow a sample down.
-export const median = (a) => { const s = [...a].sort((x, y) => x - y), m = s.length >> 1; return s.length % 2 ? s[m] : (s[m - 1] + s[m]) / 2; };
+export const median = (a) => {
+  const s = [...a].sort((x, y) => x - y),
+    m = s.length >> 1;
+  return s.length % 2 ? s[m] : (s[m - 1] + s[m]) / 2;
+};
 
-const NOISY = 0.25;       // cores taken by others beyond which a row should be measured again
+const NOISY = 0.25; // cores taken by others beyond which a row should be measured again
 const ms = (v) => (v >= 1000 ? v.toFixed(0) : v >= 100 ? v.toFixed(1) : v >= 10 ? v.toFixed(2) : v.toFixed(3));
 const times = (v) => `${v >= 10 ? v.toFixed(1) : v.toFixed(2)}x`;
 const kib = (v) => (v / 1024).toFixed(0);
-const table = (head, rows) => [`| ${head.join(' | ')} |`, `|${head.map((_, i) => (i ? '---:' : '---')).join('|')}|`, ...rows.map((r) => `| ${r.join(' | ')} |`)];
+const table = (head, rows) => [
+  `| ${head.join(" | ")} |`,
+  `|${head.map((_, i) => (i ? "---:" : "---")).join("|")}|`,
+  ...rows.map((r) => `| ${r.join(" | ")} |`),
+];
 
-const what = ({ info = {} }) => [info.backend, info.tier, info.mode, info.threads > 1 && `${info.threads} threads`].filter(Boolean).join(', ');
+const what = ({ info = {} }) =>
+  [info.backend, info.tier, info.mode, info.threads > 1 && `${info.threads} threads`].filter(Boolean).join(", ");
 
 function section(task) {
-  const ok = task.rows.filter((r) => r.samples?.length).map((r) => ({ ...r, min: Math.min(...r.samples), median: median(r.samples) }));
+  const ok = task.rows
+    .filter((r) => r.samples?.length)
+    .map((r) => ({ ...r, min: Math.min(...r.samples), median: median(r.samples) }));
   const best = Math.min(...ok.filter((r) => !r.ours).map((r) => r.min));
-  const lines = [`### ${task.title}`, '', ...table(
-    ['engine', 'runs as', 'min ms', 'median ms', 'best rival\'s min / min', 'samples', 'largest difference', 'other load'],
-    ok.map((r) => [r.label, what(r), ms(r.min), ms(r.median), Number.isFinite(best) ? times(best / r.min) : '', r.samples.length, r.difference.toExponential(1), r.other == null ? '' : r.other.toFixed(2) + (r.other > NOISY ? ' (noisy)' : '')]))];
-  for (const r of task.rows.filter((q) => q.error)) lines.push('', `${r.label}: failed (${r.error})`);
+  const lines = [
+    `### ${task.title}`,
+    "",
+    ...table(
+      [
+        "engine",
+        "runs as",
+        "min ms",
+        "median ms",
+        "best rival's min / min",
+        "samples",
+        "largest difference",
+        "other load",
+      ],
+      ok.map((r) => [
+        r.label,
+        what(r),
+        ms(r.min),
+        ms(r.median),
+        Number.isFinite(best) ? times(best / r.min) : "",
+        r.samples.length,
+        r.difference.toExponential(1),
+        r.other == null ? "" : r.other.toFixed(2) + (r.other > NOISY ? " (noisy)" : ""),
+      ]),
+    ),
+  ];
+  for (const r of task.rows.filter((q) => q.error)) lines.push("", `${r.label}: failed (${r.error})`);
   const by = Object.fromEntries(ok.map((r) => [r.id, r]));
-  const verdicts = task.targets.filter(([a, b]) => by[a] && (!b || by[b])).map(([a, b, want]) => {
-    if (!b) return `- ${by[a].label}: ${ms(by[a].min)} ms, target under ${want} ms: ${by[a].min < want ? 'met' : '**missed**'}`;
-    const ratio = by[b].min / by[a].min;
-    return `- ${by[a].label} against ${by[b].label}: ${times(ratio)}, target ${want > 1 ? `at least ${want}x` : 'faster'}: ${ratio > want ? 'met' : '**missed**'}`;
-  });
-  if (verdicts.length) lines.push('', ...verdicts);
+  const verdicts = task.targets
+    .filter(([a, b]) => by[a] && (!b || by[b]))
+    .map(([a, b, want]) => {
+      if (!b)
+        return `- ${by[a].label}: ${ms(by[a].min)} ms, target under ${want} ms: ${by[a].min < want ? "met" : "**missed**"}`;
+      const ratio = by[b].min / by[a].min;
+      return `- ${by[a].label} against ${by[b].label}: ${times(ratio)}, target ${want > 1 ? `at least ${want}x` : "faster"}: ${ratio > want ? "met" : "**missed**"}`;
+    });
+  if (verdicts.length) lines.push("", ...verdicts);
   return lines;
 }
 
 export function downloads(results) {
-  const rows = [], seen = new Set();
-  for (const task of results.tasks) for (const r of task.rows) {
-    const use = task.kind === 'train' ? 'training' : 'inference', key = r.label + use;
-    if (!r.download?.raw || seen.has(key)) continue;
-    seen.add(key);
-    rows.push([r.label, use, kib(r.download.raw), kib(r.download.brotli), r.download.files.map((f) => `\`${f.file}\``).join(' ')]);
-  }
-  return rows.length ? ['### Download: JavaScript and wasm a page fetches, KiB', '', ...table(['engine', 'for', 'raw', 'brotli', 'files'], rows)] : [];
+  const rows = [],
+    seen = new Set();
+  for (const task of results.tasks)
+    for (const r of task.rows) {
+      const use = task.kind === "train" ? "training" : "inference",
+        key = r.label + use;
+      if (!r.download?.raw || seen.has(key)) continue;
+      seen.add(key);
+      rows.push([
+        r.label,
+        use,
+        kib(r.download.raw),
+        kib(r.download.brotli),
+        r.download.files.map((f) => `\`${f.file}\``).join(" "),
+      ]);
+    }
+  return rows.length
+    ? [
+        "### Download: JavaScript and wasm a page fetches, KiB",
+        "",
+        ...table(["engine", "for", "raw", "brotli", "files"], rows),
+      ]
+    : [];
 }
 
 export function markdown(results) {
   const e = results.environment;
-  const lines = [`${e.date}; ${e.cpu}, ${e.cores} cores, ${e.memoryGiB} GiB; ${e.browser}; Node ${e.node}; Convoke ${e.convoke}; ${Object.entries(e.peers).map((p) => p.join(' ')).join(', ')}.`];
-  for (const task of results.tasks) lines.push('', ...section(task));
-  return [...lines, '', ...downloads(results)].join('\n') + '\n';
+  const lines = [
+    `${e.date}; ${e.cpu}, ${e.cores} cores, ${e.memoryGiB} GiB; ${e.browser}; Node ${e.node}; Convoke ${e.convoke}; ${Object.entries(
+      e.peers,
+    )
+      .map((p) => p.join(" "))
+      .join(", ")}.`,
+  ];
+  for (const task of results.tasks) lines.push("", ...section(task));
+  return `${[...lines, "", ...downloads(results)].join("\n")}\n`;
 }
 
 export const document = (results) => `# Benchmarks

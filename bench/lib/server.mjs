@@ -1,28 +1,44 @@
 // A static server per page: its own origin, cross-origin isolated (fine clocks, shared memory), nothing cached; it
 // remembers which scripts and wasm files the page fetched, which is what the engine costs to download.
-import fs from 'node:fs';
-import http from 'node:http';
-import path from 'node:path';
+import fs from "node:fs";
+import http from "node:http";
+import path from "node:path";
 
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json' };
+const TYPES = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+  ".json": "application/json",
+};
 
 /** routes: { "/prefix/": folder } */
 export async function serve(routes) {
   const fetched = new Set();
   const server = http.createServer((request, response) => {
-    const url = decodeURIComponent(request.url.split('?')[0]);
+    const url = decodeURIComponent(request.url.split("?")[0]);
     const prefix = Object.keys(routes).find((p) => url.startsWith(p));
     const file = prefix && path.join(routes[prefix], url.slice(prefix.length));
     const headers = {
-      'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp',
-      'Cross-Origin-Resource-Policy': 'same-origin', 'Cache-Control': 'no-store',
+      "Cross-Origin-Opener-Policy": "same-origin",
+      "Cross-Origin-Embedder-Policy": "require-corp",
+      "Cross-Origin-Resource-Policy": "same-origin",
+      "Cache-Control": "no-store",
     };
     const stat = file?.startsWith(routes[prefix]) && fs.statSync(file, { throwIfNoEntry: false });
-    if (!stat || !stat.isFile()) { response.writeHead(404, headers); response.end(`no ${url}`); return; }
-    if (/\.(m?js|wasm)$/.test(file) && prefix !== '/page/') fetched.add(file);
-    response.writeHead(200, { ...headers, 'Content-Type': TYPES[path.extname(file)] || 'application/octet-stream', 'Content-Length': stat.size });
+    if (!stat?.isFile()) {
+      response.writeHead(404, headers);
+      response.end(`no ${url}`);
+      return;
+    }
+    if (/\.(m?js|wasm)$/.test(file) && prefix !== "/page/") fetched.add(file);
+    response.writeHead(200, {
+      ...headers,
+      "Content-Type": TYPES[path.extname(file)] || "application/octet-stream",
+      "Content-Length": stat.size,
+    });
     fs.createReadStream(file).pipe(response);
   });
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
   return { origin: `http://127.0.0.1:${server.address().port}`, fetched, close: () => server.close() };
 }

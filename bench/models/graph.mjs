@@ -18,11 +18,11 @@ const count = (shape) => shape.reduce((a, b) => a * b, 1);
 export class Builder {
   constructor(name, input, seed = 1) {
     this.name = name;
-    this.input = input;                       // [1, C, H, W]
+    this.input = input; // [1, C, H, W]
     this.normal = gaussian(seed);
     this.ops = [];
-    this.params = new Map();                  // name -> { shape, data }
-    this.shapes = { x: input.slice(1) };      // without the batch
+    this.params = new Map(); // name -> { shape, data }
+    this.shapes = { x: input.slice(1) }; // without the batch
     this.macs = 0;
   }
 
@@ -41,11 +41,11 @@ export class Builder {
     const [cin, h, w] = this.shapes[x];
     const out = (n) => Math.floor((n + 2 * p - k) / s) + 1;
     const shape = [cout, out(h), out(w)];
-    const std = Math.sqrt(2 / (cin * k * k));                       // He initialization
+    const std = Math.sqrt(2 / (cin * k * k)); // He initialization
     this.#param(`${name}.weight`, [cout, cin, k, k], () => std * this.normal());
     if (bias) this.#param(`${name}.bias`, [cout], () => 0.01 * this.normal());
     this.macs += count(shape) * cin * k * k;
-    return this.#op('conv', x, shape, { name, k, s, p, bias });
+    return this.#op("conv", x, shape, { name, k, s, p, bias });
   }
 
   bn(name, x, gain = 1) {
@@ -54,20 +54,28 @@ export class Builder {
     this.#param(`${name}.bias`, [c], () => 0.1 * this.normal());
     this.#param(`${name}.running_mean`, [c], () => 0.1 * this.normal());
     this.#param(`${name}.running_var`, [c], () => 1 + 0.2 * Math.abs(this.normal()));
-    return this.#op('bn', x, this.shapes[x], { name });
+    return this.#op("bn", x, this.shapes[x], { name });
   }
 
-  relu(x) { return this.#op('relu', x, this.shapes[x]); }
+  relu(x) {
+    return this.#op("relu", x, this.shapes[x]);
+  }
 
   maxpool(x, k, s, p = 0) {
     const [c, h, w] = this.shapes[x];
     const out = (n) => Math.floor((n + 2 * p - k) / s) + 1;
-    return this.#op('maxpool', x, [c, out(h), out(w)], { k, s, p });
+    return this.#op("maxpool", x, [c, out(h), out(w)], { k, s, p });
   }
 
-  gap(x) { return this.#op('gap', x, [this.shapes[x][0], 1, 1]); }
-  add(a, b) { return this.#op('add', [a, b], this.shapes[a]); }
-  flatten(x) { return this.#op('flatten', x, [count(this.shapes[x])]); }
+  gap(x) {
+    return this.#op("gap", x, [this.shapes[x][0], 1, 1]);
+  }
+  add(a, b) {
+    return this.#op("add", [a, b], this.shapes[a]);
+  }
+  flatten(x) {
+    return this.#op("flatten", x, [count(this.shapes[x])]);
+  }
 
   fc(name, x, cout, gain = 2) {
     const [cin] = this.shapes[x];
@@ -75,7 +83,7 @@ export class Builder {
     this.#param(`${name}.weight`, [cout, cin], () => std * this.normal());
     this.#param(`${name}.bias`, [cout], () => 0.01 * this.normal());
     this.macs += cin * cout;
-    return this.#op('fc', x, [cout], { name });
+    return this.#op("fc", x, [cout], { name });
   }
 
   finish(output) {
@@ -92,37 +100,50 @@ export class Builder {
 export function fold(graph) {
   const readers = new Map();
   for (const o of graph.ops) for (const v of o.x) readers.set(v, [...(readers.get(v) || []), o]);
-  const only = (y, op) => { const r = readers.get(y) || []; return r.length === 1 && r[0].op === op ? r[0] : null; };
+  const only = (y, op) => {
+    const r = readers.get(y) || [];
+    return r.length === 1 && r[0].op === op ? r[0] : null;
+  };
   const get = (name) => graph.params.get(name);
-  const shapes = new Map([['x', graph.input.slice(1)], ...graph.ops.map((o) => [o.y, o.shape])]);
-  const done = new Set(), ops = [], rename = new Map();
+  const shapes = new Map([["x", graph.input.slice(1)], ...graph.ops.map((o) => [o.y, o.shape])]);
+  const done = new Set(),
+    ops = [],
+    rename = new Map();
 
   for (const o of graph.ops) {
     if (done.has(o)) continue;
     const n = { ...o, x: o.x.map((v) => rename.get(v) ?? v) };
     let last = o;
-    if (o.op === 'conv' || o.op === 'fc') {
+    if (o.op === "conv" || o.op === "fc") {
       n.w = get(`${o.name}.weight`);
       n.b = get(`${o.name}.bias`) || { shape: [o.shape[0]], data: new Float32Array(o.shape[0]) };
-      const bn = only(last.y, 'bn');
+      const bn = only(last.y, "bn");
       if (bn) {
-        const [g, beta, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map((k) => get(`${bn.name}.${k}`).data);
-        const scale = g.map((v, i) => v / Math.sqrt(variance[i] + 1e-5)), per = n.w.data.length / scale.length;
+        const [g, beta, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map(
+          (k) => get(`${bn.name}.${k}`).data,
+        );
+        const scale = g.map((v, i) => v / Math.sqrt(variance[i] + 1e-5)),
+          per = n.w.data.length / scale.length;
         n.b = { shape: n.b.shape, data: n.b.data.map((v, i) => (v - mean[i]) * scale[i] + beta[i]) };
         n.w = { shape: n.w.shape, data: n.w.data.map((v, i) => v * scale[Math.floor(i / per)]) };
-        done.add(last = bn);
+        last = bn;
+        done.add(bn);
       }
     }
-    if (o.op === 'fc') {
+    if (o.op === "fc") {
       const before = ops.find((q) => q.y === n.x[0]);
-      if (before?.op === 'flatten') n.chw = before.chw;
+      if (before?.op === "flatten") n.chw = before.chw;
     }
-    if (o.op === 'flatten') n.chw = shapes.get(o.x[0]);
-    if (['conv', 'fc', 'add'].includes(o.op)) {
-      const relu = only(last.y, 'relu');
-      if (relu) { n.relu = true; done.add(last = relu); }
+    if (o.op === "flatten") n.chw = shapes.get(o.x[0]);
+    if (["conv", "fc", "add"].includes(o.op)) {
+      const relu = only(last.y, "relu");
+      if (relu) {
+        n.relu = true;
+        last = relu;
+        done.add(relu);
+      }
     }
-    if (o.op === 'bn') throw new Error(`${graph.name}: a batch norm that follows no convolution is not supported here`);
+    if (o.op === "bn") throw new Error(`${graph.name}: a batch norm that follows no convolution is not supported here`);
     if (last !== o) rename.set(last.y, o.y);
     ops.push(n);
   }

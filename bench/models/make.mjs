@@ -3,51 +3,75 @@
 //   NAME.safetensors   Convoke        NAME.onnx   onnxruntime-web      NAME.tflite   LiteRT.js
 //   NAME.folded.json and .bin         TensorFlow.js and jax-js, called op by op (NCHW, OIHW, batch norm folded)
 //   NAME.reference.json               logits by plain float64 loops: what every engine must give
-import fs from 'node:fs';
-import path from 'node:path';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { PEERS_ROOT, setup } from '../setup.mjs';
-import { fold } from './graph.mjs';
-import { onnx } from './onnx.mjs';
-import { reference } from './reference.mjs';
-import { bytes, safetensors } from './safetensors.mjs';
-import { tflite } from './tflite.mjs';
-import { ZOO } from './zoo.mjs';
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { PEERS_ROOT, setup } from "../setup.mjs";
+import { fold } from "./graph.mjs";
+import { onnx } from "./onnx.mjs";
+import { reference } from "./reference.mjs";
+import { bytes, safetensors } from "./safetensors.mjs";
+import { tflite } from "./tflite.mjs";
+import { ZOO } from "./zoo.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
-export const MODELS = path.join(PEERS_ROOT, 'models');
+export const MODELS = path.join(PEERS_ROOT, "models");
 
 /** A file is made again when any source in this folder is newer. */
 const newest = () => Math.max(...fs.readdirSync(HERE).map((f) => fs.statSync(path.join(HERE, f)).mtimeMs));
 
 export async function make(name) {
-  const file = (ext) => path.join(MODELS, `${name}.${ext}`), last = file('reference.json');
+  const file = (ext) => path.join(MODELS, `${name}.${ext}`),
+    last = file("reference.json");
   if (!fs.existsSync(last) || fs.statSync(last).mtimeMs < newest()) await write(name, file);
-  return JSON.parse(fs.readFileSync(last, 'utf8'));
+  return JSON.parse(fs.readFileSync(last, "utf8"));
 }
 
 async function write(name, file) {
   console.log(`bench: writing ${name}'s model files`);
   fs.mkdirSync(MODELS, { recursive: true });
-  const save = (ext, parts) => { const fd = fs.openSync(file(ext), 'w'); for (const p of parts) fs.writeFileSync(fd, p); fs.closeSync(fd); };
-  const graph = ZOO[name](), folded = fold(graph);
-  save('safetensors', safetensors(graph));
-  save('onnx', onnx(graph));
-  const flatbuffers = createRequire(path.join(PEERS_ROOT, 'package.json'))('flatbuffers');
-  save('tflite', await tflite(folded, flatbuffers));
+  const save = (ext, parts) => {
+    const fd = fs.openSync(file(ext), "w");
+    for (const p of parts) fs.writeFileSync(fd, p);
+    fs.closeSync(fd);
+  };
+  const graph = ZOO[name](),
+    folded = fold(graph);
+  save("safetensors", safetensors(graph));
+  save("onnx", onnx(graph));
+  const flatbuffers = createRequire(path.join(PEERS_ROOT, "package.json"))("flatbuffers");
+  save("tflite", await tflite(folded, flatbuffers));
 
   const blobs = [];
   let at = 0;
-  const put = (t) => { blobs.push(bytes(t.data)); at += t.data.length; return { at: at - t.data.length, shape: t.shape }; };
+  const put = (t) => {
+    blobs.push(bytes(t.data));
+    at += t.data.length;
+    return { at: at - t.data.length, shape: t.shape };
+  };
   const ops = folded.ops.map((o) => (o.w ? { ...o, w: put(o.w), b: put(o.b) } : o));
-  save('folded.bin', blobs);
-  save('folded.json', [JSON.stringify({ ...folded, ops })]);
-  const trainable = [...graph.params].filter(([k]) => !k.includes('running_')).reduce((n, [, p]) => n + p.data.length, 0);
-  save('reference.json', [JSON.stringify({ name, input: graph.input, classes: graph.classes, macs: graph.macs, parameters: trainable, logits: reference(folded) })]);
+  save("folded.bin", blobs);
+  save("folded.json", [JSON.stringify({ ...folded, ops })]);
+  const trainable = [...graph.params]
+    .filter(([k]) => !k.includes("running_"))
+    .reduce((n, [, p]) => n + p.data.length, 0);
+  save("reference.json", [
+    JSON.stringify({
+      name,
+      input: graph.input,
+      classes: graph.classes,
+      macs: graph.macs,
+      parameters: trainable,
+      logits: reference(folded),
+    }),
+  ]);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   setup();
-  for (const name of process.argv.slice(2)) { const { logits, ...rest } = await make(name); console.log(JSON.stringify(rest)); }
+  for (const name of process.argv.slice(2)) {
+    const { logits, ...rest } = await make(name);
+    console.log(JSON.stringify(rest));
+  }
 }

@@ -5,18 +5,27 @@ export const input = (n) => Float32Array.from({ length: n }, (_, i) => Math.sin(
 
 export function reference(folded) {
   const n = folded.input.reduce((a, b) => a * b);
-  const env = { x: Float64Array.from(input(n)) }, shapes = { x: folded.input.slice(1) };
+  const env = { x: Float64Array.from(input(n)) },
+    shapes = { x: folded.input.slice(1) };
   for (const o of folded.ops) {
-    const a = env[o.x[0]], [ci, h, w] = shapes[o.x[0]], size = o.shape.reduce((p, q) => p * q);
+    const a = env[o.x[0]],
+      [ci, h, w] = shapes[o.x[0]],
+      size = o.shape.reduce((p, q) => p * q);
     let y = new Float64Array(size);
-    if (o.op === 'conv') conv(y, a, [ci, h, w], o);
-    else if (o.op === 'maxpool') maxpool(y, a, [ci, h, w], o);
-    else if (o.op === 'gap') for (let c = 0; c < ci; c++) y[c] = a.subarray(c * h * w, (c + 1) * h * w).reduce((p, q) => p + q) / (h * w);
-    else if (o.op === 'add') y = a.map((v, i) => v + env[o.x[1]][i]);
-    else if (o.op === 'flatten') y = a;
-    else if (o.op === 'fc') {
-      const k = a.length, W = o.w.data;
-      for (let j = 0; j < size; j++) { let s = o.b.data[j]; for (let i = 0; i < k; i++) s += W[j * k + i] * a[i]; y[j] = s; }
+    if (o.op === "conv") conv(y, a, [ci, h, w], o);
+    else if (o.op === "maxpool") maxpool(y, a, [ci, h, w], o);
+    else if (o.op === "gap")
+      for (let c = 0; c < ci; c++) y[c] = a.subarray(c * h * w, (c + 1) * h * w).reduce((p, q) => p + q) / (h * w);
+    else if (o.op === "add") y = a.map((v, i) => v + env[o.x[1]][i]);
+    else if (o.op === "flatten") y = a;
+    else if (o.op === "fc") {
+      const k = a.length,
+        W = o.w.data;
+      for (let j = 0; j < size; j++) {
+        let s = o.b.data[j];
+        for (let i = 0; i < k; i++) s += W[j * k + i] * a[i];
+        y[j] = s;
+      }
     } else throw new Error(`reference: no rule for ${o.op}`);
     env[o.y] = o.relu ? y.map((v) => Math.max(v, 0)) : y;
     shapes[o.y] = o.shape;
@@ -27,28 +36,34 @@ export function reference(folded) {
 function conv(y, a, [ci, h, w], { k, s, p, w: W, b, shape: [co, ho, wo] }) {
   for (let c = 0; c < co; c++) {
     const out = y.subarray(c * ho * wo, (c + 1) * ho * wo).fill(b.data[c]);
-    for (let i = 0; i < ci; i++) for (let u = 0; u < k; u++) for (let v = 0; v < k; v++) {
-      const weight = W.data[((c * ci + i) * k + u) * k + v];
-      for (let r = 0; r < ho; r++) {
-        const row = r * s + u - p;
-        if (row < 0 || row >= h) continue;
-        const base = (i * h + row) * w + v - p;
-        for (let q = 0; q < wo; q++) {
-          const col = q * s + v - p;
-          if (col >= 0 && col < w) out[r * wo + q] += weight * a[base + q * s];
+    for (let i = 0; i < ci; i++)
+      for (let u = 0; u < k; u++)
+        for (let v = 0; v < k; v++) {
+          const weight = W.data[((c * ci + i) * k + u) * k + v];
+          for (let r = 0; r < ho; r++) {
+            const row = r * s + u - p;
+            if (row < 0 || row >= h) continue;
+            const base = (i * h + row) * w + v - p;
+            for (let q = 0; q < wo; q++) {
+              const col = q * s + v - p;
+              if (col >= 0 && col < w) out[r * wo + q] += weight * a[base + q * s];
+            }
+          }
         }
-      }
-    }
   }
 }
 
 function maxpool(y, a, [ci, h, w], { k, s, p, shape: [, ho, wo] }) {
-  for (let c = 0; c < ci; c++) for (let r = 0; r < ho; r++) for (let q = 0; q < wo; q++) {
-    let m = -Infinity;
-    for (let u = 0; u < k; u++) for (let v = 0; v < k; v++) {
-      const row = r * s + u - p, col = q * s + v - p;
-      if (row >= 0 && row < h && col >= 0 && col < w) m = Math.max(m, a[(c * h + row) * w + col]);
-    }
-    y[(c * ho + r) * wo + q] = m;
-  }
+  for (let c = 0; c < ci; c++)
+    for (let r = 0; r < ho; r++)
+      for (let q = 0; q < wo; q++) {
+        let m = -Infinity;
+        for (let u = 0; u < k; u++)
+          for (let v = 0; v < k; v++) {
+            const row = r * s + u - p,
+              col = q * s + v - p;
+            if (row >= 0 && row < h && col >= 0 && col < w) m = Math.max(m, a[(c * h + row) * w + col]);
+          }
+        y[(c * ho + r) * wo + q] = m;
+      }
 }

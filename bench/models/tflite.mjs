@@ -1,18 +1,23 @@
 // TensorFlow Lite's flatbuffer in float32, as its converter writes these networks: NHWC, batch norm folded, bias and ReLU
 // fused, 'SAME' padding where that means the same numbers, else a PAD before a 'VALID' operator.
 // Field numbers are those of TensorFlow's schema.fbs.
-import { bytes } from './safetensors.mjs';
+import { bytes } from "./safetensors.mjs";
 
 const OPCODE = { add: 0, conv: 3, fc: 9, maxpool: 17, flatten: 22, pad: 34, gap: 40 };
 const OPTIONS = { conv: 1, maxpool: 5, fc: 8, add: 11, flatten: 17, pad: 22, gap: 27 };
-const FLOAT32 = 0, INT32 = 2, SAME = 0, VALID = 1, RELU = 1;
+const FLOAT32 = 0,
+  INT32 = 2,
+  SAME = 0,
+  VALID = 1,
+  RELU = 1;
 
 const nhwc = (shape) => [1, ...(shape.length === 3 ? [shape[1], shape[2], shape[0]] : shape)];
 
 /** [O, C, rest] -> [O, rest, C]: OIHW to OHWI, and the columns of a linear layer behind a flatten. */
 function channelsLast(w, [o, c, n]) {
   const out = new Float32Array(w.length);
-  for (let i = 0; i < o; i++) for (let j = 0; j < c; j++) for (let k = 0; k < n; k++) out[(i * n + k) * c + j] = w[(i * c + j) * n + k];
+  for (let i = 0; i < o; i++)
+    for (let j = 0; j < c; j++) for (let k = 0; k < n; k++) out[(i * n + k) * c + j] = w[(i * c + j) * n + k];
   return out;
 }
 
@@ -24,7 +29,10 @@ function samePadding(n, k, s) {
 export async function tflite(folded, flatbuffers) {
   const weights = folded.ops.reduce((n, o) => n + (o.w ? o.w.data.byteLength + o.b.data.byteLength : 0), 0);
   const f = new flatbuffers.Builder(weights + (1 << 16));
-  const tensors = [], buffers = [null], operators = [], index = new Map();
+  const tensors = [],
+    buffers = [null],
+    operators = [],
+    index = new Map();
 
   const tensor = (name, shape, type = FLOAT32, data = null) => {
     tensors.push({ name, shape, type, buffer: data ? buffers.push(data) - 1 : 0 });
@@ -32,8 +40,8 @@ export async function tflite(folded, flatbuffers) {
   };
   const emit = (op, inputs, output, fields = []) => operators.push({ op, inputs, output, fields });
   const [, c, h, w] = folded.input;
-  index.set('x', tensor('x', [1, h, w, c]));
-  const shapes = new Map([['x', [c, h, w]]]);
+  index.set("x", tensor("x", [1, h, w, c]));
+  const shapes = new Map([["x", [c, h, w]]]);
 
   /** The input of a windowed operator and its padding word, with a PAD in front where needed. */
   function windowed(o) {
@@ -42,34 +50,47 @@ export async function tflite(folded, flatbuffers) {
     if (n === m && samePadding(n, o.k, o.s).every((v) => v === o.p)) return [index.get(o.x[0]), SAME];
     if (!o.p) return [index.get(o.x[0]), VALID];
     const pads = tensor(`${o.y}.pads`, [4, 2], INT32, bytes(Int32Array.of(0, 0, o.p, o.p, o.p, o.p, 0, 0)));
-    const padded = tensor(`${o.y}.padded`, [1, n + 2 * o.p, m + 2 * o.p, ci]);      // zero is neutral: max pools here follow a ReLU
-    emit('pad', [index.get(o.x[0]), pads], padded);
+    const padded = tensor(`${o.y}.padded`, [1, n + 2 * o.p, m + 2 * o.p, ci]); // zero is neutral: max pools here follow a ReLU
+    emit("pad", [index.get(o.x[0]), pads], padded);
     return [padded, VALID];
   }
 
   for (const o of folded.ops) {
     const relu = o.relu ? RELU : 0;
     const inputs = o.x.map((v) => index.get(v));
-    let fields = [], extra = [];
-    if (o.op === 'conv') {
-      const [oc, ic, k] = o.w.shape, [x, padding] = windowed(o);
+    let fields = [],
+      extra = [];
+    if (o.op === "conv") {
+      const [oc, ic, k] = o.w.shape,
+        [x, padding] = windowed(o);
       inputs[0] = x;
       extra = [tensor(`${o.name}.w`, [oc, k, k, ic], FLOAT32, bytes(channelsLast(o.w.data, [oc, ic, k * k])))];
-      fields = [['i8', padding], ['i32', o.s], ['i32', o.s], ['i8', relu]];
-    } else if (o.op === 'maxpool') {
+      fields = [
+        ["i8", padding],
+        ["i32", o.s],
+        ["i32", o.s],
+        ["i8", relu],
+      ];
+    } else if (o.op === "maxpool") {
       const [x, padding] = windowed(o);
       inputs[0] = x;
-      fields = [['i8', padding], ['i32', o.s], ['i32', o.s], ['i32', o.k], ['i32', o.k]];
-    } else if (o.op === 'fc') {
+      fields = [
+        ["i8", padding],
+        ["i32", o.s],
+        ["i32", o.s],
+        ["i32", o.k],
+        ["i32", o.k],
+      ];
+    } else if (o.op === "fc") {
       const data = o.chw ? channelsLast(o.w.data, [o.w.shape[0], o.chw[0], o.chw[1] * o.chw[2]]) : o.w.data;
       extra = [tensor(`${o.name}.w`, o.w.shape, FLOAT32, bytes(data))];
-      fields = [['i8', relu]];
-    } else if (o.op === 'add') {
-      fields = [['i8', relu]];
-    } else if (o.op === 'gap') {
+      fields = [["i8", relu]];
+    } else if (o.op === "add") {
+      fields = [["i8", relu]];
+    } else if (o.op === "gap") {
       extra = [tensor(`${o.y}.axes`, [2], INT32, bytes(Int32Array.of(1, 2)))];
-      fields = [['i8', 1]];                                                          // keep_dims
-    } else if (o.op === 'flatten') {
+      fields = [["i8", 1]]; // keep_dims
+    } else if (o.op === "flatten") {
       extra = [tensor(`${o.y}.shape`, [2], INT32, bytes(Int32Array.of(1, o.shape[0])))];
     } else throw new Error(`tflite: no operator for ${o.op}`);
     if (o.b) extra.push(tensor(`${o.name}.b`, o.b.shape, FLOAT32, bytes(o.b.data)));
@@ -80,20 +101,30 @@ export async function tflite(folded, flatbuffers) {
   }
 
   // ---- flatbuffers are written children first
-  const table = (...fields) => {                       // fields by number: [kind, value], or null for the default
+  const table = (...fields) => {
+    // fields by number: [kind, value], or null for the default
     f.startObject(fields.length);
     fields.forEach((v, i) => {
       if (!v) return;
       const [kind, x] = v;
-      if (kind === 'i8') f.addFieldInt8(i, x, 0);
-      else if (kind === 'i32') f.addFieldInt32(i, x, 0);
+      if (kind === "i8") f.addFieldInt8(i, x, 0);
+      else if (kind === "i32") f.addFieldInt32(i, x, 0);
       else f.addFieldOffset(i, x, 0);
     });
     return f.endObject();
   };
-  const offsets = (list) => { f.startVector(4, list.length, 4); for (const o of [...list].reverse()) f.addOffset(o); return f.endVector(); };
-  const ints = (list) => { f.startVector(4, list.length, 4); for (const v of [...list].reverse()) f.addInt32(v); return f.endVector(); };
-  const blob = (b) => {                                // 16-byte aligned, as kernels expect their constants
+  const offsets = (list) => {
+    f.startVector(4, list.length, 4);
+    for (const o of [...list].reverse()) f.addOffset(o);
+    return f.endVector();
+  };
+  const ints = (list) => {
+    f.startVector(4, list.length, 4);
+    for (const v of [...list].reverse()) f.addInt32(v);
+    return f.endVector();
+  };
+  const blob = (b) => {
+    // 16-byte aligned, as kernels expect their constants
     f.startVector(1, b.length, 16);
     f.space -= b.length;
     f.bb.bytes().set(b, f.space);
@@ -101,20 +132,40 @@ export async function tflite(folded, flatbuffers) {
   };
 
   const used = [...new Set(operators.map((o) => o.op))];
-  const bufferList = offsets(buffers.map((b) => { const d = b && blob(b); return table(d ? ['off', d] : null); }));
-  const tensorList = offsets(tensors.map((t) => {
-    const shape = ints(t.shape), name = f.createString(t.name);
-    return table(['off', shape], ['i8', t.type], ['i32', t.buffer], ['off', name]);
-  }));
-  const operatorList = offsets(operators.map((o) => {
-    const inputs = ints(o.inputs), outputs = ints([o.output]), options = table(...o.fields);
-    return table(['i32', used.indexOf(o.op)], ['off', inputs], ['off', outputs], ['i8', OPTIONS[o.op]], ['off', options]);
-  }));
-  const inputs = ints([0]), outputs = ints([index.get(folded.output)]), name = f.createString('main');
-  const subgraph = table(['off', tensorList], ['off', inputs], ['off', outputs], ['off', operatorList], ['off', name]);
+  const bufferList = offsets(
+    buffers.map((b) => {
+      const d = b && blob(b);
+      return table(d ? ["off", d] : null);
+    }),
+  );
+  const tensorList = offsets(
+    tensors.map((t) => {
+      const shape = ints(t.shape),
+        name = f.createString(t.name);
+      return table(["off", shape], ["i8", t.type], ["i32", t.buffer], ["off", name]);
+    }),
+  );
+  const operatorList = offsets(
+    operators.map((o) => {
+      const inputs = ints(o.inputs),
+        outputs = ints([o.output]),
+        options = table(...o.fields);
+      return table(
+        ["i32", used.indexOf(o.op)],
+        ["off", inputs],
+        ["off", outputs],
+        ["i8", OPTIONS[o.op]],
+        ["off", options],
+      );
+    }),
+  );
+  const inputs = ints([0]),
+    outputs = ints([index.get(folded.output)]),
+    name = f.createString("main");
+  const subgraph = table(["off", tensorList], ["off", inputs], ["off", outputs], ["off", operatorList], ["off", name]);
   const subgraphs = offsets([subgraph]);
-  const codes = offsets(used.map((op) => table(['i8', OPCODE[op]], null, ['i32', 1], ['i32', OPCODE[op]])));
-  const description = f.createString('convoke-bench');
-  f.finish(table(['i32', 3], ['off', codes], ['off', subgraphs], ['off', description], ['off', bufferList]), 'TFL3');
+  const codes = offsets(used.map((op) => table(["i8", OPCODE[op]], null, ["i32", 1], ["i32", OPCODE[op]])));
+  const description = f.createString("convoke-bench");
+  f.finish(table(["i32", 3], ["off", codes], ["off", subgraphs], ["off", description], ["off", bufferList]), "TFL3");
   return [Buffer.from(f.asUint8Array())];
 }

@@ -6,20 +6,32 @@ export const input = (shape) => Float32Array.from({ length: count(shape) }, (_, 
 
 /** A fixed training batch: uniform noise around a per-class wave, so that there is something to learn. */
 export function batch(job) {
-  const [, ...chw] = job.input, each = count(chw), n = job.batch;
+  const [, ...chw] = job.input,
+    each = count(chw),
+    n = job.batch;
   let seed = 7;
-  const uniform = () => { seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0; return seed / 2 ** 32; };
+  const uniform = () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return seed / 2 ** 32;
+  };
   const labels = Uint8Array.from({ length: n }, (_, i) => i % job.classes);
-  const images = Float32Array.from({ length: n * each }, (_, i) => 0.5 * Math.sin((i % each) * 0.05 * (1 + labels[Math.floor(i / each)])) + uniform() - 0.5);
+  const images = Float32Array.from(
+    { length: n * each },
+    (_, i) => 0.5 * Math.sin((i % each) * 0.05 * (1 + labels[Math.floor(i / each)])) + uniform() - 0.5,
+  );
   return { images, labels, shape: [n, ...chw] };
 }
 
-export const oneHot = (labels, classes) => Float32Array.from({ length: labels.length * classes }, (_, i) => (labels[Math.floor(i / classes)] === i % classes ? 1 : 0));
+export const oneHot = (labels, classes) =>
+  Float32Array.from({ length: labels.length * classes }, (_, i) =>
+    labels[Math.floor(i / classes)] === i % classes ? 1 : 0,
+  );
 
 /** [n, c, p] -> [n, p, c]: NCHW to NHWC, and OIHW to OHWI. */
 export function channelsLast(src, n, c, p) {
   const out = new Float32Array(src.length);
-  for (let i = 0; i < n; i++) for (let j = 0; j < c; j++) for (let k = 0; k < p; k++) out[(i * p + k) * c + j] = src[(i * c + j) * p + k];
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j < c; j++) for (let k = 0; k < p; k++) out[(i * p + k) * c + j] = src[(i * c + j) * p + k];
   return out;
 }
 
@@ -38,8 +50,12 @@ export const bytes = async (url) => {
 
 /** The folded graph with its weights as Float32Array views (models/make.mjs). */
 export async function folded(job) {
-  const [json, bin] = await Promise.all([bytes(`/models/${job.model}.folded.json`), bytes(`/models/${job.model}.folded.bin`)]);
+  const [json, bin] = await Promise.all([
+    bytes(`/models/${job.model}.folded.json`),
+    bytes(`/models/${job.model}.folded.bin`),
+  ]);
   const graph = JSON.parse(new TextDecoder().decode(json));
-  for (const o of graph.ops) for (const k of ['w', 'b']) if (o[k]) o[k].data = new Float32Array(bin.buffer, o[k].at * 4, count(o[k].shape));
+  for (const o of graph.ops)
+    for (const k of ["w", "b"]) if (o[k]) o[k].data = new Float32Array(bin.buffer, o[k].at * 4, count(o[k].shape));
   return graph;
 }

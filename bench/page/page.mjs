@@ -25,24 +25,28 @@ async function time(group) {
 /** Warms up and chooses how many calls make a sample of about `sampleMs`. */
 async function prepare({ sampleMs, warmMs, maxGroup }) {
   let one = await time(1);
-  for (const end = performance.now() + warmMs; performance.now() < end;) one = Math.min(one, await time(1));
+  for (const end = performance.now() + warmMs; performance.now() < end; ) one = Math.min(one, await time(1));
   return Math.max(1, Math.min(maxGroup, Math.round(sampleMs / one)));
 }
 
 async function samples({ group, seconds }) {
-  const out = [], end = performance.now() + seconds * 1000;
-  do out.push(await time(group)); while (performance.now() < end);
+  const out = [],
+    end = performance.now() + seconds * 1000;
+  do out.push(await time(group));
+  while (performance.now() < end);
   return out;
 }
 
 window.bench = {
-  open, prepare, samples,
+  open,
+  prepare,
+  samples,
   logits: async () => Array.from(await engine.run()),
   losses: async (n) => Array.from(await engine.step(n)),
 };
 
 // ?start={job}: the page of a user who wants one answer. performance.now() counts from the navigation.
-const start = new URLSearchParams(location.search).get('start');
+const start = new URLSearchParams(location.search).get("start");
 if (start) {
   const job = JSON.parse(start);
   window.started = (async () => {

@@ -146,9 +146,12 @@ test("webpack without settings", async () => {
 
 test("Node", () => {
   const digit = readFileSync(join(root, "tests/consumers/digit.json"), "utf8");
-  const module = classify("convoke", 'process.argv[2]', digit);
+  const module = classify("convoke", "process.argv[2]", digit);
   const folder = addFiles(project("node", `${module}\nconsole.log(JSON.stringify(await answer()));\n`));
-  const output = execFileSync("node", ["main.js", "models/lenet5-mnist.safetensors"], { cwd: folder, encoding: "utf8" });
+  const output = execFileSync("node", ["main.js", "models/lenet5-mnist.safetensors"], {
+    cwd: folder,
+    encoding: "utf8",
+  });
   expectSeven(output);
 });
 

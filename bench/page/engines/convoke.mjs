@@ -1,21 +1,22 @@
 // Convoke through its public API, from the package of this checkout (pkg/dist and pkg/wasm).
-import { batch, bytes, input } from '../data.mjs';
+import { batch, bytes, input } from "../data.mjs";
 
 export async function open(job) {
-  const { Network } = await import('/convoke/dist/index.js');
+  const { Network } = await import("/convoke/dist/index.js");
   const weights = await bytes(`/models/${job.model}.safetensors`);
   const net = await Network.load(weights, { arch: job.model, ...job.options });
   const info = { backend: net.backend, tier: net.tier, why: net.why };
 
   const data = input(job.input);
   const run = async () => (await net.run({ data, shape: job.input })).data;
-  if (job.kind === 'infer') return { info, run };
+  if (job.kind === "infer") return { info, run };
 
   const trainer = await net.trainer({
-    optimizer: { kind: 'sgd', learningRate: job.learningRate, momentum: job.momentum },
-    loss: 'softmax-cross-entropy', batchSize: job.batch,
+    optimizer: { kind: "sgd", learningRate: job.learningRate, momentum: job.momentum },
+    loss: "softmax-cross-entropy",
+    batchSize: job.batch,
   });
-  const dataset = batch(job);          // one batch: an epoch is a step, and shuffling cannot change which images are in it
+  const dataset = batch(job); // one batch: an epoch is a step, and shuffling cannot change which images are in it
   return {
     info,
     async step(k) {

@@ -1,60 +1,111 @@
 // jax-js: one function of (weights, input) in NCHW. `eager` runs it op by op, else the whole of it is one jit().
 // Its arrays are reference-counted: an operation consumes its operands unless they are passed as `.ref`.
-import { batch, folded, input, oneHot, transpose } from '../data.mjs';
+import { batch, folded, input, oneHot, transpose } from "../data.mjs";
 
 export async function open(job) {
-  const jax = await import('/jax/jax/dist/index.js'), { backend, eager, cores } = job.options;
+  const jax = await import("/jax/jax/dist/index.js"),
+    { backend, eager, cores } = job.options;
   await jax.init(backend);
   jax.defaultDevice(backend);
-  const graph = await folded(job), info = { backend: jax.defaultDevice(), workers: cores, mode: eager ? 'eager' : 'jit' };
+  const graph = await folded(job),
+    info = { backend: jax.defaultDevice(), workers: cores, mode: eager ? "eager" : "jit" };
   const jit = eager ? (f) => f : jax.jit;
-  return { info, ...(job.kind === 'train' ? training : inference)(job, graph, jax, jit) };
+  return { info, ...(job.kind === "train" ? training : inference)(job, graph, jax, jit) };
 }
 
 function weightsOf(graph, np) {
-  return graph.ops.filter((o) => o.w).flatMap((o) => (o.op === 'conv'
-    ? [np.array(o.w.data.slice(), { shape: o.w.shape }), np.array(o.b.data.slice(), { shape: [1, o.b.shape[0], 1, 1] })]
-    : [np.array(transpose(o.w.data, ...o.w.shape), { shape: [o.w.shape[1], o.w.shape[0]] }), np.array(o.b.data.slice(), { shape: [1, o.b.shape[0]] })]));
+  return graph.ops
+    .filter((o) => o.w)
+    .flatMap((o) =>
+      o.op === "conv"
+        ? [
+            np.array(o.w.data.slice(), { shape: o.w.shape }),
+            np.array(o.b.data.slice(), { shape: [1, o.b.shape[0], 1, 1] }),
+          ]
+        : [
+            np.array(transpose(o.w.data, ...o.w.shape), { shape: [o.w.shape[1], o.w.shape[0]] }),
+            np.array(o.b.data.slice(), { shape: [1, o.b.shape[0]] }),
+          ],
+    );
 }
 
-const forwardOf = (graph, { numpy: np, lax, nn }, n) => (weights, x) => {
-  const last = {}, env = { x };
-  graph.ops.forEach((o, i) => o.x.forEach((v) => { last[v] = i; }));
-  let next = 0;
-  graph.ops.forEach((o, i) => {
-    const get = (v) => (last[v] === i ? env[v] : env[v].ref);
-    let a = get(o.x[0]), y;
-    if (o.op === 'conv') y = lax.convGeneralDilated(a, weights[next++], [o.s, o.s], [[o.p, o.p], [o.p, o.p]]).add(weights[next++]);
-    else if (o.op === 'fc') y = np.matmul(a, weights[next++]).add(weights[next++]);
-    else if (o.op === 'maxpool') {
-      if (o.p) a = np.pad(a, [[0, 0], [0, 0], [o.p, o.p], [o.p, o.p]]);       // only ever after a ReLU: zero is neutral
-      y = lax.reduceWindow(a, (v) => np.max(v), [o.k, o.k], [o.s, o.s]);
-    } else if (o.op === 'gap') y = np.mean(a, [2, 3], { keepdims: true });
-    else if (o.op === 'add') y = a.add(get(o.x[1]));
-    else if (o.op === 'flatten') y = np.reshape(a, [n, o.shape[0]]);
-    else throw new Error(`jax: no operator for ${o.op}`);
-    env[o.y] = o.relu ? nn.relu(y) : y;
-  });
-  return env[graph.output];
-};
+const forwardOf =
+  (graph, { numpy: np, lax, nn }, n) =>
+  (weights, x) => {
+    const last = {},
+      env = { x };
+    graph.ops.forEach((o, i) => {
+      for (const v of o.x) last[v] = i;
+    });
+    let next = 0;
+    graph.ops.forEach((o, i) => {
+      const get = (v) => (last[v] === i ? env[v] : env[v].ref);
+      let a = get(o.x[0]),
+        y;
+      if (o.op === "conv")
+        y = lax
+          .convGeneralDilated(
+            a,
+            weights[next++],
+            [o.s, o.s],
+            [
+              [o.p, o.p],
+              [o.p, o.p],
+            ],
+          )
+          .add(weights[next++]);
+      else if (o.op === "fc") y = np.matmul(a, weights[next++]).add(weights[next++]);
+      else if (o.op === "maxpool") {
+        if (o.p)
+          a = np.pad(a, [
+            [0, 0],
+            [0, 0],
+            [o.p, o.p],
+            [o.p, o.p],
+          ]); // only ever after a ReLU: zero is neutral
+        y = lax.reduceWindow(a, (v) => np.max(v), [o.k, o.k], [o.s, o.s]);
+      } else if (o.op === "gap") y = np.mean(a, [2, 3], { keepdims: true });
+      else if (o.op === "add") y = a.add(get(o.x[1]));
+      else if (o.op === "flatten") y = np.reshape(a, [n, o.shape[0]]);
+      else throw new Error(`jax: no operator for ${o.op}`);
+      env[o.y] = o.relu ? nn.relu(y) : y;
+    });
+    return env[graph.output];
+  };
 
 function inference(job, graph, jax, jit) {
-  const np = jax.numpy, weights = weightsOf(graph, np), forward = jit(forwardOf(graph, jax, 1)), x = input(job.input);
-  return { run: () => forward(weights.map((w) => w.ref), np.array(x.slice(), { shape: job.input })).data() };
+  const np = jax.numpy,
+    weights = weightsOf(graph, np),
+    forward = jit(forwardOf(graph, jax, 1)),
+    x = input(job.input);
+  return {
+    run: () =>
+      forward(
+        weights.map((w) => w.ref),
+        np.array(x.slice(), { shape: job.input }),
+      ).data(),
+  };
 }
 
 function training(job, graph, jax, jit) {
-  const { numpy: np, nn, valueAndGrad } = jax, forward = forwardOf(graph, jax, job.batch);
+  const { numpy: np, nn, valueAndGrad } = jax,
+    forward = forwardOf(graph, jax, job.batch);
   const loss = (weights, x, y) => np.mean(np.sum(nn.logSoftmax(forward(weights, x)).mul(y), 1)).mul(-1);
   const gradients = valueAndGrad(loss);
   const update = jit((weights, velocity, x, y) => {
-    const [value, g] = gradients(weights.map((w) => w.ref), x, y);
+    const [value, g] = gradients(
+      weights.map((w) => w.ref),
+      x,
+      y,
+    );
     const v = velocity.map((a, i) => a.mul(job.momentum).add(g[i]));
     return [value, weights.map((w, i) => w.sub(v[i].ref.mul(job.learningRate))), v];
   });
   const { images, labels, shape } = batch(job);
-  const x = np.array(images, { shape }), y = np.array(oneHot(labels, job.classes), { shape: [job.batch, job.classes] });
-  let weights = weightsOf(graph, np), velocity = weights.map((w) => np.zeros(w.shape));
+  const x = np.array(images, { shape }),
+    y = np.array(oneHot(labels, job.classes), { shape: [job.batch, job.classes] });
+  let weights = weightsOf(graph, np),
+    velocity = weights.map((w) => np.zeros(w.shape));
   return {
     async step(k) {
       const losses = [];
@@ -63,7 +114,7 @@ function training(job, graph, jax, jit) {
         [value, weights, velocity] = update(weights, velocity, x.ref, y.ref);
         losses.push((await value.data())[0]);
       }
-      await weights[0].ref.data();                          // the last update must be finished, not only asked for
+      await weights[0].ref.data(); // the last update must be finished, not only asked for
       return losses;
     },
   };

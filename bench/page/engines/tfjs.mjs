@@ -1,39 +1,41 @@
 // TensorFlow.js. Inference: the converted graph's fused operators, called one by one through the public API, intermediates
 // freed at their last use. Training: a tf.layers model with the same weights, compiled with momentum SGD, trainOnBatch.
-import { batch, channelsLast, folded, input, oneHot, transpose } from '../data.mjs';
+import { batch, channelsLast, folded, input, oneHot, transpose } from "../data.mjs";
 
-const script = (src) => new Promise((res, rej) => {
-  const s = document.createElement('script');
-  s.src = src;
-  s.onload = res;
-  s.onerror = () => rej(new Error(`cannot load ${src}`));
-  document.head.appendChild(s);
-});
+const script = (src) =>
+  new Promise((res, rej) => {
+    const s = document.createElement("script");
+    s.src = src;
+    s.onload = res;
+    s.onerror = () => rej(new Error(`cannot load ${src}`));
+    document.head.appendChild(s);
+  });
 
 async function load({ backend, threads = 1 }, training) {
-  if (training) await script('/tfjs/tfjs/dist/tf.min.js');
+  if (training) await script("/tfjs/tfjs/dist/tf.min.js");
   else {
-    await script('/tfjs/tfjs-core/dist/tf-core.min.js');
-    if (backend === 'cpu') await script('/tfjs/tfjs-backend-cpu/dist/tf-backend-cpu.min.js');
+    await script("/tfjs/tfjs-core/dist/tf-core.min.js");
+    if (backend === "cpu") await script("/tfjs/tfjs-backend-cpu/dist/tf-backend-cpu.min.js");
   }
-  if (backend === 'wasm') {
-    await script('/tfjs/tfjs-backend-wasm/dist/tf-backend-wasm.min.js');
+  if (backend === "wasm") {
+    await script("/tfjs/tfjs-backend-wasm/dist/tf-backend-wasm.min.js");
     tf.wasm.setWasmPaths(`${location.origin}/tfjs/tfjs-backend-wasm/dist/`);
-    if (threads === 1) tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+    if (threads === 1) tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
     else tf.wasm.setThreadsCount(threads);
   }
-  if (backend === 'webgpu') await script('/tfjs/tfjs-backend-webgpu/dist/tf-backend-webgpu.min.js');
+  if (backend === "webgpu") await script("/tfjs/tfjs-backend-webgpu/dist/tf-backend-webgpu.min.js");
   const ok = await tf.setBackend(backend);
   await tf.ready();
   if (!ok || tf.getBackend() !== backend) throw new Error(`TensorFlow.js runs '${tf.getBackend()}', not '${backend}'`);
-  return { backend, threads: backend === 'wasm' ? tf.wasm.getThreadsCount() : 1 };
+  return { backend, threads: backend === "wasm" ? tf.wasm.getThreadsCount() : 1 };
 }
 
 /** OIHW -> HWIO; [out, in] -> [in, out] with the rows behind a flatten in HWC order. */
 function kernel(o) {
   const { shape, data } = o.w;
-  if (o.op === 'conv') {
-    const [oc, ic, kh, kw] = shape, hwio = channelsLast(channelsLast(data, oc, ic, kh * kw), 1, oc, kh * kw * ic);
+  if (o.op === "conv") {
+    const [oc, ic, kh, kw] = shape,
+      hwio = channelsLast(channelsLast(data, oc, ic, kh * kw), 1, oc, kh * kw * ic);
     return tf.tensor(hwio, [kh, kw, ic, oc]);
   }
   const rows = o.chw ? channelsLast(data, shape[0], o.chw[0], o.chw[1] * o.chw[2]) : data;
@@ -41,37 +43,51 @@ function kernel(o) {
 }
 
 export async function open(job) {
-  const info = await load(job.options, job.kind === 'train');
+  const info = await load(job.options, job.kind === "train");
   const graph = await folded(job);
-  return { info, ...(job.kind === 'train' ? training(job, graph) : inference(job, graph)) };
+  return { info, ...(job.kind === "train" ? training(job, graph) : inference(job, graph)) };
 }
 
 function inference(job, graph) {
   const weights = graph.ops.map((o) => o.w && [kernel(o), tf.tensor(o.b.data, o.b.shape)]);
   const last = {};
-  graph.ops.forEach((o, i) => o.x.forEach((v) => { last[v] = i; }));
-  const [, c, h, w] = job.input, x = channelsLast(input(job.input), 1, c, h * w);
+  graph.ops.forEach((o, i) => {
+    for (const v of o.x) last[v] = i;
+  });
+  const [, c, h, w] = job.input,
+    x = channelsLast(input(job.input), 1, c, h * w);
 
   function forward() {
     const env = { x: tf.tensor4d(x, [1, h, w, c]) };
     graph.ops.forEach((o, i) => {
-      const a = env[o.x[0]], [filter, bias] = weights[i] || [], activation = o.relu ? 'relu' : 'linear';
+      const a = env[o.x[0]],
+        [filter, bias] = weights[i] || [],
+        activation = o.relu ? "relu" : "linear";
       let y;
-      if (o.op === 'conv') y = tf.fused.conv2d({ x: a, filter, strides: o.s, pad: o.p, bias, activation });
-      else if (o.op === 'fc') y = tf.fused.matMul({ a, b: filter, bias, activation });
-      else if (o.op === 'maxpool') y = tf.maxPool(a, o.k, o.s, o.p);
-      else if (o.op === 'gap') y = tf.mean(a, [1, 2], true);
-      else if (o.op === 'add') y = tf.tidy(() => { const s = tf.add(a, env[o.x[1]]); return o.relu ? tf.relu(s) : s; });
-      else if (o.op === 'flatten') y = tf.reshape(a, [1, -1]);
+      if (o.op === "conv") y = tf.fused.conv2d({ x: a, filter, strides: o.s, pad: o.p, bias, activation });
+      else if (o.op === "fc") y = tf.fused.matMul({ a, b: filter, bias, activation });
+      else if (o.op === "maxpool") y = tf.maxPool(a, o.k, o.s, o.p);
+      else if (o.op === "gap") y = tf.mean(a, [1, 2], true);
+      else if (o.op === "add")
+        y = tf.tidy(() => {
+          const s = tf.add(a, env[o.x[1]]);
+          return o.relu ? tf.relu(s) : s;
+        });
+      else if (o.op === "flatten") y = tf.reshape(a, [1, -1]);
       else throw new Error(`tfjs: no operator for ${o.op}`);
       env[o.y] = y;
-      for (const v of o.x) if (last[v] === i && env[v]) { env[v].dispose(); delete env[v]; }
+      for (const v of o.x)
+        if (last[v] === i && env[v]) {
+          env[v].dispose();
+          delete env[v];
+        }
     });
     return env[graph.output];
   }
   return {
     async run() {
-      const y = forward(), d = await y.data();
+      const y = forward(),
+        d = await y.data();
       y.dispose();
       return d;
     },
@@ -79,26 +95,42 @@ function inference(job, graph) {
 }
 
 function training(job, graph) {
-  const [, c, h, w] = job.input, model = tf.sequential(), L = tf.layers;
+  const [, c, h, w] = job.input,
+    model = tf.sequential(),
+    L = tf.layers;
   let shape = { inputShape: [h, w, c] };
   for (const o of graph.ops) {
-    const weights = o.w && [kernel(o), tf.tensor(o.b.data, o.b.shape)], activation = o.relu ? 'relu' : 'linear';
-    if (o.op === 'conv') model.add(L.conv2d({ ...shape, filters: o.shape[0], kernelSize: o.k, strides: o.s, padding: o.p ? 'same' : 'valid', activation }));
-    else if (o.op === 'maxpool') model.add(L.maxPooling2d({ ...shape, poolSize: o.k, strides: o.s }));
-    else if (o.op === 'flatten') model.add(L.flatten(shape));
-    else if (o.op === 'fc') model.add(L.dense({ ...shape, units: o.shape[0], activation: o.y === graph.output ? 'softmax' : activation }));
+    const weights = o.w && [kernel(o), tf.tensor(o.b.data, o.b.shape)],
+      activation = o.relu ? "relu" : "linear";
+    if (o.op === "conv")
+      model.add(
+        L.conv2d({
+          ...shape,
+          filters: o.shape[0],
+          kernelSize: o.k,
+          strides: o.s,
+          padding: o.p ? "same" : "valid",
+          activation,
+        }),
+      );
+    else if (o.op === "maxpool") model.add(L.maxPooling2d({ ...shape, poolSize: o.k, strides: o.s }));
+    else if (o.op === "flatten") model.add(L.flatten(shape));
+    else if (o.op === "fc")
+      model.add(L.dense({ ...shape, units: o.shape[0], activation: o.y === graph.output ? "softmax" : activation }));
     else throw new Error(`tfjs: no layer for ${o.op}`);
     if (weights) model.layers.at(-1).setWeights(weights);
     shape = {};
   }
-  model.compile({ optimizer: tf.train.momentum(job.learningRate, job.momentum), loss: 'categoricalCrossentropy' });
-  const { images, labels } = batch(job), n = job.batch;
-  const x = tf.tensor4d(channelsLast(images, n, c, h * w), [n, h, w, c]), y = tf.tensor2d(oneHot(labels, job.classes), [n, job.classes]);
+  model.compile({ optimizer: tf.train.momentum(job.learningRate, job.momentum), loss: "categoricalCrossentropy" });
+  const { images, labels } = batch(job),
+    n = job.batch;
+  const x = tf.tensor4d(channelsLast(images, n, c, h * w), [n, h, w, c]),
+    y = tf.tensor2d(oneHot(labels, job.classes), [n, job.classes]);
   return {
     async step(k) {
       const losses = [];
       for (let i = 0; i < k; i++) losses.push(await model.trainOnBatch(x, y));
-      await model.trainableWeights[0].read().data();        // on a GPU the update may still be under way
+      await model.trainableWeights[0].read().data(); // on a GPU the update may still be under way
       return losses;
     },
   };
