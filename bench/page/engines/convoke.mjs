@@ -13,7 +13,7 @@ export async function open(job) {
 
   const trainer = await net.trainer({
     optimizer: { kind: "sgd", learningRate: job.learningRate, momentum: job.momentum },
-    loss: "softmax-cross-entropy",
+    loss: { kind: "softmax-cross-entropy" },
     batchSize: job.batch,
   });
   const dataset = batch(job); // one batch: an epoch is a step, and shuffling cannot change which images are in it
