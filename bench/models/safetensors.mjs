@@ -2,9 +2,10 @@
 export function safetensors(graph) {
   const header = { __metadata__: { format: "pt" } };
   let end = 0;
-  for (const [name, { shape, data }] of graph.params)
+  for (const [name, { shape, data }] of graph.params) {
     header[name] = { dtype: "F32", shape, data_offsets: [end, end + data.byteLength] };
-  end += data.byteLength;
+    end += data.byteLength;
+  }
   const json = Buffer.from(JSON.stringify(header));
   const head = Buffer.concat([json, Buffer.alloc((8 - (json.length % 8)) % 8, 0x20)]); // aligned, as the format asks
   const length = Buffer.alloc(8);
