@@ -1,8 +1,19 @@
-// A server on a free port of 127.0.0.1 that answers as a test says.
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
+import { ConvokeError } from "../src/errors.js";
 
+/** The `ConvokeError` that a promise fails with. */
+export async function failure(promise: Promise<unknown>): Promise<ConvokeError> {
+  const error = await promise.then(
+    () => expect.fail("it should have failed"),
+    (error: unknown) => error,
+  );
+  if (!(error instanceof ConvokeError)) throw error;
+  return error;
+}
+
+/** A server on a free port of 127.0.0.1 that answers as a test says. */
 export async function serve(answer: RequestListener): Promise<URL> {
   const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
