@@ -67,6 +67,15 @@ impl Engine {
             Engine::Gpu(engine) => engine.run(x).await,
         }
     }
+
+    /// Bytes that it keeps on the GPU.
+    pub fn device_bytes(&self) -> usize {
+        match self {
+            Engine::Cpu(_) => 0,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.bytes(),
+        }
+    }
 }
 
 /// A network in training.
@@ -109,6 +118,14 @@ impl Training {
             Training::Cpu(trainer) => Ok(trainer.params()),
             #[cfg(feature = "gpu")]
             Training::Gpu(trainer) => trainer.params().await,
+        }
+    }
+
+    pub(crate) fn device_bytes(&self) -> usize {
+        match self {
+            Training::Cpu(_) => 0,
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.bytes(),
         }
     }
 

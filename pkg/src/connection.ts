@@ -29,7 +29,10 @@ class OwnThread extends Connection {
 }
 
 class InWorker extends Connection {
-  #worker = startWorker();
+  /** The worker's name, and the channel on which its threads are heard when it is not. */
+  #name = `convoke-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+  #worker = startWorker(this.#name);
+  #alarm = new BroadcastChannel(this.#name);
   #engine = wrap<Engine>(this.#worker);
   #waiting = new Set<(error: Error) => void>();
   #crashed: ConvokeError | undefined;
@@ -43,6 +46,7 @@ class InWorker extends Connection {
         this.#crash(reason(event));
       });
     }
+    this.#alarm.onmessage = ({ data }) => this.#crash(stopped(`a thread stopped: ${data}`));
   }
 
   override call<T>(work: (engine: Remote<Engine>) => Promise<T> | T): Promise<T> {
@@ -71,15 +75,16 @@ class InWorker extends Connection {
     if (this.#crashed) return;
     this.#crashed = error;
     this.#worker.terminate();
+    this.#alarm.close();
     this.onCrash();
     for (const reject of this.#waiting) reject(error);
     this.#waiting.clear();
   }
 }
 
-function startWorker(): Worker {
+function startWorker(name: string): Worker {
   try {
-    return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "convoke" });
+    return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name });
   } catch (cause) {
     // A worker's script must come from the page's own origin.
     const hint = "serve the package from the page's origin, or pass worker: false";
@@ -90,7 +95,11 @@ function startWorker(): Worker {
 function reason(event: Event): ConvokeError {
   const said = event instanceof ErrorEvent && event.message ? event.message : undefined;
   const text = said ?? "its script did not load, or the content security policy has no worker-src for it";
-  return new ConvokeError("worker-crashed", `the engine's worker stopped: ${text}`, { reason: text });
+  return stopped(text);
+}
+
+function stopped(reason: string): ConvokeError {
+  return new ConvokeError("worker-crashed", `the engine's worker stopped: ${reason}`, { reason });
 }
 
 const ownThread = new OwnThread();

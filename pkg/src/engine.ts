@@ -72,7 +72,6 @@ interface Entry {
   training: Training | undefined;
   /** Calls of one network run one after the other: the engine is borrowed until a call is done. */
   tail: Promise<unknown>;
-  disposed: boolean;
 }
 
 interface Training {
@@ -140,17 +139,18 @@ export class Engine {
   }
 
   async run(id: number, input: TensorData): Promise<TensorData> {
-    const { data, shape } = await this.#with(id, (e) => e.network.run(input.data, Uint32Array.from(input.shape)));
+    const run = ({ network }: Entry) => network.run(input.data, Uint32Array.from(input.shape));
+    const { data, shape } = await this.#with(id, (entry) => recovering(entry, run));
     return transfer({ data, shape }, [data.buffer]);
   }
 
   async classify(id: number, image: Pixels | TensorData, top: number): Promise<Classification[]> {
     const pixels = "shape" in image ? undefined : await pixelsOf(image);
-    return this.#with(id, ({ network }) =>
+    const classify = ({ network }: Entry) =>
       pixels
         ? network.classifyPixels(pixels.data, pixels.width, pixels.height, top)
-        : network.classify((image as TensorData).data, Uint32Array.from((image as TensorData).shape), top),
-    );
+        : network.classify((image as TensorData).data, Uint32Array.from((image as TensorData).shape), top);
+    return this.#with(id, (entry) => recovering(entry, classify));
   }
 
   async save(id: number, quantize?: "int8"): Promise<Bytes> {
@@ -163,8 +163,7 @@ export class Engine {
     const entry = this.#entries.get(id);
     if (!entry) return;
     this.#entries.delete(id);
-    entry.disposed = true;
-    // After what is running now; what waits behind it is refused.
+    // After what was asked for before.
     void entry.tail.then(() => {
       this.#freeTrainer(entry);
       entry.network.free();
@@ -228,8 +227,14 @@ export class Engine {
     });
   }
 
-  liveBytes(): Promise<number> {
-    return this.#sumBytes();
+  /** On the heaps of all builds, and on the GPU. */
+  async liveBytes(): Promise<number> {
+    const builds = await Promise.all(this.#builds.values());
+    const onDevice = [...this.#entries.keys()].map((id) =>
+      this.#turn(id, ({ network, training }) => network.deviceBytes() + (training?.trainer.deviceBytes() ?? 0)),
+    );
+    const heaps = builds.map(({ wasm }) => wasm.liveBytes());
+    return [...heaps, ...(await Promise.all(onDevice))].reduce((sum, bytes) => sum + bytes, 0);
   }
 
   async capabilities(worker: boolean): Promise<Capabilities> {
@@ -286,10 +291,7 @@ export class Engine {
   #turn<T>(id: number, work: (entry: Entry) => T | Promise<T>): Promise<T> {
     const entry = this.#entries.get(id);
     if (!entry) return Promise.reject(disposed("network"));
-    const turn = entry.tail.then(() => {
-      if (entry.disposed) throw disposed("network");
-      return guarded(entry.runtime.wasm, () => work(entry));
-    });
+    const turn = entry.tail.then(() => guarded(entry.runtime.wasm, () => work(entry)));
     entry.tail = turn.catch(() => {});
     return turn;
   }
@@ -363,16 +365,11 @@ export class Engine {
   async #planned(runtime: Runtime, network: WasmNetwork, backend: "auto" | Backend): Promise<Entry> {
     try {
       const why = await guarded(runtime.wasm, () => choose(runtime, network, backend));
-      return { runtime, network, why, training: undefined, tail: Promise.resolve(), disposed: false };
+      return { runtime, network, why, training: undefined, tail: Promise.resolve() };
     } catch (error) {
       network.free();
       throw error;
     }
-  }
-
-  async #sumBytes(): Promise<number> {
-    const builds = await Promise.all(this.#builds.values());
-    return builds.reduce((sum, { wasm }) => sum + wasm.liveBytes(), 0);
   }
 }
 
@@ -409,6 +406,17 @@ async function measured(network: WasmNetwork, cpu: number, tier: string): Promis
   if (gpu < cpu) return `webgpu: ${figures}`;
   await network.plan("cpu");
   return `cpu: ${figures}; ${tier}`;
+}
+
+/** A lost GPU is asked for anew, once: the weights are here. */
+async function recovering<T>(entry: Entry, work: (entry: Entry) => Promise<T>): Promise<T> {
+  try {
+    return await work(entry);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "device-lost") throw error;
+    await entry.network.plan("webgpu");
+    return work(entry);
+  }
 }
 
 /** The shorter of two runs on zeros, after one that warms up; one run if it is long. */

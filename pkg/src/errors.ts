@@ -28,7 +28,7 @@ export type ErrorCode =
 /** Every failure except an abort, which is the signal's reason (a `DOMException` named `AbortError`). */
 export class ConvokeError extends Error {
   override readonly name = "ConvokeError";
-  /** After `worker-crashed` while training: a model file from which `Network.load` continues. */
+  /** After `worker-crashed` or `device-lost` while training: a model file from which `Network.load` continues. */
   checkpoint?: Uint8Array;
 
   constructor(

@@ -9,5 +9,7 @@ self.onmessage = async ({ data }: MessageEvent<ThreadStart>) => {
     wasm.enterPool(data.pool);
   } catch (error) {
     postMessage(String(error));
+    // The engine may be waiting for this thread and hear nothing; the page does.
+    new BroadcastChannel(data.alarm).postMessage(String(error));
   }
 };

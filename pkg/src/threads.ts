@@ -7,6 +7,8 @@ export interface ThreadStart {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
   pool: number;
+  /** The channel on which a thread that stops is heard. */
+  alarm: string;
 }
 
 /** How long a thread may take to start. */
@@ -24,7 +26,7 @@ export async function startThreads(
       Array.from({ length: count - 1 }, () => {
         const worker = new Worker(new URL("./thread.js", import.meta.url), { type: "module" });
         workers.push(worker);
-        return ready(worker, { module, memory, pool: pool.address() });
+        return ready(worker, { module, memory, pool: pool.address(), alarm: self.name });
       }),
     );
     return pool;

@@ -6,6 +6,9 @@ import type { Backend, FitOptions, StepReport, TrainingData } from "./types.js";
 
 const CHECKPOINT_EVERY = 100;
 
+/** What takes the weights of the running training with it. */
+const LOSSES: readonly string[] = ["worker-crashed", "device-lost"];
+
 /** Trains a network, step by step, and can be steered while it does. */
 export class Trainer implements Disposable {
   /** The network being trained: it answers with the weights of the latest step. */
@@ -70,7 +73,7 @@ export class Trainer implements Disposable {
    * Trains for `epochs` more epochs and reports every step. While one report is looked at the next step runs. Leaving
    * the loop, or an abort, stops after that step; its weights stay.
    *
-   * @throws ConvokeError `worker-crashed`, whose `checkpoint` `Network.load` continues from.
+   * @throws ConvokeError `worker-crashed` or `device-lost`, whose `checkpoint` `Network.load` continues from.
    */
   async *fit(data: TrainingData, o: FitOptions): AsyncGenerator<StepReport, void, void> {
     const { signal, checkpointEvery = CHECKPOINT_EVERY } = o;
@@ -94,7 +97,7 @@ export class Trainer implements Disposable {
         yield report;
       }
     } catch (error) {
-      if (error instanceof ConvokeError && error.code === "worker-crashed" && kept) error.checkpoint = kept;
+      if (error instanceof ConvokeError && LOSSES.includes(error.code) && kept) error.checkpoint = kept;
       throw error;
     } finally {
       this.#running = false;

@@ -2,9 +2,8 @@ import { createHash } from "node:crypto";
 import { brotliCompressSync } from "node:zlib";
 import { afterEach, expect, test, vi } from "vitest";
 import { type DownloadOptions, digest, download, MAX_BYTES, readResponse } from "../src/download.js";
-import { ConvokeError } from "../src/errors.js";
 import type { Progress } from "../src/types.js";
-import { FakeCaches, serve } from "./server.js";
+import { FakeCaches, failure, serve } from "./support.js";
 
 const body = new Uint8Array(300_000).map((_, i) => i % 251);
 const hash = createHash("sha256").update(body).digest();
@@ -18,16 +17,6 @@ const options = (o: Partial<DownloadOptions> = {}): DownloadOptions => ({
   sha256,
   ...o,
 });
-
-/** The `ConvokeError` that a promise fails with. */
-async function failure(promise: Promise<unknown>): Promise<ConvokeError> {
-  const error = await promise.then(
-    () => expect.fail("it should have failed"),
-    (error: unknown) => error,
-  );
-  if (!(error instanceof ConvokeError)) throw error;
-  return error;
-}
 
 /** `toEqual` compares large arrays slowly. */
 function expectBody(bytes: Uint8Array): void {

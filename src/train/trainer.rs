@@ -136,6 +136,11 @@ impl Trainer {
         &self.data
     }
 
+    /// Bytes that it keeps on the GPU.
+    pub fn device_bytes(&self) -> usize {
+        self.engine.device_bytes()
+    }
+
     /// The network.
     pub fn graph(&self) -> &Graph {
         &self.graph

@@ -103,6 +103,12 @@ impl Network {
         self.backend_name().into()
     }
 
+    /// Bytes that it keeps on the GPU.
+    #[wasm_bindgen(js_name = deviceBytes)]
+    pub fn device_bytes(&self) -> usize {
+        self.engine.as_ref().map_or(0, Engine::device_bytes)
+    }
+
     /// What the package tells of the network.
     #[wasm_bindgen(unchecked_return_type = "any")]
     pub fn info(&self) -> JsValue {

@@ -92,6 +92,12 @@ impl Trainer {
         self.config.batch_size
     }
 
+    /// Bytes that it keeps on the GPU.
+    #[wasm_bindgen(js_name = deviceBytes)]
+    pub fn device_bytes(&self) -> usize {
+        self.run.as_ref().map_or(0, Run::device_bytes)
+    }
+
     /// What `train` or `validation` learns from: bytes, which are padded to the network's input and normalised.
     #[wasm_bindgen(js_name = setBytes)]
     pub fn set_bytes(

@@ -1,0 +1,324 @@
+// The whole package as Node sees it: the engine on this thread.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, test, vi } from "vitest";
+import { ConvokeError, capabilities, liveBytes, Network, type StepReport, type TrainingData } from "../src/node.js";
+import { failure, serve } from "./support.js";
+
+const path = fileURLToPath(new URL("../../models/lenet5-mnist.safetensors", import.meta.url));
+const file = new Uint8Array(readFileSync(path));
+const digit = JSON.parse(readFileSync(new URL("../../tests/consumers/digit.json", import.meta.url), "utf8")) as {
+  pixels: number[];
+};
+const seven = {
+  data: new Uint8ClampedArray(digit.pixels.flatMap((v) => [v, v, v, 255])),
+  width: 28,
+  height: 28,
+};
+const gray = { data: new Float32Array(1024).fill(0.25), shape: [1, 1, 32, 32] };
+
+/** Eight easy classes: where a bright square stands. */
+function squares(count: number): TrainingData {
+  const images = new Uint8Array(count * 784);
+  const labels = Array.from({ length: count }, (_, i) => i % 8);
+  labels.forEach((label, i) => {
+    const [row, column] = [4 + 12 * (label >> 2), 1 + 7 * (label % 4)];
+    for (let y = 0; y < 6; y++)
+      images.fill(255 - i, i * 784 + (row + y) * 28 + column, i * 784 + (row + y) * 28 + column + 6);
+  });
+  return { images, labels, shape: [count, 1, 28, 28], mean: [0.1], std: [0.3] };
+}
+
+async function all(reports: AsyncIterable<StepReport>): Promise<StepReport[]> {
+  const list = [];
+  for await (const report of reports) list.push(report);
+  return list;
+}
+
+test("every kind of source gives the same network", async () => {
+  const url = await serve((_, response) => void response.end(file));
+  const sources = [path, url, url.href, await fetch(url), new Blob([file]), file, file.buffer];
+  for (const source of sources) {
+    using net = await Network.load(source);
+    const [best] = await net.classify(seven, { top: 1 });
+    expect(best).toMatchObject({ label: "7", index: 7 });
+    expect(best!.probability).toBeGreaterThan(0.9);
+  }
+});
+
+test("what is known of a network", async () => {
+  using net = await Network.load(path);
+  expect([net.name, net.backend, net.threads]).toEqual(["lenet5", "cpu", 1]);
+  expect(net.why).toContain(`tier ${net.tier}: `);
+  expect(net.input).toEqual([1, 32, 32]);
+  expect(net.parameters).toBe(61_706);
+  expect(net.labels).toEqual([..."0123456789"]);
+  expect(net.layers[0]).toEqual({ name: "conv1", kind: "conv2d", shape: [6, 28, 28], parameters: 156, macs: 117_600 });
+  expect(net.layers.reduce((sum, l) => sum + l.macs, 0)).toBe(net.macs);
+  expect(net.provenance.command).toContain("convoke train lenet5");
+  expect(await Network.networks()).toContain("lenet5-1998");
+});
+
+test("the phases of a load are reported", async () => {
+  const url = await serve((_, response) => void response.writeHead(200, { "Content-Length": file.length }).end(file));
+  const onProgress = vi.fn();
+  using _net = await Network.load(url, { onProgress });
+  expect(onProgress).toHaveBeenCalledWith({ phase: "network", loaded: file.length, total: file.length });
+  expect(onProgress).toHaveBeenLastCalledWith({ phase: "plan", loaded: 1, total: 1 });
+});
+
+test("files and integrity", async () => {
+  const integrity = `sha256-${createHash("sha256").update(file).digest("base64")}`;
+  (await Network.load(file, { integrity })).dispose();
+  expect((await failure(Network.load(file.slice(0, -1), { integrity }))).code).toBe("integrity");
+  const flipped = file.slice();
+  flipped[flipped.length - 1]! ^= 1;
+  expect((await failure(Network.load(flipped))).code).toBe("integrity");
+  expect((await failure(Network.load(file.slice(0, 5000)))).code).toBe("format");
+  expect((await failure(Network.load(new TextEncoder().encode("<!doctype html><p>")))).code).toBe("html");
+  expect((await failure(Network.load("no-such-file.safetensors"))).code).toBe("io");
+  expect((await failure(Network.load(7 as never))).code).toBe("argument");
+});
+
+test("wrong inputs say what was expected", async () => {
+  using net = await Network.create("lenet5", { seed: 3 });
+  const failures: [unknown, string][] = [
+    [net.run({ data: new Float32Array(5), shape: [1, 1, 32, 32] }), "shape"],
+    [net.run({ data: new Float32Array(784), shape: [1, 1, 28, 28] }), "shape"],
+    [net.run({ data: new Float32Array(1024).fill(Number.NaN), shape: [1, 1, 32, 32] }), "not-finite"],
+    [net.run({ data: [1, 2] as never, shape: [2] }), "argument"],
+    [net.run({ data: new Float32Array(1), shape: [0.5] }), "argument"],
+    [net.classify(null as never), "argument"],
+    [net.classify({ data: new Uint8Array(3), width: 28, height: 28 }), "shape"],
+    [net.classify(seven, { top: 0 }), "argument"],
+    [net.classify({ data: new Float32Array(2048), shape: [2, 1, 32, 32] }), "argument"],
+    [net.save({ quantize: "int4" as never }), "argument"],
+    [Network.create("lenet6"), "unknown-network"],
+    [Network.create("lenet5", { classes: 0 }), "argument"],
+    [Network.create("lenet5", { seed: -1 }), "argument"],
+    [Network.create("lenet5", { tier: "threads" }), "unsupported"],
+    [Network.create("lenet5", { tier: "fast" as never }), "argument"],
+    [Network.create("lenet5", { backend: "webgpu" }), "backend"],
+    [Network.create("lenet5", { backend: "tpu" as never }), "argument"],
+  ];
+  for (const [promise, code] of failures) {
+    const error = await failure(promise as Promise<unknown>);
+    expect(`${error.code}: ${error.message}`).toMatch(new RegExp(`^${code}: `));
+  }
+  const shape = await failure(net.run({ data: new Float32Array(784), shape: [1, 1, 28, 28] }));
+  expect(shape.message).toContain("32x32");
+  expect(shape.details.expected).toContain("32x32");
+});
+
+test("the same seed gives the same weights, saved and loaded", async () => {
+  using a = await Network.create("lenet5", { seed: 3 });
+  using b = await Network.create("lenet5", { seed: 3 });
+  using other = await Network.create("lenet5", { seed: 4 });
+  using loaded = await Network.load(await a.save());
+  using plain = await Network.load(await a.save(), { arch: "lenet5" });
+  using copy = await a.to("cpu");
+  const logits = await a.run(gray);
+  expect(logits.shape).toEqual([1, 10]);
+  for (const net of [b, loaded, plain, copy]) expect((await net.run(gray)).data).toEqual(logits.data);
+  expect((await other.run(gray)).data).not.toEqual(logits.data);
+  expect((await a.save({ quantize: "int8" })).length).toBeLessThan(70 * 1024);
+  expect((await failure(Network.load(await a.save(), { arch: "first-example" }))).code).toBe("weights");
+});
+
+test("an abort before and while loading", async () => {
+  const control = new AbortController();
+  control.abort();
+  await expect(Network.load(path, { signal: control.signal })).rejects.toMatchObject({ name: "AbortError" });
+  const url = await serve((_, response) => {
+    response.writeHead(200, { "Content-Length": file.length });
+    response.write(file.subarray(0, 1000));
+  });
+  const signal = AbortSignal.timeout(100);
+  await expect(Network.load(url, { signal })).rejects.toMatchObject({ name: "TimeoutError" });
+});
+
+test("after dispose", async () => {
+  const net = await Network.create("lenet5");
+  const trainer = await net.trainer();
+  const running = net.run(gray);
+  net.dispose();
+  net.dispose();
+  await running; // What had begun is finished.
+  for (const promise of [net.run(gray), net.save(), net.trainer(), net.to("cpu"), trainer.checkpoint()]) {
+    expect((await failure(promise)).code).toBe("disposed");
+  }
+});
+
+test("a hundred networks leave nothing behind", async () => {
+  const cycle = async () => {
+    using net = await Network.load(file);
+    await net.classify(seven);
+    using trainer = await net.trainer({ batchSize: 8 });
+    await all(trainer.fit(squares(8), { epochs: 1 }));
+  };
+  await cycle();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const before = await liveBytes();
+  for (let i = 0; i < 100; i++) await cycle();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(await liveBytes()).toBeLessThan(before + 10_000);
+}, 60_000);
+
+test("training: the loss falls, the reports add up, the same seed gives the same run", async () => {
+  const run = async () => {
+    using net = await Network.create("lenet5", { seed: 1, classes: 8 });
+    using trainer = await net.trainer({ optimizer: { kind: "sgd", learningRate: 0.02, momentum: 0.9 }, batchSize: 16 });
+    const reports = await all(trainer.fit(squares(64), { epochs: 12, validation: squares(16) }));
+    const logits = await net.run(gray);
+    return { reports, logits };
+  };
+  const { reports, logits } = await run();
+  expect(reports.map((r) => r.step)).toEqual(Array.from({ length: 48 }, (_, i) => i + 1));
+  expect(reports.at(-1)).toMatchObject({ epoch: 12, learningRate: 0.02, accuracy: 1 });
+  expect(reports.at(-1)!.loss).toBeLessThan(reports[0]!.loss / 2);
+  expect(reports.filter((r) => r.validation).map((r) => r.step)).toEqual(
+    Array.from({ length: 12 }, (_, i) => 4 * i + 4),
+  );
+  expect(reports.at(-1)!.validation!.top1).toBe(1);
+  const again = await run();
+  expect(again.logits.data).toEqual(logits.data);
+  expect(again.reports.map((r) => r.loss)).toEqual(reports.map((r) => r.loss));
+});
+
+test("the network answers with the present weights, and prepares images as its data was", async () => {
+  using net = await Network.create("lenet5", { classes: 8 });
+  using trainer = await net.trainer({ batchSize: 16 });
+  expect(trainer.network).toBe(net);
+  const data = squares(8);
+  const image = (i: number) => ({
+    data: new Uint8ClampedArray([...data.images.slice(i * 784, (i + 1) * 784)].flatMap((v) => [v, v, v, 255])),
+    width: 28,
+    height: 28,
+  });
+  await all(trainer.fit(squares(64), { epochs: 15 }));
+  for (let i = 0; i < 8; i++) expect((await net.classify(image(i)))[0]!.index).toBe(i);
+  using loaded = await Network.load(await net.save());
+  for (let i = 0; i < 8; i++) expect((await loaded.classify(image(i)))[0]!.index).toBe(i);
+});
+
+test("learning rate and batch size change while running; pause holds", async () => {
+  using net = await Network.create("lenet5", { classes: 8 });
+  using trainer = await net.trainer({ optimizer: { kind: "sgd", learningRate: 0.05 }, batchSize: 8 });
+  expect([trainer.learningRate, trainer.batchSize]).toEqual([0.05, 8].map((v) => expect.closeTo(v)));
+  const reports: StepReport[] = [];
+  let paused: Promise<void> | undefined;
+  for await (const report of trainer.fit(squares(64), { epochs: 2 })) {
+    reports.push(report);
+    if (report.step === 2) {
+      trainer.learningRate = 0.001;
+      trainer.batchSize = 32;
+    }
+    if (report.step === 4) {
+      trainer.pause();
+      expect(trainer.paused).toBe(true);
+      const seen = reports.length;
+      paused = new Promise((resolve) =>
+        setTimeout(() => {
+          expect(reports.length).toBeLessThanOrEqual(seen + 1);
+          trainer.resume();
+          resolve();
+        }, 100),
+      );
+    }
+  }
+  await paused;
+  expect(reports[0]!.learningRate).toBeCloseTo(0.05);
+  expect(reports.at(-1)!.learningRate).toBeCloseTo(0.001);
+  expect(reports.length).toBeLessThan(16);
+  expect(() => {
+    trainer.batchSize = 0;
+  }).toThrow(ConvokeError);
+  expect(() => {
+    trainer.learningRate = Number.NaN;
+  }).toThrow(ConvokeError);
+});
+
+test("leaving the loop and aborting keep the weights, and training goes on", async () => {
+  using net = await Network.create("lenet5", { classes: 8 });
+  using trainer = await net.trainer({ batchSize: 8 });
+  const data = squares(64);
+  for await (const { step } of trainer.fit(data, { epochs: 3 })) if (step === 2) break;
+  const control = new AbortController();
+  const aborted = (async () => {
+    for await (const { step } of trainer.fit(data, { epochs: 3, signal: control.signal }))
+      if (step === 6) control.abort();
+  })();
+  await expect(aborted).rejects.toMatchObject({ name: "AbortError" });
+  trainer.pause();
+  const waiting = all(trainer.fit(data, { epochs: 1, signal: AbortSignal.timeout(50) }));
+  await expect(waiting).rejects.toMatchObject({ name: "TimeoutError" });
+  trainer.resume();
+  const reports = await all(trainer.fit(data, { epochs: 1 }));
+  expect(reports[0]!.step).toBeGreaterThan(6);
+});
+
+test("a checkpoint goes on bit for bit", async () => {
+  const data = squares(64);
+  const options = { optimizer: { kind: "adam", learningRate: 0.002 }, batchSize: 16, seed: 9 } as const;
+  const rest = async (net: Network, o = {}) => {
+    using trainer = await net.trainer(o);
+    expect(trainer.learningRate).toBeCloseTo(0.002);
+    return (await all(trainer.fit(data, { epochs: 1 }))).map((r) => [r.step, r.loss]);
+  };
+  using net = await Network.create("lenet5", { classes: 8 });
+  using trainer = await net.trainer(options);
+  await all(trainer.fit(data, { epochs: 2 }));
+  using loaded = await Network.load(await trainer.checkpoint());
+  expect((await loaded.run(gray)).data).toEqual((await net.run(gray)).data);
+  const straight = (await all(trainer.fit(data, { epochs: 1 }))).map((r) => [r.step, r.loss]);
+  expect(await rest(loaded)).toEqual(straight);
+  expect(straight[0]![0]).toBe(9);
+});
+
+test("data that cannot be learnt from", async () => {
+  using net = await Network.create("lenet5", { classes: 8 });
+  using trainer = await net.trainer();
+  const good = squares(8);
+  const bad: [Partial<TrainingData>, string][] = [
+    [{ images: new Uint8Array(0), labels: [], shape: [0, 1, 28, 28] }, "empty-dataset"],
+    [{ labels: [0, 1, 2, 3, 4, 5, 6, 8] }, "label"],
+    [{ labels: [0, 1, 2, 3, 4, 5, 6, -1] }, "label"],
+    [{ labels: [0, 1, 2, 3, 4, 5, 6, 0.5] }, "label"],
+    [{ labels: [0] }, "argument"],
+    [{ images: new Uint8Array(100) }, "shape"],
+    [{ shape: [8, 1, 14, 56] }, "shape"],
+    [{ images: new Float32Array(8 * 1024).fill(Number.NaN), shape: [8, 1, 32, 32], mean: [], std: [] }, "not-finite"],
+    [{ images: new Float32Array(8 * 1024), shape: [8, 1, 32, 32] }, "argument"],
+    [{ std: [0] }, "argument"],
+    [{ images: "x" as never }, "argument"],
+  ];
+  for (const [part, code] of bad) {
+    const error = await failure(all(trainer.fit({ ...good, ...part }, { epochs: 1 })));
+    expect(`${error.code}: ${error.message}`).toMatch(new RegExp(`^${code}: `));
+  }
+  for (const options of [{ epochs: 0 }, { epochs: 1.5 }, { epochs: 1, checkpointEvery: 0 }]) {
+    expect((await failure(all(trainer.fit(good, options)))).code).toBe("argument");
+  }
+  expect((await failure(net.trainer({ optimizer: { kind: "sgd", momentun: 0.9 } as never }))).message).toContain(
+    "momentun",
+  );
+  expect((await failure(net.trainer({ backend: "webgpu" }))).code).toBe("backend");
+  await all(trainer.fit(good, { epochs: 1 }));
+});
+
+test("a run that leaves the finite numbers stops with the weights of the step before", async () => {
+  using net = await Network.create("lenet5", { classes: 8 });
+  using trainer = await net.trainer({ optimizer: { kind: "sgd", learningRate: 1e20 }, batchSize: 8 });
+  const error = await failure(all(trainer.fit(squares(64), { epochs: 50 })));
+  expect(error.code).toBe("diverged");
+  // A file with a weight that is not finite would be refused.
+  (await Network.load(await net.save())).dispose();
+});
+
+test("capabilities", async () => {
+  const can = await capabilities();
+  expect(can).toMatchObject({ threads: 1, worker: false, crossOriginIsolated: false });
+  expect(can.webgpu).toBe("there is no navigator.gpu");
+  expect(can.why.length).toBeGreaterThan(5);
+});
