@@ -11,7 +11,7 @@ use crate::tensor::{Shape, Tensor};
 pub struct Softmax {}
 
 /// Calls `f` with the flat indices of each position's channels.
-fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) {
+pub(super) fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) {
     let [n, c, h, w] = shape;
     for s in 0..n {
         for p in 0..h * w {

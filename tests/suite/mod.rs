@@ -8,6 +8,7 @@ pub mod training;
 use std::collections::BTreeMap;
 
 use convoke::graph::{Graph, Init, Params, Value, reference};
+use convoke::layers::Role;
 use convoke::rng::Rng;
 use convoke::tensor::{Tensor, dims};
 
@@ -42,8 +43,12 @@ impl Case {
         let graph = &self.graph;
         let mut params = Params::init(graph, Init::Xavier, 11);
         for (stream, (name, spec)) in graph.params().into_iter().enumerate() {
-            if spec.fan_in == 0 {
-                params.get_mut(&name).data = random(&spec.shape, 100 + stream as u32).data;
+            let values = &mut params.get_mut(&name).data;
+            match spec.role {
+                Role::Weight { .. } => {}
+                // A variance is positive.
+                Role::RunningVariance => *values = random(&spec.shape, 100 + stream as u32).map(|v| 1.5 + v).data,
+                _ => *values = random(&spec.shape, 100 + stream as u32).data,
             }
         }
         let x = random(&graph.input().batched(self.batch), 1);
