@@ -102,6 +102,11 @@ impl Params {
         self.0.get_mut(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
     }
 
+    /// The tensors themselves.
+    pub fn into_tensors(self) -> BTreeMap<String, Tensor> {
+        self.0
+    }
+
     /// All tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.0.iter().map(|(name, t)| (name.as_str(), t))
