@@ -7,6 +7,7 @@
 
 mod add;
 mod avg_pool2d;
+mod batch_norm2d;
 mod concat;
 mod conv2d;
 mod dropout;
@@ -14,14 +15,19 @@ mod elementwise;
 mod engine;
 mod flatten;
 mod gemm;
+mod hard_swish;
 mod linear;
+mod local_response_norm;
+mod log_softmax;
 mod loss;
 mod max_pool2d;
 mod memory;
+mod mul;
 mod operation;
 mod optimizer;
 mod pool;
 mod pooling;
+mod rearrange;
 mod simd;
 mod softmax;
 mod trainer;

@@ -3,7 +3,10 @@
 use super::memory::{Buffer, Map, Shared};
 use super::pool::Pool;
 use super::weights::Weights;
-use super::{add, avg_pool2d, concat, conv2d, dropout, elementwise, flatten, linear, max_pool2d, softmax};
+use super::{
+    add, avg_pool2d, batch_norm2d, concat, conv2d, dropout, elementwise, flatten, hard_swish, linear,
+    local_response_norm, log_softmax, max_pool2d, mul, rearrange, softmax,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, reference};
 use crate::layers::{Layer, Mode};
@@ -127,7 +130,22 @@ fn operation(graph: &Graph, plan: &Plan, step: &Step, pool: &Pool) -> Box<dyn Op
         Layer::Linear(linear) => Box::new(linear::operation(linear, s, plan.batch, pool)),
         Layer::MaxPool2d(pool) => Box::new(max_pool2d::MaxPool2d::new(pool, s)),
         Layer::AvgPool2d(pool) => Box::new(avg_pool2d::AvgPool2d::new(pool, s)),
-        Layer::Relu(_) | Layer::Sigmoid(_) | Layer::Tanh(_) => {
+        Layer::GlobalAvgPool(_) => Box::new(avg_pool2d::AvgPool2d::adaptive(s)),
+        Layer::AdaptiveAvgPool2d(_) => Box::new(avg_pool2d::AvgPool2d::adaptive(s)),
+        Layer::BatchNorm2d(norm) => Box::new(batch_norm2d::BatchNorm2d { step: s, layer: *norm }),
+        Layer::LocalResponseNorm(norm) => Box::new(local_response_norm::LocalResponseNorm { step: s, layer: *norm }),
+        Layer::HardSwish(_) => Box::new(hard_swish::HardSwish { step: s }),
+        Layer::LogSoftmax(_) => Box::new(log_softmax::LogSoftmax { step: s }),
+        Layer::Mul(_) => Box::new(mul::Mul { step: s }),
+        Layer::Pad(pad) => Box::new(rearrange::Rearrange::pad(pad, s)),
+        Layer::Slice(slice) => Box::new(rearrange::Rearrange::slice(slice, s)),
+        Layer::ChannelShuffle(shuffle) => Box::new(rearrange::Rearrange::shuffle(shuffle, s)),
+        Layer::Relu(_)
+        | Layer::Sigmoid(_)
+        | Layer::Tanh(_)
+        | Layer::LeakyRelu(_)
+        | Layer::Clip(_)
+        | Layer::HardSigmoid(_) => {
             let activation = node.layer.activation().expect("these layers are activations");
             Box::new(elementwise::Elementwise { step: s, activation })
         }

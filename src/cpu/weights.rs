@@ -32,6 +32,7 @@ impl Layout {
                 Some(Layout::new(conv.groups, map.0 / conv.groups, kh * kw, conv.out_channels / conv.groups))
             }
             Layer::Linear(linear) => Some(Layout::new(1, map.0, map.1 * map.2, linear.out_features)),
+            Layer::BatchNorm2d(_) => Some(Layout::new(1, 1, 1, map.0)),
             _ => None,
         }
     }
@@ -97,6 +98,10 @@ pub(super) struct Weights {
     /// Zeros when the layer has none.
     pub bias: Buffer,
     pub has_bias: bool,
+    /// A batch normalisation's running mean and variance; in its gradients, what they move towards. Empty for others.
+    pub statistics: [Buffer; 2],
+    /// How far they move in one step; 0 for others.
+    pub momentum: f32,
 }
 
 impl Weights {
@@ -108,22 +113,34 @@ impl Weights {
             Some(bias) => layout.pack_bias(&bias.data),
             None => Buffer::zeros(layout.bias_floats()),
         };
-        Some(Weights { layout, weight: layout.pack_weight(&tensors[0].data), bias, has_bias: tensors.len() > 1 })
+        let statistics = [2, 3].map(|i| tensors.get(i).map_or_else(Buffer::default, |t| Buffer::from(&t.data[..])));
+        let momentum = match &graph.nodes()[i].layer {
+            Layer::BatchNorm2d(norm) => norm.momentum,
+            _ => 0.0,
+        };
+        let weight = layout.pack_weight(&tensors[0].data);
+        Some(Weights { layout, weight, bias, has_bias: tensors.len() > 1, statistics, momentum })
     }
 
     /// Zeros for each of these weights.
     pub(super) fn zeros(&self) -> Self {
-        Weights { weight: Buffer::zeros(self.weight.len()), bias: Buffer::zeros(self.bias.len()), ..*self }
+        Weights {
+            weight: Buffer::zeros(self.weight.len()),
+            bias: Buffer::zeros(self.bias.len()),
+            statistics: self.statistics.each_ref().map(|s| Buffer::zeros(s.len())),
+            ..*self
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.weight.bytes() + self.bias.bytes()
+        self.weight.bytes() + self.bias.bytes() + self.statistics.iter().map(Buffer::bytes).sum::<usize>()
     }
 
-    /// The tensors in a caller's order: weight, then bias if there is one.
+    /// The tensors in a caller's order: weight, then bias if there is one, then statistics if there are some.
     pub(super) fn unpack(&self) -> Vec<Vec<f32>> {
         let bias = self.has_bias.then(|| self.layout.unpack_bias(&self.bias));
-        std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).collect()
+        let statistics = self.statistics.iter().filter(|s| s.len() > 0).map(|s| s.to_vec());
+        std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).chain(statistics).collect()
     }
 
     /// Takes the tensors of [`Weights::unpack`] back.
