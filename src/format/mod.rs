@@ -16,6 +16,7 @@
 
 mod container;
 pub mod onnx;
+pub mod weights;
 
 use std::collections::BTreeMap;
 

@@ -21,7 +21,10 @@ enum Operand {
 
 /// Add, Sub, Mul, Div and Sum.
 pub(super) fn arithmetic<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
-    let operands = (0..op.proto.input.len()).map(|i| operand(reader, op, i)).collect::<Step<Vec<_>>>()?;
+    let mut operands = (0..op.proto.input.len()).map(|i| operand(reader, op, i)).collect::<Step<Vec<_>>>()?;
+    if let [Operand::Act(x), Operand::Const(c)] = &mut operands[..] {
+        align_left(op, x, c)?;
+    }
     let sole = sole_use(reader, op);
     let kind = op.proto.op_type.as_str();
     if kind == "Sum" {
@@ -50,6 +53,16 @@ fn operand<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Operand> 
         Val::Stored(proto) => Ok(Operand::Const(reader.decode(proto)?)),
         _ => unsupported(format!("input {i}: expected floats, got quantized values")),
     }
+}
+
+/// Before opset 7, `axis` said where the second shape begins in the first: ones are added at its right.
+fn align_left(op: &Op, x: &Activation, c: &mut Host) -> Step {
+    if op.opset < 7 && op.attribute("axis").is_some() {
+        let rank = x.dims.len() + 1;
+        let end = op.axis(op.int("axis", 0)?, rank)? + c.shape.len();
+        c.shape.extend(std::iter::repeat_n(1, rank.saturating_sub(end)));
+    }
+    Ok(())
 }
 
 /// Whether the values that this node reads are read by no other (its own reading is over).
@@ -277,7 +290,11 @@ pub(super) fn leaky_relu<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activ
 
 pub(super) fn prelu<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
-    let slope = reader.constant(op, 1)?;
+    let mut slope = reader.constant(op, 1)?;
+    if op.opset < 7 && slope.shape.len() == 1 && !x.dims.is_empty() {
+        // One for each channel, before shapes were aligned at the right.
+        slope.shape.extend(std::iter::repeat_n(1, x.dims.len() - 1));
+    }
     match slope.to_floats() {
         Some(&[one]) if one > 0.0 => reader.push_elementwise(op, LeakyRelu { slope: one }, &x),
         _ => two_slopes(reader, op, &x, &slope),

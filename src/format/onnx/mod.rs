@@ -1,6 +1,6 @@
 //! [ONNX](https://onnx.ai) files, in and out.
 //!
-//! Read: IR version 3 and later, operator sets 7 to 24 of the default domain (after 21 the operators below only accept
+//! Read: IR version 3 and later, operator sets 6 to 24 of the default domain (after 21 the operators below only accept
 //! more types), weights inside the file, one input whose first dimension is the batch. What Convoke has no layer for is
 //! listed all at once ([`Error::Unsupported`]). Operators: AveragePool, BatchNormalization, Cast, Clip, Concat, Constant,
 //! ConstantOfShape, Conv, ConvInteger, DequantizeLinear, Dropout, DynamicQuantizeLinear, Flatten, Gather, Gemm,
@@ -47,7 +47,7 @@ use proto::{ModelProto, TensorProto};
 use reader::Reader;
 
 /// The operator sets that are read.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=24;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 6..=24;
 
 /// The earliest version of the file format that is read.
 pub const MIN_IR_VERSION: i64 = 3;
@@ -140,6 +140,16 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
 pub fn read_with(bytes: Vec<u8>, options: &Options) -> Result<Imported> {
     let length = bytes.len();
     import(&decode(bytes.into())?, length, options)
+}
+
+/// The names of the inputs for which a file has no values, in its order.
+///
+/// # Errors
+/// [`Error::Format`] and [`Error::TooLarge`] for the file.
+pub fn input_names(bytes: &[u8]) -> Result<Vec<String>> {
+    let graph = decode(Bytes::copy_from_slice(bytes))?.graph.unwrap_or_default();
+    let given: std::collections::HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    Ok(graph.input.iter().map(|i| i.name.clone()).filter(|name| !given.contains(name.as_str())).collect())
 }
 
 fn decode(bytes: Bytes) -> Result<ModelProto> {

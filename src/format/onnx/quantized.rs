@@ -222,8 +222,8 @@ fn conv_integer<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> 
 pub(super) fn cast<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let to = op.int("to", 0)?;
     match reader.input(op, 0)? {
-        // float, float16, double, bfloat16
-        Val::Act(x) if [1, 10, 11, 16].contains(&to) => Ok(vec![Val::Act(x.view(x.dims.clone()))]),
+        // Float, float16 and double; bfloat16 would lose half of the digits.
+        Val::Act(x) if [1, 10, 11].contains(&to) => Ok(vec![Val::Act(x.view(x.dims.clone()))]),
         Val::Dynamic(x, source) if to == 1 => Ok(vec![Val::Dynamic(x, source)]),
         _ => unsupported(format!("attribute `to`: data type {to} of a value computed by the network")),
     }

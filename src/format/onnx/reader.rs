@@ -208,19 +208,22 @@ impl<'a> Reader<'a> {
 
     /// Reads one node; what is not supported is noted and its outputs become unknown.
     fn node(&mut self, op: &Op<'a>) -> Result<()> {
-        let outputs = match operators::read(self, op) {
-            Ok(outputs) => outputs,
+        let (outputs, known) = match operators::read(self, op) {
+            Ok(outputs) => (outputs, true),
             Err(Stop::Invalid(error)) => return Err(error),
             Err(stop) => {
                 if let Stop::Unsupported(reason) = stop {
                     self.problem(format!("node `{}` ({}): {reason}", op.name, op.kind()));
                 }
-                vec![]
+                (vec![], false)
             }
         };
         let mut outputs = outputs.into_iter();
         for name in op.proto.output.iter().filter(|name| !name.is_empty()) {
             let value = outputs.next().unwrap_or(Val::Unknown);
+            if known && matches!(value, Val::Unknown) && self.left(name) > 0 {
+                self.problem(format!("node `{}` ({}): output `{name}` is not computed", op.name, op.kind()));
+            }
             if self.values.insert(name, value).is_some() {
                 return Err(Error::format("ONNX model", "values with one producer each", format!("`{name}` twice")));
             }
