@@ -1,6 +1,7 @@
 //! ONNX files: what is written comes back, what others wrote is read, and what cannot be read is said.
 
 mod conformance;
+mod fixtures;
 mod refusals;
 mod round_trip;
 #[path = "../suite/mod.rs"]

@@ -84,9 +84,7 @@ fn sum<'a>(reader: &mut Reader<'a>, op: &Op<'a>, operands: Vec<Operand>) -> Step
         many => add(reader, op, many)?,
     };
     for c in constants {
-        let (value, c) = per_channel(reader, &y, &c)?;
-        let affine = Affine { scale: vec![1.0; c.len()], shift: c };
-        y = apply(reader, op, ".shift", &y, value, affine, false)?;
+        y = translated(reader, op, ".shift", &y, &c)?;
     }
     Ok(y)
 }
@@ -135,8 +133,21 @@ pub(super) fn scaled<'a>(
     x: &Activation,
     c: &Host,
 ) -> Step<Activation> {
-    let (value, scale) = per_channel(reader, x, c)?;
+    let (value, scale) = per_channel(reader, op, x, c)?;
     let affine = Affine { shift: vec![0.0; scale.len()], scale };
+    apply(reader, op, suffix, x, value, affine, false)
+}
+
+/// `x + c`, as a layer of its own.
+pub(super) fn translated<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    suffix: &str,
+    x: &Activation,
+    c: &Host,
+) -> Step<Activation> {
+    let (value, shift) = per_channel(reader, op, x, c)?;
+    let affine = Affine { scale: vec![1.0; shift.len()], shift };
     apply(reader, op, suffix, x, value, affine, false)
 }
 
@@ -148,7 +159,7 @@ fn with_constant<'a>(
     constant_first: bool,
     sole: bool,
 ) -> Step<Activation> {
-    let (value, c) = per_channel(reader, x, c)?;
+    let (value, c) = per_channel(reader, op, x, c)?;
     let n = c.len();
     let negative = |c: &[f64]| c.iter().map(|c| -c).collect();
     let affine = match op.proto.op_type.as_str() {
@@ -163,7 +174,7 @@ fn with_constant<'a>(
 
 /// A constant as one value for each channel of a form of `x`, and that form. The constant's shape is ONNX's: aligned at
 /// the right with `x`'s, the batch included.
-fn per_channel(reader: &mut Reader, x: &Activation, c: &Host) -> Step<(Value, Vec<f64>)> {
+fn per_channel(reader: &mut Reader, op: &Op, x: &Activation, c: &Host) -> Step<(Value, Vec<f64>)> {
     let Some(values) = c.to_floats() else { return unsupported("a constant of integers") };
     let misfit = || {
         Stop::Unsupported(format!(
@@ -191,21 +202,15 @@ fn per_channel(reader: &mut Reader, x: &Activation, c: &Host) -> Step<(Value, Ve
     if !own.iter().rev().zip(x.dims.iter().rev()).all(fits) {
         return Err(misfit());
     }
-    let channels_only = own.len() == 3 && own[1..] == [1, 1];
+    let channels_only = own.len() == x.dims.len() && own[1..].iter().all(|&d| d == 1);
     let full: &[usize] = &x.dims;
-    let (value, count, area) = match reader.map(x) {
-        Ok(map) if channels_only => (map, full[0], full[1] * full[2]),
-        // One channel for each value.
-        Ok(map) if full[1..] == [1, 1] => (map, full[0], 1),
-        Ok(_) => return Err(misfit()),
-        Err(_) => {
-            if x.forms.iter().all(|&v| reader.shape(v).is_map() && reader.shape(v).chw().0 != x.elements()) {
-                return Err(misfit());
-            }
-            let of_values = x.forms.iter().find(|&&v| reader.shape(v).chw().0 == x.elements());
-            (of_values.copied().ok_or_else(misfit)?, x.elements(), 1)
-        }
+    let (value, count) = match reader.channelled(x) {
+        Ok(map) if channels_only || full[1..].iter().all(|&d| d == 1) => (map, full[0]),
+        // A vector has a channel for each value; a feature map must stay a map.
+        _ if x.dims.len() == 3 && reader.map(x).is_ok() => return Err(misfit()),
+        _ => (reader.vector(op, x)?, x.elements()),
     };
+    let area = x.elements() / count.max(1);
     reader.charge(&[count], 32)?;
     let at = |i: usize| f64::from(values[broadcast_index(i * area, full, own)]);
     Ok((value, (0..count).map(at).collect()))
@@ -310,7 +315,7 @@ fn two_slopes<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, slope: &
     let positive = relu(reader, ".positive", x)?;
     let minus = negated(reader, op, x)?;
     let negative = relu(reader, ".rest", &minus)?;
-    let (value, slopes) = per_channel(reader, &negative, slope)?;
+    let (value, slopes) = per_channel(reader, op, &negative, slope)?;
     let affine = Affine { shift: vec![0.0; slopes.len()], scale: slopes.into_iter().map(|s| -s).collect() };
     let negative = apply(reader, op, ".slope", &negative, value, affine, false)?;
     add(reader, op, &[positive, negative])

@@ -70,6 +70,8 @@ pub struct Scale {
     pub scale: f32,
     /// The code of zero.
     pub zero_point: i64,
+    /// Whether codes are -128 to 127 rather than 0 to 255.
+    pub signed: bool,
 }
 
 /// How a file is read.

@@ -14,8 +14,9 @@ pub(super) fn batch_norm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activ
     // ONNX keeps what PyTorch forgets.
     let momentum = (1.0 - op.float("momentum", 0.9)?).clamp(0.0, 1.0);
     let layer = BatchNorm2d { epsilon: op.float("epsilon", 1e-5)?, momentum };
-    let value = if x.dims.len() == 1 { reader.vector(op, &x)? } else { reader.map(&x)? };
-    reader.push(op, layer, &[value], params)
+    let value = if x.dims.len() == 1 { reader.vector(op, &x)? } else { reader.channelled(&x)? };
+    let value = reader.emit(op, "", layer, &[value], params)?;
+    Ok(Activation::new(value, &x.dims))
 }
 
 pub(super) fn lrn<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
@@ -23,8 +24,9 @@ pub(super) fn lrn<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> 
     let size = op.int("size", 0)?;
     let size = usize::try_from(size).map_err(|_| op.invalid("attribute `size`", "1 or more", size))?;
     let (alpha, beta, k) = (op.float("alpha", 1e-4)?, op.float("beta", 0.75)?, op.float("bias", 1.0)?);
-    let map = reader.map(&x)?;
-    reader.push(op, LocalResponseNorm { size, alpha, beta, k }, &[map], vec![])
+    let map = reader.channelled(&x)?;
+    let value = reader.emit(op, "", LocalResponseNorm { size, alpha, beta, k }, &[map], vec![])?;
+    Ok(Activation::new(value, &x.dims))
 }
 
 /// Softmax or its logarithm. Before opset 13 the axes from `axis` on count as one; since, only `axis` itself.
@@ -37,11 +39,11 @@ pub(super) fn softmax<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activati
         return unsupported(format!("attribute `axis`: expected 1 (channels), got {axis} of {}", x.text()));
     }
     // One value at each channel: softmax over all of them, whatever the view.
-    let map = reader.map(&x);
-    if (op.opset < 13 && !alone) || (alone && map.is_err()) {
-        let value = reader.vector(op, &x)?;
-        let value = reader.emit(op, "", layer(), &[value], vec![])?;
-        return Ok(Activation::new(value, &x.dims));
-    }
-    reader.push(op, layer(), &[map?], vec![])
+    let map = reader.channelled(&x);
+    let value = match (op.opset < 13 && !alone) || (alone && map.is_err()) {
+        true => reader.vector(op, &x)?,
+        false => map?,
+    };
+    let value = reader.emit(op, "", layer(), &[value], vec![])?;
+    Ok(Activation::new(value, &x.dims))
 }

@@ -65,6 +65,7 @@ fn all_constant<'a>(reader: &Reader<'a>, op: &Op<'a>) -> bool {
 fn alias(value: Val) -> Val {
     match value {
         Val::Act(x) => Val::Act(x.view(x.dims.clone())),
+        Val::Codes(x) => Val::Codes(x.view(x.dims.clone())),
         other => other,
     }
 }

@@ -1,17 +1,17 @@
-//! Quantized operators, computed in floats: weights are dequantized while reading, values are not rounded, and the
-//! scales that the file gives them are noted ([`super::Imported::scales`]).
+//! Quantized operators, computed in floats: weights are dequantized while reading, values are not rounded (but kept
+//! from becoming negative where their codes cannot be), and the scales that the file gives them are noted ([`super::Imported::scales`]).
 //!
 //! In a dynamically quantized network, `DynamicQuantizeLinear` gives `q = x / s + z` for a scale `s` that depends on x;
 //! `ConvInteger` gives `(q - z) * w`, and a product with `s` times the weights' scale brings it back. Here `q` and the
 //! convolution's output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights' scale only.
 
 use super::Scale;
-use super::elementwise::scaled;
+use super::elementwise::{self, scaled};
 use super::host::{Data, Host};
 use super::linear::{conv_of, linear};
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, Reader, Val, vector_of};
-use crate::layers::{Add, Concat, GlobalAvgPool};
+use crate::layers::{Add, Clip, Concat, GlobalAvgPool};
 use crate::tensor::{Tensor, dims};
 
 pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
@@ -19,9 +19,12 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
         "QuantizeLinear" => {
             let x = reader.activation(op, 0)?;
             let scale = scale(reader, op, 1)?;
-            Ok(vec![quantized(reader, x, scale)])
+            Ok(vec![quantized(reader, op, x, scale)?])
         }
         "DequantizeLinear" => {
+            if op.input(0).is_some_and(|name| reader.is_codes(name)) {
+                return Ok(vec![Val::Act(dequantized_codes(reader, op)?)]);
+            }
             let scale = scale(reader, op, 1)?;
             let x = dequantized(reader, op, 0, &scale)?;
             Ok(vec![Val::Act(x)])
@@ -41,17 +44,26 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
     }
 }
 
-fn quantized<'a>(reader: &mut Reader<'a>, x: Activation, scale: Scale) -> Val<'a> {
-    reader.note_scale(reader.best_form(&x), scale);
-    Val::Quantized(x.view(x.dims.clone()), scale)
+/// A value in 8 bits. Where zero is the smallest code, negative values end at it: converters leave a ReLU before to that.
+fn quantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: Activation, scale: Scale) -> Step<Val<'a>> {
+    let mut value = reader.best_form(&x);
+    let (low, high) = if scale.signed { (-128, 127) } else { (0, 255) };
+    if scale.zero_point == low && !reader.is_never_negative(value) {
+        let max = (high - low) as f32 * scale.scale;
+        value = reader.emit(op, ".clip", Clip { min: 0.0, max }, &[value], vec![])?;
+    }
+    reader.note_scale(value, scale);
+    Ok(Val::Quantized(Activation::new(value, &x.dims), scale))
 }
 
 /// The scale at input `i` and the zero point at the next.
 fn scale<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Scale> {
     let scale = reader.constant(op, i)?;
-    let zero_point = reader.maybe_ints(op, i + 1)?.unwrap_or_else(|| vec![0]);
-    match (scale.to_floats(), &zero_point[..]) {
-        (Some(&[scale]), &[zero_point]) => Ok(Scale { scale, zero_point }),
+    let zero_point = reader.maybe_constant(op, i + 1)?;
+    let signed = matches!(&zero_point, Some(Host { data: Data::Int8(_), .. }));
+    let zero_point = zero_point.map_or(Some(vec![0]), |z| z.to_ints());
+    match (scale.to_floats(), zero_point.as_deref()) {
+        (Some(&[scale]), Some(&[zero_point])) => Ok(Scale { scale, zero_point, signed }),
         _ => unsupported(format!("input {i}: expected one scale for all values, got shape {}", dims(&scale.shape))),
     }
 }
@@ -63,6 +75,38 @@ fn dequantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, scale: &Scale
         Val::Quantized(_, own) => unsupported(format!("input {i}: expected scale {own:?} as quantized, got {scale:?}")),
         _ => unsupported(format!("input {i}: expected quantized values, got others")),
     }
+}
+
+/// `(q - zero) * scale` of integers that the network is given, with one scale or one for each index of an axis.
+fn dequantized_codes<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let Val::Codes(q) = reader.input(op, 0)? else { return unsupported("input 0: expected integers") };
+    let (mut scale, zero) = (reader.constant(op, 1)?, reader.maybe_constant(op, 2)?);
+    let n = scale.data.len();
+    if scale.shape.len() > 1 || zero.as_ref().is_some_and(|z| z.data.len() != n) {
+        return unsupported(format!(
+            "input 1: expected a scale, or one for each index of an axis, got {}",
+            dims(&scale.shape)
+        ));
+    }
+    let mut zero = zero.unwrap_or_else(|| Host { shape: scale.shape.clone(), data: Data::Int(vec![0; n]) });
+    if n > 1 {
+        let rank = q.dims.len() + 1;
+        let axis = op.axis(op.int("axis", 1)?, rank)?;
+        let shape: Vec<usize> = (axis..rank).map(|a| if a == axis { n } else { 1 }).collect();
+        (scale.shape, zero.shape) = (shape.clone(), shape);
+    }
+    let centred = shifted(reader, op, &q, &zero)?;
+    scaled(reader, op, "", &centred, &scale)
+}
+
+/// `q - zero`, for zeros as one value, or as many as broadcast to channels.
+fn shifted<'a>(reader: &mut Reader<'a>, op: &Op<'a>, q: &Activation, zero: &Host) -> Step<Activation> {
+    let ints = zero.to_ints().ok_or_else(|| op.invalid("zero point", "integers", "floats"))?;
+    if ints.iter().all(|&z| z == 0) {
+        return Ok(q.clone());
+    }
+    let data = Data::Float(ints.iter().map(|&z| -z as f32).collect());
+    elementwise::translated(reader, op, ".centred", q, &Host { shape: zero.shape.clone(), data })
 }
 
 /// Weights at input `i` in floats, with the scale (one, or one for each index of `axis`) and zero point after them.
@@ -149,7 +193,7 @@ fn qlinear_conv<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> 
     let bias = reader.maybe_ints(op, 8)?;
     let bias = bias.map(|b| vector_of(b.iter().enumerate().map(|(i, &b)| b as f32 * unit(i)).collect()));
     let y = conv_of(reader, op, &x, weight, bias)?;
-    Ok(vec![quantized(reader, y, y_scale)])
+    Ok(vec![quantized(reader, op, y, y_scale)?])
 }
 
 fn qlinear_matmul<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
@@ -159,7 +203,7 @@ fn qlinear_matmul<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>
     let y_scale = scale(reader, op, 6)?;
     let weight = super::linear::transposed(reader, weight)?;
     let y = linear(reader, op, &x, weight, None)?;
-    Ok(vec![quantized(reader, y, y_scale)])
+    Ok(vec![quantized(reader, op, y, y_scale)?])
 }
 
 /// com.microsoft: a, its scale and zero point, b, its scale and zero point, y's scale and zero point.
@@ -172,7 +216,7 @@ fn qlinear_add<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     }
     let values = [reader.best_form(&a), reader.best_form(&b)];
     let value = reader.emit(op, "", Add {}, &values, vec![])?;
-    Ok(vec![quantized(reader, Activation::new(value, &a.dims), y_scale)])
+    Ok(vec![quantized(reader, op, Activation::new(value, &a.dims), y_scale)?])
 }
 
 /// com.microsoft: y's scale and zero point, then values, each followed by its scale and zero point.
@@ -188,7 +232,7 @@ fn qlinear_concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>
         return unsupported("attribute `axis`: expected 1 (channels)");
     }
     let y = reader.push(op, Concat {}, &maps, vec![])?;
-    Ok(vec![quantized(reader, y, y_scale)])
+    Ok(vec![quantized(reader, op, y, y_scale)?])
 }
 
 fn qlinear_pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
@@ -199,23 +243,33 @@ fn qlinear_pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> 
     }
     let map = reader.map(&x)?;
     let y = reader.push(op, GlobalAvgPool {}, &[map], vec![])?;
-    Ok(vec![quantized(reader, y, y_scale)])
+    Ok(vec![quantized(reader, op, y, y_scale)?])
 }
 
 /// A convolution of dynamically quantized values with constant weights.
 fn conv_integer<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
-    let Val::Dynamic(x, source) = reader.input(op, 0)? else {
-        return unsupported("input 0: expected the output of a DynamicQuantizeLinear");
+    let (x, source) = match reader.input(op, 0)? {
+        Val::Dynamic(x, source) => (x, source),
+        Val::Codes(q) => {
+            let zero = reader.maybe_constant(op, 2)?.unwrap_or(Host { shape: vec![], data: Data::Int(vec![0]) });
+            let x = shifted(reader, op, &q, &zero)?;
+            let weight = integer_weights(reader, op)?;
+            return Ok(vec![Val::Codes(conv_of(reader, op, &x, weight, None)?)]);
+        }
+        _ => return unsupported("input 0: expected the output of a DynamicQuantizeLinear, or integers"),
     };
     match op.input(2).map(|name| reader.take(op, name)).transpose()? {
         Some(Val::DynamicScale(of, zero)) if of == source && matches!(zero.data, Data::Int(_)) => {}
         _ => return unsupported("input 2: expected the zero point of the same DynamicQuantizeLinear"),
     }
-    let weight = reader.constant(op, 1)?;
-    let zero = reader.maybe_constant(op, 3)?;
-    let weight = dequantize(reader, op, &weight, &Host::scalar(1.0), zero.as_ref(), 0)?;
+    let weight = integer_weights(reader, op)?;
     let y = conv_of(reader, op, &x, weight, None)?;
     Ok(vec![Val::Dynamic(y, source)])
+}
+
+fn integer_weights<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Tensor> {
+    let (weight, zero) = (reader.constant(op, 1)?, reader.maybe_constant(op, 3)?);
+    dequantize(reader, op, &weight, &Host::scalar(1.0), zero.as_ref(), 0)
 }
 
 /// Cast between floats, or of what is held as floats.
@@ -224,6 +278,7 @@ pub(super) fn cast<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
     match reader.input(op, 0)? {
         // Float, float16 and double; bfloat16 would lose half of the digits.
         Val::Act(x) if [1, 10, 11].contains(&to) => Ok(vec![Val::Act(x.view(x.dims.clone()))]),
+        Val::Codes(x) if [1, 10, 11].contains(&to) => Ok(vec![Val::Act(x.view(x.dims.clone()))]),
         Val::Dynamic(x, source) if to == 1 => Ok(vec![Val::Dynamic(x, source)]),
         _ => unsupported(format!("attribute `to`: data type {to} of a value computed by the network")),
     }

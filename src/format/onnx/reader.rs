@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::host::Host;
 use super::node::{Op, Step, Stop, unsupported};
-use super::proto::{DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use super::proto::{DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use super::{Imported, Options, Scale, operators};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, MAX_NODES, Node, Output, Params, Value};
@@ -58,7 +58,9 @@ pub(super) enum Val<'a> {
     Const(Host),
     /// Computed by the network.
     Act(Activation),
-    /// The same, in 8 bits with this scale.
+    /// Integers that the network is given or computes exactly, held as floats.
+    Codes(Activation),
+    /// Computed by the network, in 8 bits with this scale.
     Quantized(Activation, Scale),
     /// Integers with a scale that depends on the values: see [`super::quantized`]. The value that was quantized.
     Dynamic(Activation, Value),
@@ -158,9 +160,14 @@ impl<'a> Reader<'a> {
 
     fn bind_input(&mut self, info: &'a ValueInfoProto) -> Result<Shape> {
         let sample = self.sample(info)?;
-        let shape = if sample.len() == 3 { Shape::new(sample.clone()) } else { Shape::from([product(&sample)]) };
+        // Without two spatial dimensions, at least the channels are channels.
+        let shape = match sample[..] {
+            [] | [_] => Shape::from([product(&sample)]),
+            [c, h, w] => Shape::from([c, h, w]),
+            [c, ref rest @ ..] => Shape::from([c, product(rest), 1]),
+        };
         self.shapes.push(shape.clone());
-        self.values.insert(&info.name, Val::Act(Activation::new(Value::INPUT, &sample)));
+        self.bind_value(info, Activation::new(Value::INPUT, &sample));
         Ok(shape)
     }
 
@@ -183,10 +190,15 @@ impl<'a> Reader<'a> {
                 Err(Stop::Invalid(error)) => return Err(error),
                 Err(_) => return Err(Error::format(WHAT, "inputs that can be stacked", "others")),
             };
-            self.values.insert(&info.name, Val::Act(Activation::new(value, sample)));
+            self.bind_value(info, Activation::new(value, sample));
             start = end;
         }
         Ok(shape)
+    }
+
+    fn bind_value(&mut self, info: &'a ValueInfoProto, x: Activation) {
+        let is_byte = [DataType::Uint8, DataType::Int8].iter().any(|&t| elem_type(info) == i32::from(t));
+        self.values.insert(&info.name, if is_byte { Val::Codes(x) } else { Val::Act(x) });
     }
 
     /// The shape of one sample of an input; notes the batch size.
@@ -266,7 +278,7 @@ impl<'a> Reader<'a> {
     /// The value of a graph output: a vector where ONNX has one, and not the input itself.
     fn output(&mut self, op: &Op, name: &'a str) -> Step<Value> {
         let x = match self.take(op, name)? {
-            Val::Act(x) => x,
+            Val::Act(x) | Val::Codes(x) => x,
             Val::Stored(_) | Val::Const(_) => {
                 return unsupported("expected a value that depends on the input, got a constant");
             }
@@ -311,6 +323,11 @@ impl<'a> Reader<'a> {
     /// Whether a name stands for a value that is known while reading.
     pub(super) fn is_constant(&self, name: &str) -> bool {
         matches!(self.values.get(name), Some(Val::Stored(_) | Val::Const(_)))
+    }
+
+    /// Whether a name stands for integers that the network is given.
+    pub(super) fn is_codes(&self, name: &str) -> bool {
+        matches!(self.values.get(name), Some(Val::Codes(_)))
     }
 
     /// Whether a name stands for dynamically quantized values or their scale.
@@ -499,6 +516,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A map whose channels are the first dimension of a sample, whatever the others are.
+    pub(super) fn channelled(&self, x: &Activation) -> Step<Value> {
+        let fits = |v: &&Value| {
+            let shape = self.shape(**v);
+            shape.is_map() && Some(&shape.chw().0) == x.dims.first() && shape.elements() == x.elements()
+        };
+        match self.map(x) {
+            Ok(map) => Ok(map),
+            Err(stop) => x.forms.iter().find(fits).copied().ok_or(stop),
+        }
+    }
+
     /// The values as a vector; a flatten is added where they are a map.
     pub(super) fn vector(&mut self, op: &Op, x: &Activation) -> Step<Value> {
         match x.forms.iter().find(|v| !self.shapes[v.index()].is_map()) {
@@ -521,6 +550,18 @@ impl<'a> Reader<'a> {
     /// Whether a dimension is the batch: the arithmetic's, or the one that the file says.
     pub(super) fn is_batch(&self, dim: i64) -> bool {
         dim == BATCH || self.batch == Some(dim)
+    }
+
+    /// Whether a value comes from a layer that only gives positive numbers and zero.
+    pub(super) fn is_never_negative(&self, value: Value) -> bool {
+        match value.node().map(|i| &self.nodes[i].layer) {
+            Some(Layer::Relu(_) | Layer::Sigmoid(_) | Layer::HardSigmoid(_) | Layer::Softmax(_)) => true,
+            Some(Layer::Clip(clip)) => clip.min >= 0.0,
+            Some(Layer::MaxPool2d(_) | Layer::AvgPool2d(_) | Layer::GlobalAvgPool(_) | Layer::Flatten(_)) => {
+                value.node().is_some_and(|i| self.is_never_negative(self.nodes[i].inputs[0]))
+            }
+            _ => false,
+        }
     }
 
     /// Notes the scale with which the file quantizes a value.
@@ -546,16 +587,21 @@ fn charge(budget: &mut u64, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// The sizes of an input of floats, the batch first; `None` for dynamic ones.
+fn elem_type(info: &ValueInfoProto) -> i32 {
+    info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).map_or(0, |t| t.elem_type)
+}
+
+/// The sizes of an input, the batch first; `None` for dynamic ones.
 fn input_sizes(info: &ValueInfoProto) -> Result<Vec<Option<i64>>> {
     let what = || format!("ONNX input `{}`", info.name);
     let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let Some(shape) = tensor.and_then(|t| t.shape.as_ref()) else {
         return Err(Error::format(what(), "a tensor of known rank", "none"));
     };
-    let elem_type = tensor.map_or(0, |t| t.elem_type);
-    if ![1, 10, 11].contains(&elem_type) {
-        let problem = format!("input `{}` (graph): expected floats, got data type {elem_type}", info.name);
+    let read = [DataType::Float, DataType::Float16, DataType::Double, DataType::Uint8, DataType::Int8];
+    if !read.iter().any(|&t| elem_type(info) == i32::from(t)) {
+        let problem =
+            format!("input `{}` (graph): expected floats or bytes, got data type {}", info.name, elem_type(info));
         return Err(Error::Unsupported { what: WHAT.into(), problems: vec![problem] });
     }
     if shape.dim.is_empty() || shape.dim.len() > 8 {
