@@ -19,8 +19,12 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.onnx")):
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # Valid ONNX that ONNX Runtime does not have, such as an LRN of even size.
+        print(f"{path.stem}: not in ONNX Runtime: {str(error).strip()[-200:]}")
+        continue
     info = session.get_inputs()[0]
     x = np.fromfile(path.with_suffix(".x.f32"), np.float32).reshape(-1, *info.shape[1:])
     want = np.fromfile(path.with_suffix(".y.f32"), np.float32)
