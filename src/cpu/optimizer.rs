@@ -16,7 +16,7 @@ pub(super) fn update(
 ) {
     let moments = state.iter_mut().map(|m| Shared::new(&mut m.weight)).collect::<Vec<_>>();
     // A batch normalisation's scale is no weight that should decay.
-    let decays = weights.momentum == 0.0;
+    let decays = weights.statistics[0].is_empty();
     tensor(pool, Formula::new(update, decays), &mut weights.weight, &gradients.weight, &moments);
     if weights.has_bias {
         let moments = state.iter_mut().map(|m| Shared::new(&mut m.bias)).collect::<Vec<_>>();

@@ -8,7 +8,7 @@ pub mod training;
 use std::collections::BTreeMap;
 
 use convoke::graph::{Graph, Init, Params, Value, reference};
-use convoke::layers::Role;
+use convoke::layers::{ParamSpec, Role};
 use convoke::rng::Rng;
 use convoke::tensor::{Tensor, dims};
 
@@ -58,8 +58,10 @@ impl Case {
         let dy = random(&y.shape, 2);
         let seeds = [(output, dy.to_f64())];
         let (dvalues, dp) = reference::backward(graph, &params, &values, &seeds, Some((SEED, STEP)));
-        let names = graph.params().into_iter().map(|(name, _)| name);
-        let dparams = names.zip(dp.into_iter().flatten().map(|t| t.to_f32())).collect();
+        // Running statistics have no gradient.
+        let trained =
+            |((name, spec), d): ((String, ParamSpec), Tensor<f64>)| spec.role.is_trained().then(|| (name, d.to_f32()));
+        let dparams = graph.params().into_iter().zip(dp.into_iter().flatten()).filter_map(trained).collect();
         Problem { params, x, dy, y: y.to_f32(), dx: dvalues[Value::INPUT.index()].to_f32(), dparams }
     }
 
