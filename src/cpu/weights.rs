@@ -139,7 +139,7 @@ impl Weights {
     /// The tensors in a caller's order: weight, then bias if there is one, then statistics if there are some.
     pub(super) fn unpack(&self) -> Vec<Vec<f32>> {
         let bias = self.has_bias.then(|| self.layout.unpack_bias(&self.bias));
-        let statistics = self.statistics.iter().filter(|s| s.len() > 0).map(|s| s.to_vec());
+        let statistics = self.statistics.iter().filter(|s| !s.is_empty()).map(|s| s.to_vec());
         std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).chain(statistics).collect()
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only_map};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of an adaptive average pooling.
@@ -47,7 +47,9 @@ impl LayerDef for AdaptiveAvgPool2d {
         }
         Ok(Shape::from([c, h, w]))
     }
+}
 
+impl Reference for AdaptiveAvgPool2d {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let [n, c, _, _] = x[0].nchw();
         let mut y = Tensor::zeros([n, c, self.output[0], self.output[1]]);

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, ParamSpec, Role, only};
+use super::{Gradients, LayerDef, Mismatch, Mode, ParamSpec, Reference, Role, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a batch normalisation. Parameters `weight`, `bias`, `running_mean`, `running_var`, each `[C]`.
@@ -74,7 +74,9 @@ impl LayerDef for BatchNorm2d {
             spec("running_var", Role::RunningVariance),
         ]
     }
+}
 
+impl Reference for BatchNorm2d {
     fn forward(&self, x: &[&Tensor<f64>], params: &[&Tensor<f64>], mode: Mode) -> Tensor<f64> {
         let x = x[0];
         let [_, c, h, w] = x.nchw();

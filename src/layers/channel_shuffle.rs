@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only_map};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a channel shuffle.
@@ -35,7 +35,9 @@ impl LayerDef for ChannelShuffle {
         }
         Ok(inputs[0].clone())
     }
+}
 
+impl Reference for ChannelShuffle {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let data = (0..x[0].data.len()).map(|i| x[0].data[self.at(x[0].nchw(), i)]).collect();
         Tensor { shape: x[0].shape.clone(), data }

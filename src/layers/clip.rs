@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, elementwise, elementwise_backward, only};
+use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Clip: `y = min(max(x, low), high)`; between 0 and 6 it is the ReLU6 of MobileNet (Howard et al., 2017).
@@ -29,7 +29,9 @@ impl LayerDef for Clip {
         }
         only(inputs).cloned()
     }
+}
 
+impl Reference for Clip {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         elementwise(self.activation(), x)
     }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, Padding, ParamSpec, Role, Window, only_map};
+use super::{Gradients, LayerDef, Mismatch, Mode, Padding, ParamSpec, Reference, Role, Window, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a convolution. Weights `[out, in / groups, kh, kw]`, bias `[out]`.
@@ -115,7 +115,9 @@ impl LayerDef for Conv2d {
         let [kh, kw] = self.window.kernel;
         (output.elements() as u64).saturating_mul((inputs[0].chw().0 / self.groups * kh * kw) as u64)
     }
+}
 
+impl Reference for Conv2d {
     fn forward(&self, x: &[&Tensor<f64>], params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let (x, weight) = (x[0], params[0]);
         let [n, _, h, w] = x.nchw();

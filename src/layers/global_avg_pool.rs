@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only_map};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// The mean of each feature map.
@@ -14,7 +14,9 @@ impl LayerDef for GlobalAvgPool {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         Ok(Shape::from([only_map(inputs)?.0, 1, 1]))
     }
+}
 
+impl Reference for GlobalAvgPool {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let [n, c, h, w] = x[0].nchw();
         let mean = |plane: &[f64]| plane.iter().sum::<f64>() / (h * w) as f64;

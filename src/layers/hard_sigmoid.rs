@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, elementwise, elementwise_backward, only};
+use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Hard sigmoid: `y = min(max(alpha * x + beta, 0), 1)`.
@@ -29,7 +29,9 @@ impl LayerDef for HardSigmoid {
         }
         only(inputs).cloned()
     }
+}
 
+impl Reference for HardSigmoid {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         elementwise(self.activation(), x)
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Hard swish. Its derivative cannot be read off its output, so it is never fused in training.
@@ -14,7 +14,9 @@ impl LayerDef for HardSwish {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         only(inputs).cloned()
     }
+}
 
+impl Reference for HardSwish {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         x[0].map(|&x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0)
     }

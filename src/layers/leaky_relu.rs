@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, elementwise, elementwise_backward, only};
+use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Leaky rectified linear unit (Maas et al., 2013): `y = x` for positive x, else `slope * x`.
@@ -28,7 +28,9 @@ impl LayerDef for LeakyRelu {
         }
         only(inputs).cloned()
     }
+}
 
+impl Reference for LeakyRelu {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         elementwise(self.activation(), x)
     }

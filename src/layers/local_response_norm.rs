@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a local response normalisation. As in PyTorch and ONNX, alpha is divided by the size.
@@ -51,7 +51,9 @@ impl LayerDef for LocalResponseNorm {
         }
         only(inputs).cloned()
     }
+}
 
+impl Reference for LocalResponseNorm {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let x = x[0];
         let power = |(x, base): (&f64, f64)| x * base.powf(-f64::from(self.beta));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::softmax::for_each_position;
-use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Logarithm of softmax over channels.
@@ -15,7 +15,9 @@ impl LayerDef for LogSoftmax {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         only(inputs).cloned()
     }
+}
 
+impl Reference for LogSoftmax {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let x = x[0];
         let mut y = x.clone();

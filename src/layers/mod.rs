@@ -198,11 +198,15 @@ pub trait LayerDef {
     fn macs(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
         0
     }
+}
 
-    /// The reference: the formula, written down.
+/// The reference: a layer's formula written down, in double precision. Tests and checks run it; engines do not, so a
+/// build without them leaves it out.
+pub trait Reference {
+    /// `y` from the inputs, batch first.
     fn forward(&self, x: &[&Tensor<f64>], params: &[&Tensor<f64>], mode: Mode) -> Tensor<f64>;
 
-    /// The reference's derivative: given `y = forward(x)` and `dy` = dL/dy.
+    /// Its derivative: given `y = forward(x)` and `dy` = dL/dy.
     fn backward(
         &self,
         x: &[&Tensor<f64>],
@@ -242,6 +246,13 @@ macro_rules! registry {
 
             /// Its definition.
             pub fn def(&self) -> &dyn LayerDef {
+                match self {
+                    $(Layer::$name(layer) => layer,)*
+                }
+            }
+
+            /// Its formula.
+            pub fn reference(&self) -> &dyn Reference {
                 match self {
                     $(Layer::$name(layer) => layer,)*
                 }

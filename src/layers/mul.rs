@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arity, Gradients, LayerDef, Mismatch, Mode};
+use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
 /// Product of two inputs.
@@ -29,7 +29,9 @@ impl LayerDef for Mul {
         }
         Err(Mismatch::new("shape of input 1", format!("{a} or {}x1x1", a.chw().0), b))
     }
+}
 
+impl Reference for Mul {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let (a, b) = (x[0], x[1]);
         let data = a.data.iter().enumerate().map(|(i, v)| v * b.data[partner(a.nchw(), b.nchw(), i)]).collect();

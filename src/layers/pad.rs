@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only_map};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a padding, each `[channels, height, width]`.
@@ -43,7 +43,9 @@ impl LayerDef for Pad {
         }
         Ok(Shape::from(size))
     }
+}
 
+impl Reference for Pad {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let [n, c, h, w] = x[0].nchw();
         let [oc, oh, ow] = self.size((c, h, w));

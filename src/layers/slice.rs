@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only_map};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a slice, each `[channels, height, width]`.
@@ -46,7 +46,9 @@ impl LayerDef for Slice {
         }
         Ok(Shape::from(self.size()))
     }
+}
 
+impl Reference for Slice {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let [oc, oh, ow] = self.size();
         let mut y = Tensor::zeros([x[0].shape[0], oc, oh, ow]);
