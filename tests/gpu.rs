@@ -16,6 +16,7 @@ use convoke::plan::{Optimizer, Update};
 use convoke::tensor::Tensor;
 use convoke::zoo;
 use pollster::block_on;
+use suite::training::{reference_step, small_network};
 use suite::{Case, Problem, SEED, STEP, cases, random};
 
 /// Parity with the double-precision references, relative to the largest value.
@@ -67,62 +68,13 @@ fn gradients_match_the_references() {
     every_case(in_training);
 }
 
-/// A net with everything that training has to get right: shared values, a concatenation, dropout, two heads.
-fn small() -> Graph {
-    let mut b = Builder::new("small", [2, 9, 9]);
-    let x = b.add("conv1", Conv2d::new(5, 3), Value::INPUT);
-    let x = b.add("relu1", Relu {}, x);
-    let left = b.add("left", Conv2d::new(4, 1), x);
-    let both = b.concat("both", &[left, x]);
-    let p = b.add("pool", MaxPool2d::new(2, 2), both);
-    let a = b.add("avg", AvgPool2d::new(3, 3), p);
-    let a = b.add("aux_flat", Flatten {}, a);
-    let a = b.add("aux_fc", Linear::new(4), a);
-    b.auxiliary(a, 0.3);
-    let x = b.add("flat", Flatten {}, p);
-    let x = b.add("fc1", Linear::new(11), x);
-    let x = b.add("act", Tanh {}, x);
-    let x = b.add("drop", Dropout { p: 0.25 }, x);
-    let x = b.add("fc2", Linear { out_features: 4, bias: false }, x);
-    b.finish(x).expect("a valid graph")
-}
-
 fn trainer(graph: &Graph, params: &Params, loss: Loss, optimizer: Optimizer) -> Trainer {
     block_on(Trainer::new(graph, params, loss, optimizer, SEED, &DEVICE)).expect("valid arguments")
 }
 
-/// One step by the references: new weights, and the loss.
-fn reference_step(
-    graph: &Graph,
-    params: &mut Params,
-    state: &mut BTreeMap<String, Vec<[f64; 2]>>,
-    (x, labels): (&Tensor, &[u32]),
-    loss: Loss,
-    update: Update,
-) -> f64 {
-    let training = Some((SEED, update.t - 1));
-    let values = reference::forward(graph, params, &x.to_f64(), training);
-    let mut total = 0.0;
-    let mut seeds = vec![];
-    for output in graph.outputs() {
-        let weight = f64::from(output.loss_weight);
-        let (l, d) = loss.forward_backward(&values[output.value.index()], labels);
-        total += weight * l;
-        seeds.push((output.value, d.map(|d| d * weight)));
-    }
-    let (_, gradients) = reference::backward(graph, params, &values, &seeds, training);
-    for ((name, spec), gradient) in graph.params().into_iter().zip(gradients.into_iter().flatten()) {
-        let state = state.entry(name.clone()).or_insert_with(|| vec![[0.0; 2]; gradient.data.len()]);
-        for ((w, g), state) in params.get_mut(&name).data.iter_mut().zip(&gradient.data).zip(state) {
-            *w = update.apply(f64::from(*w), *g, state, spec.fan_in > 0) as f32;
-        }
-    }
-    total
-}
-
 #[test]
 fn training_follows_the_references_with_every_optimizer_and_loss() {
-    let graph = small();
+    let graph = small_network();
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 };
     let nesterov = Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 };
     let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 };
@@ -175,7 +127,7 @@ fn train(trainer: &mut Trainer, steps: std::ops::Range<u32>) -> Vec<f32> {
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_a_stopped_run_goes_on_exactly() {
-    let graph = small();
+    let graph = small_network();
     let start = Params::init(&graph, Init::He, 4);
     for optimizer in [Optimizer::sgd(0.9), Optimizer::adam()] {
         let mut whole = trainer(&graph, &start, Loss::CROSS_ENTROPY, optimizer);
@@ -193,7 +145,7 @@ fn the_same_seed_gives_the_same_bits_and_a_stopped_run_goes_on_exactly() {
 
 #[test]
 fn the_state_survives_new_constants_but_not_a_new_formula() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 4);
     let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
     train(&mut trainer, 0..2);
@@ -211,7 +163,7 @@ fn the_state_survives_new_constants_but_not_a_new_formula() {
 
 #[test]
 fn divergence_is_told_and_changes_nothing() {
-    let graph = small();
+    let graph = small_network();
     let mut params = Params::init(&graph, Init::He, 4);
     params.get_mut("fc1.weight").data[7] = f32::MAX;
     params.get_mut("fc2.weight").data.fill(f32::MAX);
@@ -248,7 +200,7 @@ fn an_overflowing_gradient_is_divergence_too() {
 
 #[test]
 fn batches_of_any_size_follow_each_other() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 1);
     let mut engine = block_on(Engine::new(&graph, &params, &DEVICE)).unwrap();
     for n in [1, 5, 5, 2, 1] {
@@ -279,7 +231,7 @@ fn lenet_takes_few_dispatches() {
 
 #[test]
 fn wrong_inputs_are_refused_with_a_reason() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 4);
     let mut engine = block_on(Engine::new(&graph, &params, &DEVICE)).unwrap();
     let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
@@ -308,7 +260,7 @@ fn a_machine_without_an_adapter_says_so() {
 
 #[test]
 fn a_lost_device_is_an_error_and_never_an_answer() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 4);
     let device = block_on(Device::request()).unwrap();
     let mut engine = block_on(Engine::new(&graph, &params, &device)).unwrap();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arity, Gradients, LayerDef, Mismatch, Mode};
+use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
 /// Sum of two or more inputs.
@@ -22,7 +22,9 @@ impl LayerDef for Add {
             None => Ok(first.clone()),
         }
     }
+}
 
+impl Reference for Add {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let mut y = x[0].clone();
         for x in &x[1..] {

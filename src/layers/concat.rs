@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arity, Gradients, LayerDef, Mismatch, Mode};
+use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
 /// Two or more maps of one height and width, or vectors, one after the other.
@@ -45,7 +45,9 @@ impl LayerDef for Concat {
         dims[0] = inputs.iter().fold(0usize, |n, s| n.saturating_add(s.dims()[0]));
         Ok(Shape::new(dims))
     }
+}
 
+impl Reference for Concat {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let mut shape = x[0].shape.clone();
         shape[1] = x.iter().map(|x| x.shape[1]).sum();

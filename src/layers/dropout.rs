@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::rng;
 use crate::tensor::{Shape, Tensor};
 
@@ -41,7 +41,9 @@ impl LayerDef for Dropout {
         }
         only(inputs).cloned()
     }
+}
 
+impl Reference for Dropout {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], mode: Mode) -> Tensor<f64> {
         self.mask(x[0], mode)
     }

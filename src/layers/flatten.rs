@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Map to vector.
@@ -14,7 +14,9 @@ impl LayerDef for Flatten {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         Ok(Shape::from([only(inputs)?.elements()]))
     }
+}
 
+impl Reference for Flatten {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let n = x[0].shape[0];
         Tensor { shape: vec![n, x[0].shape[1..].iter().product()], data: x[0].data.clone() }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, LayerDef, Mismatch, Mode, Window, only_map};
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, Window, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a max pooling. Windows may overlap, be dilated, and be padded by less than the kernel's extent.
@@ -50,7 +50,9 @@ impl LayerDef for MaxPool2d {
         self.window.check_windows_touch([h, w], [oh, ow])?;
         Ok(Shape::from([c, oh, ow]))
     }
+}
 
+impl Reference for MaxPool2d {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let [n, c, h, w] = x[0].nchw();
         let [oh, ow] = self.window.output([h, w]).expect("shape was checked by the graph");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, elementwise, elementwise_backward, only};
+use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Logistic function: `y = 1 / (1 + exp(-x))`.
@@ -14,7 +14,9 @@ impl LayerDef for Sigmoid {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         only(inputs).cloned()
     }
+}
 
+impl Reference for Sigmoid {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         elementwise(Activation::Sigmoid, x)
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, elementwise, elementwise_backward, only};
+use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Hyperbolic tangent: `y = tanh(x)`, LeNet-5's original activation.
@@ -14,7 +14,9 @@ impl LayerDef for Tanh {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         only(inputs).cloned()
     }
+}
 
+impl Reference for Tanh {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         elementwise(Activation::Tanh, x)
     }
