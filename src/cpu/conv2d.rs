@@ -393,7 +393,8 @@ impl Operation for Convolution {
                 };
                 gemm.run(frame.pool);
             }
-            if let Some(activation @ (Activation::Sigmoid | Activation::Tanh)) = self.step.activation {
+            // The tiles apply Relu only.
+            if let Some(activation) = self.step.activation.filter(|&a| a != Activation::Relu) {
                 activate(frame.pool, activation, &y, &y);
             }
         }

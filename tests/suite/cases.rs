@@ -172,8 +172,14 @@ fn structures(cases: &mut Vec<Case>) {
     };
     let conv = |c: usize| Conv2d::new(c, 3).padding(Padding::all(1));
 
-    for (name, activation) in [("relu", Layer::from(Relu {})), ("sigmoid", Sigmoid {}.into()), ("tanh", Tanh {}.into())]
-    {
+    for (name, activation) in [
+        ("relu", Layer::from(Relu {})),
+        ("sigmoid", Sigmoid {}.into()),
+        ("tanh", Tanh {}.into()),
+        ("leaky relu", LeakyRelu { slope: 0.3 }.into()),
+        ("clip", Clip { min: -0.2, max: 0.5 }.into()),
+        ("hard sigmoid", HardSigmoid { alpha: 0.3, beta: 0.4 }.into()),
+    ] {
         let mut b = Builder::new("fused", [3, 6, 5]);
         let x = b.add("conv", conv(7), Value::INPUT);
         let x = b.add("act", activation.clone(), x);
