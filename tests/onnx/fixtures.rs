@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use convoke::cpu::Pool;
 use convoke::format::onnx;
 use convoke::graph::{Init, Params};
 use convoke::tensor::Tensor;
@@ -11,7 +12,7 @@ use convoke::zoo;
 use serde::Deserialize;
 
 use crate::suite::{cases, random};
-use crate::{difference, run};
+use crate::{by_reference, difference, run, write};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -32,7 +33,7 @@ fn fixture(name: &str) -> (onnx::Imported, Golden) {
 fn check(name: &str) -> (Vec<&'static str>, onnx::Imported) {
     let (imported, golden) = fixture(name);
     let x = Tensor::new(golden.shape, golden.x).unwrap();
-    let y = run(&imported.graph, &imported.params, &x).remove(0);
+    let y = run(&imported.graph, &imported.params, &x, &Pool::single()).unwrap().remove(0);
     if let Some(difference) = difference(&y.data, &golden.y, golden.tolerance) {
         panic!("{name}: {difference}\n{}", imported.graph.to_json());
     }
@@ -67,25 +68,28 @@ fn quantized_networks_are_read_as_floats() {
     check("dynamic");
 }
 
-/// Writes every case of the suite and some networks for `tests/golden/onnx_check.py`.
+/// Writes every case of the suite and some networks for `tests/golden/onnx_check.py`, into `target/tmp/onnx` or where
+/// `CONVOKE_ONNX_OUT` says.
 #[test]
-#[ignore = "writes files: set CONVOKE_ONNX_OUT to a folder"]
+#[ignore = "writes files that another program checks"]
 fn export() {
-    let folder = PathBuf::from(std::env::var("CONVOKE_ONNX_OUT").expect("CONVOKE_ONNX_OUT names a folder"));
+    let folder =
+        std::env::var("CONVOKE_ONNX_OUT").unwrap_or_else(|_| concat!(env!("CARGO_TARGET_TMPDIR"), "/onnx").into());
+    let folder = PathBuf::from(folder);
     fs::create_dir_all(&folder).unwrap();
-    let write = |name: &str, graph: &convoke::graph::Graph, params: &Params| {
+    let store = |name: &str, graph: &convoke::graph::Graph, params: &Params| {
         let x = random(&graph.input().batched(2), 5);
-        let y = run(graph, params, &x).remove(0);
+        let y = by_reference(graph, params, &x).remove(0);
         let floats = |t: &Tensor| t.data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
-        fs::write(folder.join(format!("{name}.onnx")), onnx::write(graph, params)).unwrap();
+        fs::write(folder.join(format!("{name}.onnx")), write(graph, params)).unwrap();
         fs::write(folder.join(format!("{name}.x.f32")), floats(&x)).unwrap();
         fs::write(folder.join(format!("{name}.y.f32")), floats(&y)).unwrap();
     };
     for (i, case) in cases().iter().enumerate() {
-        write(&format!("case{i:03}"), &case.graph, &case.problem().params);
+        store(&format!("case{i:03}"), &case.graph, &case.problem().params);
     }
     for name in ["lenet5", "lenet5-1998", "resnet20", "nin", "densenet40", "first-example"] {
         let graph = zoo::network(name, zoo::Options::default()).unwrap();
-        write(name, &graph, &Params::init(&graph, Init::He, 7));
+        store(name, &graph, &Params::init(&graph, Init::He, 7));
     }
 }

@@ -7,11 +7,32 @@ mod round_trip;
 #[path = "../suite/mod.rs"]
 mod suite;
 
-use convoke::graph::{Graph, Params, reference};
+use std::sync::Arc;
+
+use convoke::cpu::{Engine, Pool};
+use convoke::format::{Meta, Model, onnx};
+use convoke::graph::{Graph, Output, Params, reference};
 use convoke::tensor::Tensor;
 
-/// Runs a network on a batch: every output. The one place that names an engine.
-fn run(graph: &Graph, params: &Params, x: &Tensor) -> Vec<Tensor> {
+/// Every output of a network for a batch, on the CPU engine.
+fn run(graph: &Graph, params: &Params, x: &Tensor, pool: &Arc<Pool>) -> convoke::Result<Vec<Tensor>> {
+    let one = |output: &Output| {
+        // An engine gives the main output.
+        let main = Output { loss_weight: 1.0, ..*output };
+        let graph = Graph::new(graph.name(), graph.input().clone(), graph.nodes().to_vec(), vec![main])?;
+        Engine::new(&graph, params, pool)?.run(x)
+    };
+    graph.outputs().iter().map(one).collect()
+}
+
+/// The file of a network.
+fn write(graph: &Graph, params: &Params) -> Vec<u8> {
+    let model = Model { graph: graph.clone(), params: params.clone(), meta: Meta::default() };
+    onnx::write(&model).expect("it is small")
+}
+
+/// The same by the references.
+fn by_reference(graph: &Graph, params: &Params, x: &Tensor) -> Vec<Tensor> {
     let values = reference::forward(graph, params, &x.to_f64(), None);
     graph.outputs().iter().map(|o| values[o.value.index()].to_f32()).collect()
 }

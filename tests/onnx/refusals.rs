@@ -6,6 +6,8 @@ use convoke::graph::{Graph, Init, Params};
 use convoke::zoo;
 use proptest::prelude::*;
 
+use crate::write;
+
 fn lenet() -> (Graph, Params) {
     let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
     let params = Params::init(&graph, Init::He, 1);
@@ -16,7 +18,7 @@ fn lenet() -> (Graph, Params) {
 fn edited(from: &str, to: &str) -> Error {
     assert_eq!(from.len(), to.len());
     let (graph, params) = lenet();
-    let mut bytes = onnx::write(&graph, &params);
+    let mut bytes = write(&graph, &params);
     let places: Vec<usize> =
         (0..bytes.len() - from.len()).filter(|&i| bytes[i..].starts_with(from.as_bytes())).collect();
     assert!(!places.is_empty());
@@ -49,7 +51,7 @@ fn attributes_are_named() {
 #[test]
 fn versions_are_named() {
     let (graph, params) = lenet();
-    let mut bytes = onnx::write(&graph, &params);
+    let mut bytes = write(&graph, &params);
     assert_eq!(&bytes[..2], [0x08, 8], "the IR version comes first");
     bytes[1] = 2;
     assert!(onnx::read(&bytes).unwrap_err().to_string().contains("ONNX IR: version 2"), "IR");
@@ -120,7 +122,7 @@ fn external_and_impossible_weights_are_refused() {
 #[test]
 fn constants_that_a_file_only_describes_are_limited() {
     let (graph, params) = lenet();
-    let bytes = onnx::write(&graph, &params);
+    let bytes = write(&graph, &params);
     let options = Options { constant_bytes: Some(1000), ..Options::default() };
     assert_eq!(onnx::read_with(bytes, &options).unwrap_err().code(), "too-large");
 }
@@ -131,7 +133,7 @@ proptest! {
     #[test]
     fn damaged_files_never_panic(seed in any::<u32>(), count in 1usize..6) {
         let graph = zoo::network("inception", zoo::Options::default()).unwrap();
-        let mut bytes = onnx::write(&graph, &Params::init(&graph, Init::He, 1));
+        let mut bytes = write(&graph, &Params::init(&graph, Init::He, 1));
         let mut rng = convoke::rng::Rng::new(seed, 0);
         // Weights are most of the file and seldom matter: damage its ends.
         for _ in 0..count {

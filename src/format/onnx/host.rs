@@ -82,6 +82,17 @@ impl Host {
         }
     }
 
+    /// The values as floats, whatever their type.
+    pub(super) fn into_tensor(self) -> Tensor {
+        match (self.to_ints(), self.data) {
+            (None, Data::Float(data)) => Tensor { shape: self.shape, data },
+            (ints, _) => {
+                let data = ints.into_iter().flatten().map(|v| v as f32).collect();
+                Tensor { shape: self.shape, data }
+            }
+        }
+    }
+
     /// Bytes that it takes.
     pub(super) fn bytes(shape: &[usize], width: usize) -> u64 {
         shape.iter().fold(width as u64, |n, &d| n.saturating_mul(d as u64))

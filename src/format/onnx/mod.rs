@@ -13,12 +13,14 @@
 //! allocated once the file has shown to hold their values, and what is computed from constants is limited by
 //! [`Options::constant_bytes`].
 //!
-//! Written: operator set 17, IR version 8, batch `N`.
+//! Written: operator set 17, IR version 8, batch `N`; labels, preprocessing and provenance as metadata properties
+//! `convoke.*`, which [`read`] finds again.
 
 mod constants;
 mod elementwise;
 mod host;
 mod linear;
+mod meta;
 mod node;
 mod normalization;
 mod operators;
@@ -31,19 +33,19 @@ mod shuffle;
 mod views;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use prost::bytes::Bytes;
 
 pub use scan::MAX_RECORDS;
-pub use writer::write;
+pub use writer::MAX_FILE;
 
 use crate::error::{Error, Result};
-use crate::format::{Meta, Model};
+use crate::format::Model;
 use crate::graph::{Graph, Params};
 use crate::tensor::Tensor;
-use proto::{ModelProto, TensorProto};
+use proto::{GraphProto, ModelProto, TensorProto};
 use reader::Reader;
 
 /// The operator sets that are read.
@@ -111,11 +113,7 @@ impl Constant {
     /// # Errors
     /// [`Error::Format`] when they are no numbers or not inside the file.
     pub fn to_tensor(&self) -> Result<Tensor> {
-        let host = host::Host::decode(&self.0)?;
-        match (host.to_ints(), host) {
-            (Some(ints), host) => Ok(Tensor { shape: host.shape, data: ints.into_iter().map(|v| v as f32).collect() }),
-            (None, host) => Ok(host.into_floats().expect("what is not integers is floats")),
-        }
+        Ok(host::Host::decode(&self.0)?.into_tensor())
     }
 }
 
@@ -126,11 +124,29 @@ impl Constant {
 pub fn read(bytes: &[u8]) -> Result<Model> {
     let bytes = Bytes::copy_from_slice(bytes);
     let proto = decode(bytes.clone())?;
-    let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
     let imported = import(&proto, bytes.len(), &Options::default())?;
-    let provenance = BTreeMap::from([("format".into(), "onnx".into()), ("producer".into(), producer)]);
-    let meta = Meta { provenance, ..Meta::default() };
+    let meta = meta::read(&proto, &imported.graph)?;
     Ok(Model { graph: imported.graph, params: imported.params, meta })
+}
+
+/// The model as an ONNX file. Its input is called `input`, its outputs as the nodes that make them, its weights by their
+/// own names.
+///
+/// # Errors
+/// [`Error::TooLarge`] for a model of more than [`MAX_FILE`] bytes, which protobuf cannot hold.
+pub fn write(model: &Model) -> Result<Vec<u8>> {
+    writer::write(&model.graph, &model.params, meta::write(&model.meta))
+}
+
+/// What a file computes from constants alone, all of its inputs being [`Options::constants`]: the part of a network that
+/// is folded while reading.
+///
+/// # Errors
+/// Those of [`read_with`].
+pub fn fold(bytes: &[u8], options: &Options) -> Result<Vec<Tensor>> {
+    let proto = decode(Bytes::copy_from_slice(bytes))?;
+    let (opset, graph) = checked(&proto)?;
+    Reader::fold(graph, opset, budget(bytes.len(), options), options)
 }
 
 /// The network in an ONNX file, which may come from anyone. The file is not copied; weights are, into [`Params`].
@@ -142,6 +158,15 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
 pub fn read_with(bytes: Vec<u8>, options: &Options) -> Result<Imported> {
     let length = bytes.len();
     import(&decode(bytes.into())?, length, options)
+}
+
+/// The operators that a file uses, those of other domains than ONNX's own with it.
+///
+/// # Errors
+/// [`Error::Format`] and [`Error::TooLarge`] for the file.
+pub fn operators(bytes: &[u8]) -> Result<BTreeSet<String>> {
+    let graph = decode(Bytes::copy_from_slice(bytes))?.graph.unwrap_or_default();
+    Ok(graph.node.iter().map(node::kind).collect())
 }
 
 /// The names of the inputs for which a file has no values, in its order.
@@ -160,10 +185,19 @@ fn decode(bytes: Bytes) -> Result<ModelProto> {
 }
 
 fn import(proto: &ModelProto, length: usize, options: &Options) -> Result<Imported> {
+    let (opset, graph) = checked(proto)?;
+    Reader::read(graph, opset, budget(length, options), options)
+}
+
+fn budget(length: usize, options: &Options) -> u64 {
+    options.constant_bytes.unwrap_or(16 * length as u64 + (1 << 20))
+}
+
+/// The graph and the version of its operators, if that is one that is read.
+fn checked(proto: &ModelProto) -> Result<(i64, &GraphProto)> {
     let opset = opset(proto)?;
     let Some(graph) = &proto.graph else { return Err(Error::format(reader::WHAT, "a graph", "none")) };
-    let budget = options.constant_bytes.unwrap_or(16 * length as u64 + (1 << 20));
-    Reader::read(graph, opset, budget, options)
+    Ok((opset, graph))
 }
 
 fn opset(proto: &ModelProto) -> Result<i64> {

@@ -36,6 +36,14 @@ pub(super) fn unsupported<T>(reason: impl Display) -> Step<T> {
     Err(Stop::Unsupported(reason.to_string()))
 }
 
+/// The operator of a node, with its domain where that is not ONNX's own.
+pub(super) fn kind(proto: &NodeProto) -> String {
+    match proto.domain.as_str() {
+        "" | "ai.onnx" => proto.op_type.clone(),
+        domain => format!("{domain}.{}", proto.op_type),
+    }
+}
+
 /// A node of the file, the version of its operator set, and the name under which it enters the graph.
 pub(super) struct Op<'a> {
     pub proto: &'a NodeProto,
@@ -46,10 +54,7 @@ pub(super) struct Op<'a> {
 impl<'a> Op<'a> {
     /// The operator, with its domain where that is not ONNX's own.
     pub(super) fn kind(&self) -> String {
-        match self.proto.domain.as_str() {
-            "" | "ai.onnx" => self.proto.op_type.clone(),
-            domain => format!("{domain}.{}", self.proto.op_type),
-        }
+        kind(self.proto)
     }
 
     /// The name of input `i`; `None` where it is left out.

@@ -96,13 +96,45 @@ impl<'a> Reader<'a> {
         let mut reader = Reader::new(proto, budget);
         reader.bind_initializers(proto, options)?;
         let input = reader.bind_inputs(proto, options.stack_inputs)?;
+        reader.nodes(proto, opset)?;
+        reader.finish(proto, input)
+    }
+
+    /// The outputs of a graph that depends on constants only.
+    pub(super) fn fold(proto: &'a GraphProto, opset: i64, budget: u64, options: &'a Options) -> Result<Vec<Tensor>> {
+        let mut reader = Reader::new(proto, budget);
+        reader.bind_initializers(proto, options)?;
+        reader.nodes(proto, opset)?;
+        let mut outputs = vec![];
+        for info in &proto.output {
+            let op = Op { proto: &NodeProto::default(), name: info.name.clone(), opset };
+            match reader.take(&op, &info.name) {
+                Ok(Val::Stored(tensor)) => outputs.push(Host::decode(tensor)?.into_tensor()),
+                Ok(Val::Const(host)) => outputs.push(host.into_tensor()),
+                Err(Stop::Invalid(error)) => return Err(error),
+                _ => reader.problem(format!("output `{}` (graph): expected a constant", info.name)),
+            }
+        }
+        reader.refuse()?;
+        Ok(outputs)
+    }
+
+    fn nodes(&mut self, proto: &'a GraphProto, opset: i64) -> Result<()> {
         for (i, node) in proto.node.iter().enumerate() {
             let base = [node.name.as_str()].into_iter().chain(node.output.iter().map(String::as_str));
             let base = base.into_iter().find(|name| !name.is_empty());
             let name = base.map_or_else(|| format!("{}_{i}", node.op_type.to_lowercase()), str::to_string);
-            reader.node(&Op { proto: node, name, opset })?;
+            self.node(&Op { proto: node, name, opset })?;
         }
-        reader.finish(proto, input)
+        Ok(())
+    }
+
+    /// Ends in an error if something is not supported.
+    fn refuse(&mut self) -> Result<()> {
+        match std::mem::take(&mut self.problems) {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(Error::Unsupported { what: WHAT.into(), problems }),
+        }
     }
 
     fn new(proto: &'a GraphProto, budget: u64) -> Self {
@@ -153,7 +185,8 @@ impl<'a> Reader<'a> {
             [first, ref rest @ ..] => {
                 let rest: Vec<&str> = rest.iter().map(|i| i.name.as_str()).collect();
                 self.problem(format!("input `{}` (graph): expected one, got also `{}`", first.name, rest.join("`, `")));
-                Err(Error::Unsupported { what: WHAT.into(), problems: std::mem::take(&mut self.problems) })
+                self.refuse()?;
+                unreachable!("there is a problem")
             }
         }
     }
@@ -265,9 +298,7 @@ impl<'a> Reader<'a> {
                 Err(Stop::Invalid(error)) => return Err(error),
             }
         }
-        if !self.problems.is_empty() {
-            return Err(Error::Unsupported { what: WHAT.into(), problems: self.problems });
-        }
+        self.refuse()?;
         let outputs = self.drop_unused(outputs);
         let name = if proto.name.is_empty() { "onnx" } else { &proto.name };
         let graph = Graph::new(name, input, self.nodes, outputs)?;

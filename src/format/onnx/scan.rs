@@ -30,7 +30,7 @@ impl Kind {
     fn child(self, field: u64) -> Option<Kind> {
         Some(match (self, field) {
             (Kind::Model, 7) => Kind::Graph,
-            (Kind::Model, 8) => Kind::Leaf,
+            (Kind::Model, 8 | 14) => Kind::Leaf,
             (Kind::Graph, 1) => Kind::Node,
             (Kind::Graph, 5) | (Kind::Attribute, 5) => Kind::Tensor,
             (Kind::Graph, 11 | 12) => Kind::ValueInfo,

@@ -8,15 +8,21 @@ use prost::Message;
 use super::linear::adaptive_matrix;
 use super::proto::{
     AttributeProto, AttributeType, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
+    ValueInfoProto,
 };
+use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, Node, Params, Value};
 use crate::layers::{AvgPool2d, Layer, Window};
 use crate::tensor::{Shape, Tensor};
 
-/// The network as an ONNX file. Its input is called `input`, its outputs as the nodes that make them, its weights as in
-/// `params`.
-pub fn write(graph: &Graph, params: &Params) -> Vec<u8> {
+/// The name of Convoke in files.
+pub(super) const PRODUCER: &str = "convoke";
+
+/// The most bytes that a protobuf message may have.
+pub const MAX_FILE: usize = i32::MAX as usize;
+
+pub(super) fn write(graph: &Graph, params: &Params, metadata: Vec<StringStringEntryProto>) -> Result<Vec<u8>> {
     let mut writer = Writer::new(graph, params);
     (0..graph.nodes().len()).for_each(|i| writer.node(i));
     let info = |v: Value| value_info(graph.value_name(v), graph.shape(v));
@@ -32,12 +38,18 @@ pub fn write(graph: &Graph, params: &Params) -> Vec<u8> {
     };
     let model = ModelProto {
         ir_version,
-        producer_name: "convoke".into(),
+        producer_name: PRODUCER.into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(proto),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version }],
+        metadata_props: metadata,
     };
-    model.encode_to_vec()
+    let length = model.encoded_len();
+    if length > MAX_FILE {
+        let what = "ONNX file: bytes".into();
+        return Err(Error::TooLarge { what, actual: length as u64, limit: MAX_FILE as u64 });
+    }
+    Ok(model.encode_to_vec())
 }
 
 struct Writer<'a> {
