@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use convoke::Error;
-use convoke::cpu::{Engine, Pool, Trainer, isa};
+use convoke::cpu::{Algorithm, Engine, Pool, Prefer, Trainer, isa};
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
 use convoke::layers::{Conv2d, Flatten, Linear, Loss, Padding, Relu};
 use convoke::plan::{Optimizer, Update};
@@ -60,6 +60,33 @@ fn every_case_agrees_with_the_references_on_any_number_of_threads() {
         }
     }
     assert!(failures.is_empty(), "{} failures on {}; the first:\n{}", failures.len(), isa(), failures[0]);
+}
+
+/// Inference by one algorithm wherever it can compute the layer; `None` when it can nowhere.
+fn inferred(case: &Case, algorithm: Algorithm, pool: &Arc<Pool>) -> Option<Tensor> {
+    let problem = case.problem();
+    let mut engine = Engine::with(&case.graph, &problem.params, pool, Prefer::Only(algorithm)).expect("a valid graph");
+    let used = engine.steps().iter().any(|s| s.algorithm == Some(algorithm));
+    used.then(|| engine.run(&problem.x).expect("a valid batch"))
+}
+
+#[test]
+fn every_algorithm_agrees_with_the_references_wherever_it_can() {
+    let pools = [Pool::single(), Pool::new(3)];
+    for (algorithm, at_least) in [(Algorithm::Direct, 100), (Algorithm::Winograd, 15), (Algorithm::Depthwise, 18)] {
+        let mut used = 0;
+        for case in cases() {
+            let Some(got) = inferred(&case, algorithm, &pools[0]) else { continue };
+            used += 1;
+            let problem = case.problem();
+            let values = reference::forward(&case.graph, &problem.params, &problem.x.to_f64(), None);
+            let want = values[case.graph.outputs()[0].value.index()].to_f32();
+            case.check(algorithm.name(), &got, &want, TOLERANCE).unwrap();
+            let threaded = inferred(&case, algorithm, &pools[1]);
+            assert!(threaded == Some(got), "{algorithm:?} depends on the number of threads: {}", case.name);
+        }
+        assert!(used >= at_least, "{algorithm:?} computed only {used} cases");
+    }
 }
 
 #[test]

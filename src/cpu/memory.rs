@@ -65,6 +65,10 @@ impl Shared {
         Shared(memory.as_mut_ptr())
     }
 
+    pub(super) fn start(self) -> *mut f32 {
+        self.0
+    }
+
     /// # Safety
     /// `offset` must lie in the memory.
     pub(super) unsafe fn at(self, offset: usize) -> *mut f32 {

@@ -6,10 +6,12 @@
 #![allow(clippy::needless_range_loop, reason = "arrays of registers are indexed by tile coordinates")]
 
 mod add;
+mod algorithm;
 mod avg_pool2d;
 mod batch_norm2d;
 mod concat;
 mod conv2d;
+mod depthwise;
 mod dropout;
 mod elementwise;
 mod engine;
@@ -32,8 +34,10 @@ mod simd;
 mod softmax;
 mod trainer;
 mod weights;
+mod winograd;
 
-pub use engine::Engine;
+pub use algorithm::{Algorithm, Prefer};
+pub use engine::{Engine, StepInfo};
 pub use pool::Pool;
 pub use trainer::Trainer;
 

@@ -50,6 +50,20 @@ fn convolutions(cases: &mut Vec<Case>) {
     one(cases, [13, 8, 8], 3, Conv2d::new(13, 3).groups(13).padding(Padding::all(1)));
     one(cases, [6, 9, 7], 1, Conv2d::new(12, 3).groups(6).stride(2));
     one(cases, [4, 5, 5], 3, Conv2d::new(9, 7).padding(Padding::all(1)));
+    // Tiles of Winograd's: every remainder of the output, channels around vectors, uneven padding.
+    for (i, side) in (1..=13).enumerate() {
+        let (c, out) = (8 + (i * 7) % 13, 8 + (i * 5) % 19);
+        let padding = Padding::Explicit([i % 3, 1, (i + 1) % 2, 2 - i % 3]);
+        one(cases, [c, side + 2, 15 - side], 1 + 2 * (i % 2), Conv2d::new(out, 3).padding(padding));
+    }
+    one(cases, [64, 30, 31], 3, Conv2d::new(48, 3).padding(Padding::SAME).no_bias());
+    // Depthwise kernels in use, over channels around one and two vectors.
+    for (i, c) in [2, 5, 8, 9, 16, 19, 24, 40].into_iter().enumerate() {
+        for kernel in [3, 5] {
+            let padding = if i % 3 == 0 { Padding::SAME } else { Padding::Explicit([i % 3, kernel / 2, 0, i]) };
+            one(cases, [c, 11, 7 + i], 1 + i % 2, Conv2d::new(c, kernel).groups(c).stride(1 + i % 2).padding(padding));
+        }
+    }
     // Everything at once, from a seed.
     let mut rng = Rng::new(2, 2);
     let mut made = 0;
@@ -188,6 +202,15 @@ fn structures(cases: &mut Vec<Case>) {
         let x = b.add("act2", activation, x);
         push(&format!("conv + {name}, flatten into linear + {name}"), 3, b, x);
     }
+
+    let mut b = Builder::new("activated", [16, 9, 10]);
+    let x = b.add("wide", conv(16), Value::INPUT);
+    let x = b.add("relu", Relu {}, x);
+    let x = b.add("depthwise", conv(16).groups(16), x);
+    let x = b.add("clip", Clip { min: 0.0, max: 0.4 }, x);
+    let x = b.add("narrow", conv(17), x);
+    let x = b.add("tanh", Tanh {}, x);
+    push("activations fused into convolutions of several algorithms", 3, b, x);
 
     let mut b = Builder::new("dropped", [3, 4, 5]);
     let x = b.add("conv", conv(5), Value::INPUT);
