@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::elementwise::differentiate;
 use super::algorithm::{Algorithm, Prefer};
+use super::elementwise::differentiate;
 use super::engine::{check_finite, check_input, export, import, pack};
 use super::flatten::{from_chw, to_chw};
 use super::loss::forward_backward;

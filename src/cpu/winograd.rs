@@ -92,7 +92,9 @@ impl Winograd {
             split(frame.pool, PLANES * panels, count * k, |parts| {
                 parts.for_each(|i| self.multiply(weights, count, i / panels, i % panels, region));
             });
-            split(frame.pool, count, PLANES * n, |tiles| tiles.for_each(|t| self.spread(&y, weights, first, t, region)));
+            split(frame.pool, count, PLANES * n, |tiles| {
+                tiles.for_each(|t| self.spread(&y, weights, first, t, region))
+            });
         }
     }
 
