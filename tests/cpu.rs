@@ -89,6 +89,22 @@ fn every_algorithm_agrees_with_the_references_wherever_it_can() {
     }
 }
 
+/// The bound that [`Prefer::Speed`] documents, on a layer deep enough for errors to add up.
+#[test]
+fn the_error_of_winograd_is_bounded() {
+    let mut b = Builder::new("deep", [256, 12, 12]);
+    let y = b.add("conv", Conv2d::new(64, 3).padding(Padding::all(1)), Value::INPUT);
+    let case = Case { name: "deep".into(), graph: b.finish(y).unwrap(), batch: 1 };
+    let problem = case.problem();
+    let want = &reference::forward(&case.graph, &problem.params, &problem.x.to_f64(), None)[y.index()];
+    let rms = (want.data.iter().map(|v| v * v).sum::<f64>() / want.data.len() as f64).sqrt();
+    for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+        let got = inferred(&case, algorithm, &Pool::single()).expect("both can");
+        let worst = got.data.iter().zip(&want.data).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        assert!(worst / rms < 2e-5, "{algorithm:?}: {:e} of the output's root mean square", worst / rms);
+    }
+}
+
 #[test]
 fn batches_of_any_size_follow_each_other() {
     let graph = small_network();

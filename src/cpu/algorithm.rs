@@ -29,7 +29,8 @@ impl Algorithm {
 /// What an engine goes by when it chooses the algorithm of each layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefer {
-    /// The fastest. Winograd's rounding error is up to 1e-5 of a layer's largest output, where a direct sum's is 1e-6.
+    /// The fastest. Winograd's largest rounding error, like a direct sum's, is below 2e-5 of a layer's root mean square at
+    /// 256 input channels, but it is another one: inputs that a window does not see disturb it too.
     #[default]
     Speed,
     /// The fastest of those that only add up products of inputs and weights.
