@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use convoke::error::Error;
 use convoke::gpu::{Device, Engine, Trainer};
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
-use convoke::layers::{AvgPool2d, Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Relu, Tanh};
+use convoke::layers::{Conv2d, Flatten, Linear, Loss};
 use convoke::plan::{Optimizer, Update};
 use convoke::tensor::Tensor;
 use convoke::zoo;

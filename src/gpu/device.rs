@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::kernel::{Kernel, Pipelines};
+use super::kernel::{Constant, Kernel, Pipelines};
 use crate::error::{Error, Result};
 
 /// A GPU and its queue. Clones are the same device.
@@ -163,7 +163,7 @@ impl Device {
         self.inner.limits.min_uniform_buffer_offset_alignment as usize
     }
 
-    pub(super) fn pipeline(&self, kernel: &Kernel, constants: &[(&'static str, u32)]) -> wgpu::ComputePipeline {
+    pub(super) fn pipeline(&self, kernel: &Kernel, constants: &[Constant]) -> wgpu::ComputePipeline {
         lock(&self.inner.pipelines).get(self.raw(), kernel, constants)
     }
 

@@ -39,12 +39,14 @@ pub(super) mod binding {
 /// The largest `Step` of any shader.
 pub(super) const STEP_BYTES: usize = 256;
 
-type Constants = Vec<(&'static str, u32)>;
+/// An override constant of a shader.
+pub(super) type Constant = (&'static str, f64);
 
 /// Modules, layouts and pipelines, each made when it is first needed.
 pub(super) struct Pipelines {
     modules: HashMap<&'static str, wgpu::ShaderModule>,
-    pipelines: HashMap<(&'static str, &'static str, Constants), wgpu::ComputePipeline>,
+    /// By file, entry point, and constants in their bits.
+    pipelines: HashMap<(&'static str, &'static str, Vec<(&'static str, u64)>), wgpu::ComputePipeline>,
     run: Layout,
     update: Layout,
 }
@@ -116,20 +118,19 @@ impl Pipelines {
         &mut self,
         device: &wgpu::Device,
         kernel: &Kernel,
-        constants: &[(&'static str, u32)],
+        constants: &[Constant],
     ) -> wgpu::ComputePipeline {
-        let key = (kernel.file, kernel.entry, constants.to_vec());
+        let key = (kernel.file, kernel.entry, constants.iter().map(|&(name, v)| (name, v.to_bits())).collect());
         if let Some(pipeline) = self.pipelines.get(&key) {
             return pipeline.clone();
         }
         let module = self.modules.entry(kernel.file).or_insert_with(|| module(device, kernel)).clone();
-        let constants: Vec<(&str, f64)> = constants.iter().map(|&(name, v)| (name, f64::from(v))).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.file),
             layout: Some(&self.of(kernel).pipeline),
             module: &module,
             entry_point: Some(kernel.entry),
-            compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
+            compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
             cache: None,
         });
         self.pipelines.insert(key, pipeline.clone());
