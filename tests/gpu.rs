@@ -17,7 +17,7 @@ use convoke::tensor::Tensor;
 use convoke::zoo;
 use pollster::block_on;
 use suite::training::{reference_step, small_network};
-use suite::{Case, Problem, SEED, STEP, cases, random};
+use suite::{Case, SEED, STEP, cases, random};
 
 /// Parity with the double-precision references, relative to the largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -26,18 +26,19 @@ const TOLERANCE: f32 = 1e-4;
 static DEVICE: LazyLock<Device> =
     LazyLock::new(|| block_on(Device::request()).expect("these tests need a Vulkan adapter, such as lavapipe"));
 
-fn in_inference(case: &Case, problem: &Problem) -> Result<(), String> {
-    let values = reference::forward(&case.graph, &problem.params, &problem.x.to_f64(), None);
+fn in_inference(case: &Case, (params, x): &(Params, Tensor)) -> Result<(), String> {
+    let values = reference::forward(&case.graph, params, &x.to_f64(), None);
     let want = values[case.graph.outputs()[0].value.index()].to_f32();
     let run = async {
-        let mut engine = Engine::new(&case.graph, &problem.params, &DEVICE).await?;
-        engine.run(&problem.x).await
+        let mut engine = Engine::new(&case.graph, params, &DEVICE).await?;
+        engine.run(x).await
     };
     let got = block_on(run).map_err(|e| format!("{e}\n  case: {}", case.name))?;
     case.check("inference", &got, &want, TOLERANCE)
 }
 
-fn in_training(case: &Case, problem: &Problem) -> Result<(), String> {
+fn in_training(case: &Case) -> Result<(), String> {
+    let problem = case.problem();
     let run = async {
         let (loss, optimizer) = (Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
         let mut trainer = Trainer::new(&case.graph, &problem.params, loss, optimizer, SEED, &DEVICE).await?;
@@ -53,19 +54,66 @@ fn in_training(case: &Case, problem: &Problem) -> Result<(), String> {
 }
 
 /// Runs every case and reports all that fail.
-fn every_case(run: impl Fn(&Case, &Problem) -> Result<(), String>) {
-    let failures: Vec<String> = cases().iter().filter_map(|case| run(case, &case.problem()).err()).collect();
+fn every_case(run: impl Fn(&Case) -> Result<(), String>) {
+    let failures: Vec<String> = cases().iter().filter_map(|case| run(case).err()).collect();
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
 fn inference_matches_the_references() {
-    every_case(in_inference);
+    every_case(|case| in_inference(case, &case.given()));
 }
 
 #[test]
 fn gradients_match_the_references() {
     every_case(in_training);
+}
+
+/// Networks of the zoo, narrow where they have a width.
+fn small_zoo() -> Vec<Graph> {
+    let resnet = zoo::ResNet { width: 4, ..zoo::ResNet::cifar(8) };
+    let bottleneck =
+        zoo::ResNet { block: zoo::Block::Bottleneck, shortcut: zoo::Shortcut::Projection, ..resnet.clone() };
+    let dense = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
+    let options = zoo::Options::default();
+    [
+        zoo::resnet("resnet", &resnet, options),
+        zoo::resnet("bottleneck", &bottleneck, options),
+        zoo::resnet("plain", &resnet.plain(), options),
+        zoo::densenet("dense", &dense, options),
+        zoo::inception(options),
+        zoo::inception_naive(options),
+        zoo::nin(options),
+    ]
+    .map(|graph| graph.expect("a valid network"))
+    .into()
+}
+
+#[test]
+fn networks_of_the_zoo_match_the_references() {
+    for graph in small_zoo() {
+        let case = Case { name: graph.name().into(), graph, batch: 1 };
+        in_inference(&case, &case.given()).unwrap();
+    }
+}
+
+#[test]
+fn a_small_resnet_trains_as_the_references_do() {
+    let graph = small_zoo().swap_remove(0);
+    let mut params = Params::init(&graph, Init::He, 4);
+    let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 };
+    let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, optimizer);
+    let (x, labels) = (random(&[4, 3, 32, 32], 1), [3, 1, 4, 1]);
+    let update = Update { optimizer, learning_rate: 0.1, t: 1 };
+    let loss = Loss::CROSS_ENTROPY;
+    let want = reference_step(&graph, &mut params, &mut BTreeMap::new(), (&x, &labels), loss, update);
+    let report = block_on(trainer.step(&x, &labels, 0.1)).unwrap();
+    assert!((f64::from(report.loss) - want).abs() < 1e-4, "loss {} instead of {want}", report.loss);
+    for (name, got) in block_on(trainer.params()).unwrap().iter() {
+        for (a, b) in got.data.iter().zip(&params.get(name).data) {
+            assert!((a - b).abs() < 1e-4, "{name}: {a} instead of {b}");
+        }
+    }
 }
 
 fn trainer(graph: &Graph, params: &Params, loss: Loss, optimizer: Optimizer) -> Trainer {

@@ -42,11 +42,13 @@ pub(super) const STEP_BYTES: usize = 256;
 /// An override constant of a shader.
 pub(super) type Constant = (&'static str, f64);
 
+/// File, entry point, and constants in their bits.
+type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
+
 /// Modules, layouts and pipelines, each made when it is first needed.
 pub(super) struct Pipelines {
     modules: HashMap<&'static str, wgpu::ShaderModule>,
-    /// By file, entry point, and constants in their bits.
-    pipelines: HashMap<(&'static str, &'static str, Vec<(&'static str, u64)>), wgpu::ComputePipeline>,
+    pipelines: HashMap<Key, wgpu::ComputePipeline>,
     run: Layout,
     update: Layout,
 }

@@ -38,8 +38,8 @@ pub const SEED: u32 = 5;
 pub const STEP: u32 = 3;
 
 impl Case {
-    /// Inputs from a seed, expectations from the references. Forward in training mode, so that dropout is seen.
-    pub fn problem(&self) -> Problem {
+    /// Parameters and an input, from a seed.
+    pub fn given(&self) -> (Params, Tensor) {
         let graph = &self.graph;
         let mut params = Params::init(graph, Init::Xavier, 11);
         for (stream, (name, spec)) in graph.params().into_iter().enumerate() {
@@ -51,7 +51,13 @@ impl Case {
                 _ => *values = random(&spec.shape, 100 + stream as u32).data,
             }
         }
-        let x = random(&graph.input().batched(self.batch), 1);
+        (params, random(&graph.input().batched(self.batch), 1))
+    }
+
+    /// The same with expectations from the references. Forward in training mode, so that dropout is seen.
+    pub fn problem(&self) -> Problem {
+        let graph = &self.graph;
+        let (params, x) = self.given();
         let values = reference::forward(graph, &params, &x.to_f64(), Some((SEED, STEP)));
         let output = graph.outputs()[0].value;
         let y = &values[output.index()];
