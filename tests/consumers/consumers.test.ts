@@ -1,24 +1,13 @@
 // The packed package in the projects of its users: each classifies the same digit.
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import webpack from "webpack";
 import { launch, serve } from "../support/browser.js";
-
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-const policy = {
-  "Content-Security-Policy":
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' blob: data:",
-};
-
-const html = `<!doctype html><html lang="en"><link rel="icon" href="data:,">
-<pre id="out"></pre><script type="module" src="./main.js"></script></html>`;
+import { addFiles, project as install, isolation, pack, policy, remove, root } from "./projects.js";
 
 /** Loads the model, classifies the digit, and says what ran. */
 const classify = (specifier: string, source: string, digit: string) => `import { Network } from "${specifier}";
@@ -48,25 +37,7 @@ interface Answer {
 let base: string;
 let browser: Browser;
 
-/** A folder with the packed package installed, as npm does it. */
-function project(name: string, main: string): string {
-  const folder = join(base, name);
-  mkdirSync(folder);
-  writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }');
-  const tarball = join(base, "convoke-0.1.0.tgz");
-  execFileSync("npm", ["install", "--silent", "--offline", "--no-audit", "--no-fund", tarball], { cwd: folder });
-  writeFileSync(join(folder, "index.html"), html);
-  writeFileSync(join(folder, "main.js"), main);
-  return folder;
-}
-
-/** Puts the model and the digit where a page finds them. */
-function addFiles(folder: string): string {
-  mkdirSync(join(folder, "models"), { recursive: true });
-  cpSync(join(root, "models/lenet5-mnist.safetensors"), join(folder, "models/lenet5-mnist.safetensors"));
-  cpSync(join(root, "tests/consumers/digit.json"), join(folder, "digit.json"));
-  return folder;
-}
+const project = (name: string, main: string): string => install(base, name, main);
 
 async function textOf(folder: string, headers: Record<string, string>, ready: string): Promise<string> {
   const server = await serve(folder, headers);
@@ -108,13 +79,12 @@ async function works(folder: string) {
 const model = '"./models/lenet5-mnist.safetensors"';
 
 beforeAll(async () => {
-  base = mkdtempSync(join(tmpdir(), "convoke-consumers-"));
-  execFileSync("npm", ["pack", "--silent", "--pack-destination", base], { cwd: join(root, "pkg") });
+  base = pack();
   browser = await launch();
 });
 afterAll(async () => {
   await browser?.close();
-  rmSync(base, { recursive: true, force: true });
+  remove(base);
 });
 
 test("plain HTML, no bundler", async () => {

@@ -1,0 +1,180 @@
+// Uses all that the package exports, as strictly as TypeScript can be.
+import {
+  type AugmentOptions,
+  type Backend,
+  type Capabilities,
+  type Classification,
+  ConvokeError,
+  type CreateOptions,
+  capabilities,
+  type EngineOptions,
+  type ErrorCode,
+  type FitOptions,
+  type ImageSource,
+  type LayerInfo,
+  type LoadOptions,
+  type LossOptions,
+  liveBytes,
+  Network,
+  type NetworkInfo,
+  type OptimizerOptions,
+  type PixelData,
+  type Progress,
+  type ScheduleOptions,
+  type Source,
+  type StepReport,
+  type TensorData,
+  type Tier,
+  Trainer,
+  type TrainerOptions,
+  type TrainingData,
+} from "convoke";
+
+const onProgress = ({ phase, loaded, total }: Progress): string =>
+  `${phase satisfies "network" | "cache" | "compile" | "plan"} ${loaded} of ${total ?? "?"}`;
+const engine: EngineOptions = { backend: "auto", tier: "simd128", threads: 1, worker: false, wasmUrl: "wasm/" };
+const loading: LoadOptions = {
+  ...engine,
+  onProgress,
+  signal: new AbortController().signal,
+  arch: "lenet5",
+  integrity: "sha256-",
+  cache: "models-2",
+};
+const creating: CreateOptions = { ...engine, classes: 3, seed: 7 };
+
+export async function load(sources: Source[]): Promise<Network[]> {
+  const all: Source[] = [
+    ...sources,
+    "m",
+    new URL("https://example.org/m"),
+    new Response(),
+    new Blob(),
+    new ArrayBuffer(1),
+  ];
+  return Promise.all(all.map((source) => Network.load(source, loading)));
+}
+
+export async function classify(net: Network, image: ImageSource): Promise<Classification | undefined> {
+  const pixels: PixelData = { data: new Uint8ClampedArray(4), width: 1, height: 1 };
+  const tensor: TensorData = { data: new Float32Array(1), shape: [1, 1, 1, 1] };
+  const { data, shape } = await net.run(tensor);
+  const first: number | undefined = data[shape[0] ?? 0];
+  const images: ImageSource[] = [image, pixels, tensor];
+  const answers = await Promise.all(images.map((i) => net.classify(i, { top: 1 })));
+  const best = answers[0]?.[0];
+  return best && { label: best.label, index: best.index, probability: best.probability + (first ?? 0) };
+}
+
+export async function describe(net: Network): Promise<NetworkInfo> {
+  const { name, backend, tier, why, threads, labels, input, parameters, macs, layers, provenance } = net;
+  const kinds = layers.map(({ kind, name, shape, parameters, macs }: LayerInfo) => ({
+    kind,
+    name,
+    shape,
+    parameters,
+    macs,
+  }));
+  const moved: Network = await net.to("auto" satisfies "auto" | Backend);
+  moved.dispose();
+  const bytes: Uint8Array = await net.save({ quantize: "int8" });
+  return {
+    name,
+    backend,
+    tier,
+    why,
+    threads,
+    labels,
+    input,
+    parameters,
+    macs,
+    layers: kinds,
+    provenance: { ...provenance, bytes },
+  };
+}
+
+const optimizers: OptimizerOptions[] = [
+  { kind: "sgd", learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0 },
+  { kind: "adam", learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+];
+const losses: LossOptions[] = [
+  { kind: "softmax-cross-entropy", labelSmoothing: 0.1 },
+  { kind: "binary-cross-entropy" },
+];
+const schedules: ScheduleOptions[] = [
+  { kind: "constant" },
+  { kind: "cosine", warmup: 1, floor: 0 },
+  { kind: "step", every: 10, gamma: 0.1 },
+];
+const augment: AugmentOptions = { shift: 1, rotate: 5, scale: 0.1, flip: true };
+
+export async function train(): Promise<Uint8Array> {
+  using net = await Network.create((await Network.networks({ worker: false }))[0] ?? "lenet5", creating);
+  const options: TrainerOptions = { batchSize: 8, seed: 1, augment, backend: "cpu" };
+  for (const [i, optimizer] of optimizers.entries()) {
+    const [loss, schedule] = [losses[i], schedules[i]];
+    if (!loss || !schedule) throw new Error("as many losses as optimizers");
+    using trainer: Trainer = await net.trainer({ ...options, optimizer, loss, schedule });
+    await use(trainer);
+  }
+  return net.save();
+}
+
+async function use(trainer: Trainer): Promise<StepReport | undefined> {
+  const data: TrainingData = {
+    images: new Uint8Array(4),
+    labels: new Uint8Array(1),
+    shape: [1, 1, 2, 2],
+    mean: [0],
+    std: [1],
+  };
+  const fitting: FitOptions = { epochs: 1, validation: data, signal: AbortSignal.timeout(1), checkpointEvery: 10 };
+  let last: StepReport | undefined;
+  trainer.learningRate /= 2;
+  trainer.batchSize += 1;
+  for await (const report of trainer.fit(data, fitting)) {
+    last = report;
+    const { step, epoch, loss, accuracy, learningRate, samplesPerSecond, validation } = report;
+    console.log(step, epoch, loss, accuracy, learningRate, samplesPerSecond, validation?.top1, validation?.top5);
+    if (trainer.paused) trainer.resume();
+    else trainer.pause();
+  }
+  const checkpoint: Uint8Array = await trainer.checkpoint();
+  console.log(checkpoint.length, trainer.backend satisfies Backend, trainer.network.name, trainer instanceof Trainer);
+  return last;
+}
+
+export function tell(error: unknown): { code: ErrorCode; expected: unknown; checkpoint: number } | undefined {
+  if (!(error instanceof ConvokeError)) return undefined;
+  const { code, details, checkpoint } = error;
+  return { code, expected: details.expected, checkpoint: checkpoint?.length ?? 0 };
+}
+
+export async function here(): Promise<string> {
+  const { tier, why, threads, webgpu, crossOriginIsolated, worker }: Capabilities = await capabilities({
+    worker: false,
+  });
+  const known: Tier = tier;
+  const gpu = webgpu === true ? "WebGPU" : webgpu.toUpperCase();
+  return `${known} ${why} ${threads} ${gpu} ${crossOriginIsolated} ${worker} ${await liveBytes()}`;
+}
+
+// What must not compile.
+export const wrong = [
+  // @ts-expect-error: no such backend
+  () => Network.load("m", { backend: "cuda" }),
+  // @ts-expect-error: an option that is there must have a value
+  () => Network.load("m", { backend: undefined }),
+  // @ts-expect-error: a misspelt option
+  () => Network.create("lenet5", { sead: 1 }),
+  // @ts-expect-error: plain arrays are no tensors
+  (net: Network) => net.run({ data: [1], shape: [1] }),
+  // @ts-expect-error: only int8
+  (net: Network) => net.save({ quantize: "int4" }),
+  // @ts-expect-error: how long is not left open
+  (trainer: Trainer, data: TrainingData) => trainer.fit(data, {}),
+  // @ts-expect-error: four dimensions
+  (data: TrainingData) => ({ ...data, shape: [1, 2] }) satisfies TrainingData,
+  // @ts-expect-error: networks are loaded or created
+  () => new Network({}),
+];
