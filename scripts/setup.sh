@@ -23,7 +23,8 @@ at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -1)" = "$1" ]; }
 rust() {
   command -v rustup >/dev/null || die "rustup is missing: install it (see rustup.rs), with Rust 1.95 or newer"
   local version
-  version=$(rustc --version | cut -d' ' -f2)
+  version=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
+  [ -n "$version" ] || die "rustup has no toolchain: 'rustup default stable' (Rust 1.95 or newer)"
   at_least 1.95.0 "$version" || die "Rust $version is too old: 'rustup update stable' (1.95 or newer)"
 
   local libs
@@ -47,6 +48,8 @@ cargo_program() { # program crate version [flags]
     say "$program $version: compiling (a few minutes)"
     # Outside the repository, so that its target folder and settings do not matter.
     (cd / && env -u CARGO_TARGET_DIR cargo install --quiet --force "$crate" --version "$version" "$@")
+    [ "$("$program" --version 2>/dev/null)" = "$program $version" ] ||
+      die "$program $version is in ${CARGO_HOME:-$HOME/.cargo}/bin, which must come first in PATH"
   fi
 }
 

@@ -76,6 +76,7 @@ interface Entry {
 
 interface Training {
   trainer: WasmTrainer;
+  backend: Backend;
   hasValidation: boolean;
   /** Whether it has made a step since the network got its weights. */
   ahead: boolean;
@@ -176,7 +177,7 @@ export class Engine {
       if (backend === "webgpu") await requireWebgpu();
       const trainer = await entry.runtime.wasm.Trainer.start(entry.network, config(o), backend);
       this.#freeTrainer(entry);
-      entry.training = { trainer, hasValidation: false, ahead: false };
+      entry.training = { trainer, backend, hasValidation: false, ahead: false };
       const number = ++this.#last;
       this.#trainers.set(number, { network: id, training: entry.training });
       return { id: number, backend, learningRate: trainer.learningRate, batchSize: trainer.batchSize };
@@ -200,11 +201,11 @@ export class Engine {
 
   /** One step; nothing when the run is over. */
   step(id: number, controls: StepControls): Promise<StepReport | undefined> {
-    return this.#train(id, async (training) => {
+    return this.#train(id, async (training, entry) => {
       const { trainer } = training;
       const start = performance.now();
       const step = await trainer.step(controls.learningRate, controls.batchSize);
-      if (!step) return undefined;
+      if (!step) return this.#update(entry);
       training.ahead = true;
       const seconds = Math.max(performance.now() - start, 0.01) / 1000;
       const { samples, epochDone, ...report } = step;
@@ -214,7 +215,10 @@ export class Engine {
   }
 
   async checkpoint(id: number): Promise<Bytes> {
-    const bytes = await this.#train(id, ({ trainer }, entry) => trainer.checkpoint(entry.network));
+    const bytes = await this.#train(id, async ({ trainer }, entry) => {
+      await this.#update(entry); // What it falls back to when the GPU is lost.
+      return trainer.checkpoint(entry.network);
+    });
     return transfer(bytes, [bytes.buffer]);
   }
 
@@ -222,8 +226,13 @@ export class Engine {
   async endTrainer(id: number): Promise<void> {
     const known = this.#trainers.get(id);
     if (!known) return;
-    await this.#with(known.network, (entry) => {
-      if (entry.training === known.training) this.#freeTrainer(entry);
+    await this.#turn(known.network, async (entry) => {
+      if (entry.training !== known.training) return;
+      try {
+        await this.#update(entry);
+      } finally {
+        this.#freeTrainer(entry);
+      }
     });
   }
 
@@ -279,19 +288,35 @@ export class Engine {
   /** In the network's turn, with the weights of the latest training step. */
   #with<T>(id: number, work: (entry: Entry) => T | Promise<T>): Promise<T> {
     return this.#turn(id, async (entry) => {
-      if (entry.training?.ahead) {
-        await entry.training.trainer.update(entry.network);
-        entry.training.ahead = false;
-      }
+      await this.#update(entry);
       return work(entry);
     });
+  }
+
+  /** Gives the network the weights of the latest training step. */
+  async #update({ training, network }: Entry): Promise<undefined> {
+    if (!training?.ahead) return;
+    try {
+      await training.trainer.update(network);
+    } catch (error) {
+      // The network lost its GPU. It has its new weights nevertheless, unless they were on a GPU too.
+      if (!isLost(error) || training.backend === "webgpu") throw error;
+      await network.plan("webgpu");
+    }
+    training.ahead = false;
   }
 
   /** Waits for the network's earlier calls, then does `work` with it. */
   #turn<T>(id: number, work: (entry: Entry) => T | Promise<T>): Promise<T> {
     const entry = this.#entries.get(id);
     if (!entry) return Promise.reject(disposed("network"));
-    const turn = entry.tail.then(() => guarded(entry.runtime.wasm, () => work(entry)));
+    const turn = entry.tail
+      .then(() => guarded(entry.runtime.wasm, () => work(entry)))
+      .catch((error) => {
+        // The trainer's weights went with its GPU: the network has those of the last checkpoint.
+        if (isLost(error) && entry.training?.backend === "webgpu") this.#freeTrainer(entry);
+        throw error;
+      });
     entry.tail = turn.catch(() => {});
     return turn;
   }
@@ -400,7 +425,7 @@ async function measured(network: WasmNetwork, cpu: number, tier: string): Promis
     gpu = await milliseconds(network);
   } catch (error) {
     await network.plan("cpu");
-    return `cpu: WebGPU failed (${message(error)}); ${tier}`;
+    return `cpu: WebGPU failed (${message(error).split("\n")[0]}); ${tier}`;
   }
   const figures = `a run takes ${cpu.toFixed(1)} ms on the CPU and ${gpu.toFixed(1)} ms on WebGPU`;
   if (gpu < cpu) return `webgpu: ${figures}`;
@@ -408,12 +433,16 @@ async function measured(network: WasmNetwork, cpu: number, tier: string): Promis
   return `cpu: ${figures}; ${tier}`;
 }
 
+function isLost(error: unknown): boolean {
+  return (error as { code?: unknown }).code === "device-lost";
+}
+
 /** A lost GPU is asked for anew, once: the weights are here. */
 async function recovering<T>(entry: Entry, work: (entry: Entry) => Promise<T>): Promise<T> {
   try {
     return await work(entry);
   } catch (error) {
-    if ((error as { code?: unknown }).code !== "device-lost") throw error;
+    if (!isLost(error)) throw error;
     await entry.network.plan("webgpu");
     return work(entry);
   }
@@ -464,7 +493,8 @@ async function guarded<T>(wasm: Wasm, work: () => T | Promise<T>): Promise<T> {
 }
 
 function disposed(what: "network" | "trainer"): ConvokeError {
-  return new ConvokeError("disposed", `the ${what} was disposed of`);
+  const how = what === "trainer" ? "disposed of, or lost with its GPU" : "disposed of";
+  return new ConvokeError("disposed", `the ${what} was ${how}`);
 }
 
 /** The options as the engine knows them, in JSON: the learning rate beside the optimizer. */

@@ -1,5 +1,6 @@
 //! The adapter and its device: errors, device loss, pipelines made once, and the way results come back.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::kernel::{Constant, Kernel, Pipelines};
@@ -34,6 +35,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn unavailable(reason: impl ToString) -> Error {
     Error::Backend { backend: "webgpu".into(), reason: reason.to_string() }
+}
+
+/// Remembers that the device is lost, and says so.
+fn lost(device: &Device, reason: impl ToString) -> Error {
+    let mut health = lock(&device.inner.health);
+    Error::DeviceLost { reason: health.lost.get_or_insert(reason.to_string()).clone() }
 }
 
 impl Device {
@@ -144,14 +151,14 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the adapter cannot bind as many.
-    pub(super) fn buffer(&self, label: &str, bytes: usize, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(super) fn buffer(&self, label: &str, bytes: usize, usage: wgpu::BufferUsages) -> Result<Buffer> {
         let size = (bytes.max(16) as u64).next_multiple_of(16);
         let limit = self.inner.limits.max_buffer_size.min(self.inner.limits.max_storage_buffer_binding_size);
         if size > limit {
             return Err(Error::TooLarge { what: format!("GPU buffer of {label} in bytes"), actual: size, limit });
         }
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-        Ok(self.raw().create_buffer(&descriptor))
+        Ok(Buffer(self.raw().create_buffer(&descriptor)))
     }
 
     /// The most floats that one storage buffer can hold.
@@ -178,10 +185,29 @@ impl std::fmt::Debug for Device {
     }
 }
 
+/// A buffer that gives its memory back when it is dropped. In a browser `wgpu` leaves that to the garbage collector,
+/// which sees a few bytes of handle where there are megabytes on the device.
+pub(super) struct Buffer(wgpu::Buffer);
+
+impl Deref for Buffer {
+    type Target = wgpu::Buffer;
+
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.0
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // What was submitted before is still done with it.
+        self.0.destroy();
+    }
+}
+
 /// Part of a buffer that is to be read, in bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Range<'a> {
-    pub buffer: &'a wgpu::Buffer,
+    pub buffer: &'a Buffer,
     pub offset: usize,
     pub bytes: usize,
 }
@@ -189,7 +215,7 @@ pub(super) struct Range<'a> {
 /// Brings results back: a mappable buffer that is kept from one read to the next.
 #[derive(Default)]
 pub(super) struct Readback {
-    staging: Option<wgpu::Buffer>,
+    staging: Option<Buffer>,
 }
 
 impl Readback {
@@ -229,7 +255,8 @@ impl Readback {
         match (polled, mapped) {
             (Ok(_), Ok(Ok(()))) => {}
             (Err(e), _) => return Err(unavailable(e)),
-            (_, Ok(Err(e))) => return Err(unavailable(e)),
+            // Nothing else forbids to map it. A browser may say this before it says that the device is lost.
+            (_, Ok(Err(e))) => return Err(lost(device, e)),
             (_, Err(_)) => return Err(unavailable("the device gave no answer")),
         }
         let data = {

@@ -1,7 +1,7 @@
 //! Inference.
 
 use super::check_batch;
-use super::device::{Device, Readback};
+use super::device::{Buffer, Device, Readback};
 use super::program::{Buffers, Play, Program};
 use super::trainer::Control;
 use super::weights::Layout;
@@ -15,9 +15,9 @@ pub struct Engine {
     graph: Graph,
     device: Device,
     layout: Layout,
-    params: Vec<wgpu::Buffer>,
-    control: wgpu::Buffer,
-    nothing: wgpu::Buffer,
+    params: Vec<Buffer>,
+    control: Buffer,
+    nothing: Buffer,
     program: Program,
     readback: Readback,
 }

@@ -3,7 +3,7 @@
 use std::mem;
 use std::num::NonZeroU64;
 
-use super::device::{Device, Range};
+use super::device::{Buffer, Device, Range};
 use super::kernel::{Constant, Kernel, STEP_BYTES, binding};
 use super::weights::{Layout, Slot};
 use super::{
@@ -208,17 +208,17 @@ impl Door {
 pub(super) struct TrainingBuffers {
     pub loss: Loss,
     pub adam: bool,
-    pub grads: Vec<wgpu::Buffer>,
+    pub grads: Vec<Buffer>,
     /// For each bank, velocities or Adam's two moments.
-    pub state: [Vec<wgpu::Buffer>; 2],
+    pub state: [Vec<Buffer>; 2],
 }
 
 /// The buffers that a program works on, besides its own arena.
 pub(super) struct Buffers<'a> {
-    pub params: &'a [wgpu::Buffer],
-    pub control: &'a wgpu::Buffer,
+    pub params: &'a [Buffer],
+    pub control: &'a Buffer,
     /// Bound where nothing is needed.
-    pub nothing: &'a wgpu::Buffer,
+    pub nothing: &'a Buffer,
     pub training: Option<&'a TrainingBuffers>,
 }
 
@@ -269,8 +269,8 @@ impl Phases {
 pub(super) struct Program {
     pub plan: Plan,
     pub purpose: Purpose,
-    arena: wgpu::Buffer,
-    bytes: usize,
+    arena: Buffer,
+    uniforms: Buffer,
     input: Door,
     output: Door,
     /// The gradients of output and input, when they are wanted.
@@ -315,12 +315,12 @@ impl Program {
         )?;
         device.queue().write_buffer(&uniforms, 0, &steps);
         let groups = (0..layout.banks.len()).map(|bank| bind(device, buffers, &arena, &uniforms, bank)).collect();
-        Ok(Program { plan, purpose, arena, bytes: bytes + steps.len(), input, output, grads, phases, groups })
+        Ok(Program { plan, purpose, arena, uniforms, input, output, grads, phases, groups })
     }
 
     /// Bytes of its own memory on the device.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        (self.arena.size() + self.uniforms.size()) as usize
     }
 
     /// How many dispatches that takes.
@@ -449,8 +449,8 @@ fn phases(
 fn bind(
     device: &Device,
     buffers: &Buffers<'_>,
-    arena: &wgpu::Buffer,
-    uniforms: &wgpu::Buffer,
+    arena: &Buffer,
+    uniforms: &Buffer,
     bank: usize,
 ) -> [Option<wgpu::BindGroup>; 2] {
     let grads = buffers.training.map_or(buffers.nothing, |t| &t.grads[bank]);
@@ -470,12 +470,7 @@ fn bind(
 }
 
 /// A bind group for kernels with the layout of `kernel`.
-fn bind_group(
-    device: &Device,
-    kernel: &Kernel,
-    storage: &[(u32, &wgpu::Buffer)],
-    uniforms: &wgpu::Buffer,
-) -> wgpu::BindGroup {
+fn bind_group(device: &Device, kernel: &Kernel, storage: &[(u32, &Buffer)], uniforms: &Buffer) -> wgpu::BindGroup {
     let step = wgpu::BufferBinding { buffer: uniforms, offset: 0, size: NonZeroU64::new(STEP_BYTES as u64) };
     let entries: Vec<_> = storage
         .iter()

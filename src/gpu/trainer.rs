@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::device::{Device, Range, Readback};
+use super::device::{Buffer, Device, Range, Readback};
 use super::program::{Buffers, Play, Program, TrainingBuffers};
 use super::weights::Layout;
 use super::{check_batch, check_finite};
@@ -35,7 +35,7 @@ const REPORT: usize = 12;
 
 impl Control {
     /// A control buffer with room for the labels of `batch` samples.
-    pub(super) fn buffer(device: &Device, batch: usize) -> Result<wgpu::Buffer> {
+    pub(super) fn buffer(device: &Device, batch: usize) -> Result<Buffer> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         device.buffer("control", size_of::<Control>() + 4 * batch.max(1), usage)
     }
@@ -72,13 +72,13 @@ pub struct Trainer {
     given: Params,
     device: Device,
     layout: Layout,
-    params: Vec<wgpu::Buffer>,
+    params: Vec<Buffer>,
     training: TrainingBuffers,
-    nothing: wgpu::Buffer,
+    nothing: Buffer,
     optimizer: Optimizer,
     seed: u32,
     steps: u32,
-    programs: Vec<(Program, wgpu::Buffer)>,
+    programs: Vec<(Program, Buffer)>,
     readback: Readback,
 }
 
@@ -87,7 +87,7 @@ fn is_adam(optimizer: Optimizer) -> bool {
 }
 
 /// Zeroed buffers for what an optimizer remembers.
-fn state_buffers(layout: &Layout, device: &Device, optimizer: Optimizer) -> Result<[Vec<wgpu::Buffer>; 2]> {
+fn state_buffers(layout: &Layout, device: &Device, optimizer: Optimizer) -> Result<[Vec<Buffer>; 2]> {
     let second = if is_adam(optimizer) { layout.buffers(device, "optimizer")? } else { vec![] };
     Ok([layout.buffers(device, "optimizer")?, second])
 }
@@ -343,7 +343,7 @@ impl Trainer {
 
     /// The index of the program for this batch size, made when there is none yet.
     async fn program(&mut self, batch: usize, purpose: Purpose) -> Result<usize> {
-        let fits = |(p, _): &(Program, wgpu::Buffer)| p.plan.batch == batch && p.purpose == purpose;
+        let fits = |(p, _): &(Program, Buffer)| p.plan.batch == batch && p.purpose == purpose;
         if let Some(i) = self.programs.iter().position(fits) {
             return Ok(i);
         }
@@ -402,7 +402,7 @@ fn is_finite(arena: &[f32], place: Place, batch: usize) -> bool {
     })
 }
 
-fn write_control(device: &Device, buffer: &wgpu::Buffer, control: &Control, labels: &[u32]) {
+fn write_control(device: &Device, buffer: &Buffer, control: &Control, labels: &[u32]) {
     let mut bytes = bytemuck::bytes_of(control).to_vec();
     bytes.extend_from_slice(bytemuck::cast_slice(labels));
     device.queue().write_buffer(buffer, 0, &bytes);

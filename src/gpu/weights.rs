@@ -1,7 +1,7 @@
 //! Parameters on the device: banks (one buffer each) that hold first all weights that decay, then biases and scales, then
 //! running statistics, so that one dispatch updates a whole network; and the order in which kernels read them.
 
-use super::device::{Device, Range, Readback};
+use super::device::{Buffer, Device, Range, Readback};
 use crate::error::Result;
 use crate::graph::{Graph, Params};
 use crate::layers::{Layer, ParamSpec, Role};
@@ -210,13 +210,13 @@ impl Layout {
     }
 
     /// One buffer for each bank, zeroed.
-    pub(super) fn buffers(&self, device: &Device, label: &str) -> Result<Vec<wgpu::Buffer>> {
+    pub(super) fn buffers(&self, device: &Device, label: &str) -> Result<Vec<Buffer>> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         self.banks.iter().map(|bank| device.buffer(label, bank.floats() * 4, usage)).collect()
     }
 
     /// Writes every tensor into its bank.
-    pub(super) fn upload(&self, graph: &Graph, params: &Params, device: &Device, buffers: &[wgpu::Buffer]) {
+    pub(super) fn upload(&self, graph: &Graph, params: &Params, device: &Device, buffers: &[Buffer]) {
         self.upload_from(graph, |name| params.get(name).data.as_slice(), device, buffers);
     }
 
@@ -226,7 +226,7 @@ impl Layout {
         graph: &Graph,
         tensor: impl Fn(&str) -> &'a [f32],
         device: &Device,
-        buffers: &[wgpu::Buffer],
+        buffers: &[Buffer],
     ) {
         self.for_each(graph, |name, spec, slot, at| {
             let from = tensor(&name);
@@ -237,9 +237,9 @@ impl Layout {
     }
 
     /// Whole banks, as ranges to read.
-    pub(super) fn ranges<'a>(&self, buffers: &'a [wgpu::Buffer]) -> Vec<Range<'a>> {
+    pub(super) fn ranges<'a>(&self, buffers: &'a [Buffer]) -> Vec<Range<'a>> {
         let range =
-            |(bank, buffer): (&BankLayout, &'a wgpu::Buffer)| Range { buffer, offset: 0, bytes: bank.floats() * 4 };
+            |(bank, buffer): (&BankLayout, &'a Buffer)| Range { buffer, offset: 0, bytes: bank.floats() * 4 };
         self.banks.iter().zip(buffers).map(range).collect()
     }
 
@@ -255,7 +255,7 @@ impl Layout {
     }
 
     /// The banks' contents, one after the other.
-    pub(super) async fn download(&self, device: &Device, buffers: &[wgpu::Buffer]) -> Result<Vec<f32>> {
+    pub(super) async fn download(&self, device: &Device, buffers: &[Buffer]) -> Result<Vec<f32>> {
         let encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         Readback::default().read(device, encoder, &self.ranges(buffers)).await
     }

@@ -75,7 +75,21 @@ fn details_of(error: &Error) -> Vec<(&'static str, String)> {
             ("expected", format!("0 to {}", classes.saturating_sub(1))),
             ("actual", label.to_string()),
         ],
+        Error::NotFinite { what, index, value } => vec![
+            ("what", s(what)),
+            ("index", index.to_string()),
+            ("expected", "a finite number".into()),
+            ("actual", value.to_string()),
+        ],
+        Error::EmptyDataset { name } => {
+            vec![("name", s(name)), ("expected", "at least one image".into()), ("actual", "none".into())]
+        }
+        Error::Diverged { step, loss, layer } => {
+            let (expected, actual) = ("a finite loss".into(), loss.to_string());
+            vec![("step", step.to_string()), ("layer", s(layer)), ("expected", expected), ("actual", actual)]
+        }
         Error::Backend { backend, reason } => vec![("backend", s(backend)), ("reason", s(reason))],
+        Error::DeviceLost { reason } => vec![("reason", s(reason))],
         _ => vec![],
     }
 }

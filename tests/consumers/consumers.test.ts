@@ -125,15 +125,21 @@ test("Node", () => {
   expectSeven(output);
 });
 
-test("the README's example runs as it stands", async () => {
-  const readme = readFileSync(join(root, "README.md"), "utf8");
-  const example = /```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
-  expect(example).toContain("Network.load");
-  const module = example.replace('"convoke"', '"./node_modules/convoke/dist/index.js"');
-  const folder = addFiles(project("readme", `${module}\ndocument.getElementById("out").textContent = bytes.length;\n`));
-  const written = Number(await textOf(folder, { ...isolation, ...policy }, "out"));
-  expect(written).toBeGreaterThan(60_000);
-});
+for (const [name, path] of [
+  ["repository", "README.md"],
+  ["package", "pkg/README.md"],
+] as const) {
+  test(`the example in the README of the ${name} runs as it stands`, async () => {
+    const readme = readFileSync(join(root, path), "utf8");
+    const example = /```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+    expect(example).toContain("Network.load");
+    const module = example.replace('"convoke"', '"./node_modules/convoke/dist/index.js"');
+    const shown = `${module}\ndocument.getElementById("out").textContent = bytes.length;\n`;
+    const folder = addFiles(project(`readme-${name}`, shown));
+    const written = Number(await textOf(folder, { ...isolation, ...policy }, "out"));
+    expect(written).toBeGreaterThan(60_000);
+  });
+}
 
 test("CPU and WebGPU give the same logits on the thousand held-out digits", async () => {
   const main = `import { Network } from "./node_modules/convoke/dist/index.js";
@@ -170,7 +176,7 @@ test("the package holds what it promises and depends on nothing", () => {
   const folder = join(project("content", ""), "node_modules/convoke");
   const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   expect(manifest.dependencies ?? {}).toEqual({});
-  for (const file of ["LICENSE-MIT", "LICENSE-APACHE", "dist/index.d.ts", "dist/vendor/comlink.LICENSE"]) {
+  for (const file of ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "dist/index.d.ts", "dist/vendor/comlink.LICENSE"]) {
     expect(readFileSync(join(folder, file)).length).toBeGreaterThan(0);
   }
 });
