@@ -238,8 +238,7 @@ impl Layout {
 
     /// Whole banks, as ranges to read.
     pub(super) fn ranges<'a>(&self, buffers: &'a [Buffer]) -> Vec<Range<'a>> {
-        let range =
-            |(bank, buffer): (&BankLayout, &'a Buffer)| Range { buffer, offset: 0, bytes: bank.floats() * 4 };
+        let range = |(bank, buffer): (&BankLayout, &'a Buffer)| Range { buffer, offset: 0, bytes: bank.floats() * 4 };
         self.banks.iter().zip(buffers).map(range).collect()
     }
 
