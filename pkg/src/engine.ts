@@ -80,6 +80,8 @@ interface Training {
   hasValidation: boolean;
   /** Whether it has made a step since the network got its weights. */
   ahead: boolean;
+  /** How it was lost with its GPU: every later call fails so too. */
+  lost?: unknown;
 }
 
 /** A run that takes less than this is never moved to a GPU: reading back a result takes about as long. */
@@ -226,6 +228,7 @@ export class Engine {
   async endTrainer(id: number): Promise<void> {
     const known = this.#trainers.get(id);
     if (!known) return;
+    this.#trainers.delete(id);
     await this.#turn(known.network, async (entry) => {
       if (entry.training !== known.training) return;
       try {
@@ -263,7 +266,8 @@ export class Engine {
     const { training } = entry;
     if (!training) return;
     entry.training = undefined;
-    for (const [id, known] of this.#trainers) if (known.training === training) this.#trainers.delete(id);
+    for (const [id, known] of this.#trainers)
+      if (known.training === training && !training.lost) this.#trainers.delete(id);
     training.trainer.free();
   }
 
@@ -272,7 +276,7 @@ export class Engine {
     const known = this.#trainers.get(id);
     if (!known) return Promise.reject(disposed("trainer"));
     return this.#turn(known.network, (entry) => {
-      if (entry.training !== known.training) throw disposed("trainer");
+      if (entry.training !== known.training) throw known.training.lost ?? disposed("trainer");
       return work(known.training, entry);
     });
   }
@@ -313,8 +317,11 @@ export class Engine {
     const turn = entry.tail
       .then(() => guarded(entry.runtime.wasm, () => work(entry)))
       .catch((error) => {
-        // The trainer's weights went with its GPU: the network has those of the last checkpoint.
-        if (isLost(error) && entry.training?.backend === "webgpu") this.#freeTrainer(entry);
+        // The trainer's weights went with its GPU: the network has those of the last checkpoint, at least.
+        if (isLost(error) && entry.training?.backend === "webgpu") {
+          entry.training.lost = error;
+          this.#freeTrainer(entry);
+        }
         throw error;
       });
     entry.tail = turn.catch(() => {});
@@ -493,8 +500,7 @@ async function guarded<T>(wasm: Wasm, work: () => T | Promise<T>): Promise<T> {
 }
 
 function disposed(what: "network" | "trainer"): ConvokeError {
-  const how = what === "trainer" ? "disposed of, or lost with its GPU" : "disposed of";
-  return new ConvokeError("disposed", `the ${what} was ${how}`);
+  return new ConvokeError("disposed", `the ${what} was disposed of`);
 }
 
 /** The options as the engine knows them, in JSON: the learning rate beside the optimizer. */
