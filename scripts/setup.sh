@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, at pinned versions; skips what is there.
-#   scripts/setup.sh [rust|browser|js|python|all]
-# Expects rustup (Rust 1.95 or newer), Node 20.19 or newer, and Python 3; Debian or Ubuntu for `browser`.
+#   scripts/setup.sh [debian|rust|js|python|all]
+# Expects rustup (Rust 1.95 or newer), Node 20.19 or newer, and Python 3; Debian or Ubuntu for `debian`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,8 @@ WASM_BINDGEN=0.2.130 # the same as in Cargo.toml: the program and the crate must
 WASM_PACK=0.15.1
 # ONNX's own tests and checker, and a runtime to compare with: tests/onnx uses them.
 PYTHON_PACKAGES="onnx==1.19.1 onnxruntime==1.32.0 numpy==2.4.6"
-APT_PACKAGES="chromium chromium-driver libvulkan1 mesa-vulkan-drivers dataset-fashion-mnist"
+# Rust links with gcc; the tests need a browser, a software GPU and pictures of clothes.
+APT_PACKAGES="gcc libc6-dev chromium chromium-driver libvulkan1 mesa-vulkan-drivers dataset-fashion-mnist"
 
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }
@@ -53,12 +54,12 @@ cargo_program() { # program crate version [flags]
   fi
 }
 
-browser() {
+debian() {
   local missing=() package
   for package in $APT_PACKAGES; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
-  if [ ${#missing[@]} = 0 ]; then say "browser, software GPU, Fashion-MNIST: there"; return; fi
+  if [ ${#missing[@]} = 0 ]; then say "linker, browser, software GPU, Fashion-MNIST: there"; return; fi
   command -v apt-get >/dev/null || die "no apt-get here; install the equivalents of: $APT_PACKAGES"
   say "installing ${missing[*]}"
   as_root apt-get update -qq
@@ -96,7 +97,7 @@ python() {
 }
 
 case ${1:-all} in
-  rust | browser | js | python) "$1" ;;
-  all) rust; browser; js; python ;;
-  *) die "usage: scripts/setup.sh [rust|browser|js|python|all]" ;;
+  debian | rust | js | python) "$1" ;;
+  all) debian; rust; js; python ;; # the linker before what is linked
+  *) die "usage: scripts/setup.sh [debian|rust|js|python|all]" ;;
 esac
