@@ -35,6 +35,9 @@ rust() {
   # The standard library's source: the threaded tier compiles it with atomics.
   if [ -d "$libs/src/rust/library" ]; then say "rust-src: there"
   else say "rust-src: adding"; rustup --quiet component add rust-src; fi
+  # rustup's minimal profile leaves these out.
+  if cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; then say "rustfmt, clippy: there"
+  else say "rustfmt, clippy: adding"; rustup --quiet component add rustfmt clippy; fi
 
   cargo_program wasm-bindgen wasm-bindgen-cli $WASM_BINDGEN
   cargo_program wasm-pack wasm-pack $WASM_PACK --locked
