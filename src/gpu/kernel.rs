@@ -13,17 +13,25 @@ pub(super) struct Kernel {
     pub updates: bool,
 }
 
+/// A shader's text, as `build.rs` made it small.
+macro_rules! wgsl {
+    ($file:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $file))
+    };
+}
+pub(super) use wgsl;
+
 /// Declares the kernels of one shader file.
 macro_rules! kernels {
     ($file:literal, [$($part:literal),+], $($vis:vis $name:ident = $entry:literal),+ $(,)?) => {
-        const SOURCE: &[&str] = &[$(include_str!($part)),+];
+        const SOURCE: &[&str] = &[$($crate::gpu::kernel::wgsl!($part)),+];
         $($vis const $name: $crate::gpu::kernel::Kernel =
             $crate::gpu::kernel::Kernel { file: $file, source: SOURCE, entry: $entry, updates: false };)+
     };
 }
 pub(super) use kernels;
 
-const PRELUDE: &str = include_str!("prelude.wgsl");
+const PRELUDE: &str = wgsl!("prelude.wgsl");
 
 /// Bindings, as the prelude and the shaders declare them.
 pub(super) mod binding {

@@ -1,13 +1,13 @@
 //! The update: two dispatches for each bank of parameters, one of which only looks at the gradients.
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, wgsl};
 use super::program::Recorder;
 
 const CHECK: Kernel = kernel("check");
 pub(super) const UPDATE: Kernel = kernel("update");
 
 const fn kernel(entry: &'static str) -> Kernel {
-    Kernel { file: "optimizer", source: &[include_str!("optimizer.wgsl")], entry, updates: true }
+    Kernel { file: "optimizer", source: &[wgsl!("optimizer.wgsl")], entry, updates: true }
 }
 
 #[repr(C)]

@@ -1,9 +1,7 @@
 //! The element-wise functions that engines fuse into the layer before them.
 
-use serde::{Deserialize, Serialize};
-
 /// An element-wise function whose derivative can be read off its output.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// max(x, 0)
     Relu,

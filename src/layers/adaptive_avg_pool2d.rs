@@ -3,18 +3,18 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of an adaptive average pooling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveAvgPool2d {
     /// Height and width of the output.
     pub output: [usize; 2],
 }
+
+attributes!(AdaptiveAvgPool2d { output });
 
 impl AdaptiveAvgPool2d {
     /// The input rows or columns that output `o` of `output` averages.

@@ -1,14 +1,14 @@
 //! Sum of inputs of one shape: the shortcut of a residual block, `z + a` in the notes' equation (3e).
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
 /// Sum of two or more inputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Add {}
+
+attributes!(Add {});
 
 impl LayerDef for Add {
     fn arity(&self) -> Arity {

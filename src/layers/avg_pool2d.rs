@@ -1,19 +1,19 @@
 //! Average pooling (the notes' section 1.2): the mean of each window.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, Window, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of an average pooling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AvgPool2d {
     /// The window.
     pub window: Window,
     /// Whether zeros of the padding count in the mean. Rows that only ceil mode added never count.
     pub count_include_pad: bool,
 }
+
+attributes!(AvgPool2d { window, count_include_pad });
 
 impl AvgPool2d {
     /// `kernel`x`kernel` windows, `stride` apart, padding counted (PyTorch's default).

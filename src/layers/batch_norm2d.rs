@@ -3,20 +3,20 @@
 //! Training uses the mean and (biased) variance of the batch over N, H and W, and moves the running statistics towards
 //! them; inference uses the running statistics.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, ParamSpec, Reference, Role, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a batch normalisation. Parameters `weight`, `bias`, `running_mean`, `running_var`, each `[C]`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNorm2d {
     /// Added to the variance.
     pub epsilon: f32,
     /// How far running statistics move towards a batch's: `running += momentum * (batch - running)`, as in PyTorch.
     pub momentum: f32,
 }
+
+attributes!(BatchNorm2d { epsilon, momentum });
 
 impl Default for BatchNorm2d {
     /// PyTorch's constants.

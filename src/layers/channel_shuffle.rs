@@ -1,18 +1,18 @@
 //! Channel shuffle (Zhang et al., 2018, ShuffleNet): channels `[g, C / g]` become `[C / g, g]`, so that grouped
 //! convolutions see each other's channels.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a channel shuffle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelShuffle {
     /// g, a divisor of the channels.
     pub groups: usize,
 }
+
+attributes!(ChannelShuffle { groups });
 
 impl ChannelShuffle {
     /// The input channel that output channel `o` of `channels` shows.

@@ -1,19 +1,19 @@
 //! Clip: `y = min(max(x, low), high)`; between 0 and 6 it is the ReLU6 of MobileNet (Howard et al., 2017).
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Clip: `y = min(max(x, low), high)`; between 0 and 6 it is the ReLU6 of MobileNet (Howard et al., 2017).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clip {
     /// The lower bound.
     pub min: f32,
     /// The upper bound.
     pub max: f32,
 }
+
+attributes!(Clip { min, max });
 
 impl Clip {
     /// As a function that other layers can apply to their output.

@@ -2,14 +2,12 @@
 //! `y[o, i, j] = b[o] + sum over c, k, l of w[o, c, k, l] * x[c, i*s + k*d - p, j*s + l*d - p]`,
 //! where c runs over the input channels of o's group.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Padding, ParamSpec, Reference, Role, Window, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a convolution. Weights `[out, in / groups, kh, kw]`, bias `[out]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
     /// Filters, which are the output's channels.
     pub out_channels: usize,
@@ -20,6 +18,8 @@ pub struct Conv2d {
     /// Whether a bias is added.
     pub bias: bool,
 }
+
+attributes!(Conv2d { out_channels, window, groups, bias });
 
 impl Conv2d {
     /// `out_channels` filters of `kernel`x`kernel`, stride 1, no padding, with bias.

@@ -1,14 +1,14 @@
 //! Flatten: a map CxHxW becomes a vector in that order (the notes' section 1.3, "vectorized").
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Map to vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flatten {}
+
+attributes!(Flatten {});
 
 impl LayerDef for Flatten {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {

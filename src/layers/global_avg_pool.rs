@@ -1,14 +1,14 @@
 //! Global average pooling (Lin et al., 2013; the notes' section 4): the mean of each feature map, `C x 1 x 1`.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// The mean of each feature map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GlobalAvgPool {}
+
+attributes!(GlobalAvgPool {});
 
 impl LayerDef for GlobalAvgPool {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {

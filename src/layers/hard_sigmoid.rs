@@ -1,19 +1,19 @@
 //! Hard sigmoid: `y = min(max(alpha * x + beta, 0), 1)`.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Hard sigmoid: `y = min(max(alpha * x + beta, 0), 1)`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HardSigmoid {
     /// The slope, 1/6 in PyTorch and 0.2 in ONNX.
     pub alpha: f32,
     /// The value at 0, 0.5.
     pub beta: f32,
 }
+
+attributes!(HardSigmoid { alpha, beta });
 
 impl HardSigmoid {
     /// As a function that other layers can apply to their output.

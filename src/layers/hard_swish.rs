@@ -1,14 +1,14 @@
 //! Hard swish (Howard et al., 2019): `y = x * min(max(x + 3, 0), 6) / 6`.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Hard swish. Its derivative cannot be read off its output, so it is never fused in training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HardSwish {}
+
+attributes!(HardSwish {});
 
 impl LayerDef for HardSwish {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {

@@ -1,17 +1,17 @@
 //! Leaky rectified linear unit (Maas et al., 2013): `y = x` for positive x, else `slope * x`.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Leaky rectified linear unit (Maas et al., 2013): `y = x` for positive x, else `slope * x`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LeakyRelu {
     /// What negative values are multiplied by, 0.01 in PyTorch.
     pub slope: f32,
 }
+
+attributes!(LeakyRelu { slope });
 
 impl LeakyRelu {
     /// As a function that other layers can apply to their output.

@@ -1,19 +1,19 @@
 //! Fully connected layer (the notes' section 1.3): `y[o] = b[o] + sum over i of w[o, i] * x[i]`.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, ParamSpec, Reference, Role, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a fully connected layer. Weights `[out, in]`, bias `[out]`; input and output are vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
     /// Neurons.
     pub out_features: usize,
     /// Whether a bias is added.
     pub bias: bool,
 }
+
+attributes!(Linear { out_features, bias });
 
 impl Linear {
     /// `out_features` neurons with bias.

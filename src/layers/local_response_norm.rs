@@ -1,14 +1,12 @@
 //! Local response normalisation (Krizhevsky et al., 2012; the notes' section 2.2), across channels:
 //! `y[c] = x[c] / (k + alpha / size * sum of x[j]^2)^beta`, j over the `size` channels around c.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a local response normalisation. As in PyTorch and ONNX, alpha is divided by the size.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LocalResponseNorm {
     /// Channels in a neighbourhood; for an even size the extra one is after c, as in ONNX.
     pub size: usize,
@@ -19,6 +17,8 @@ pub struct LocalResponseNorm {
     /// k
     pub k: f32,
 }
+
+attributes!(LocalResponseNorm { size, alpha, beta, k });
 
 impl LocalResponseNorm {
     /// The channels around `c` of `channels`.

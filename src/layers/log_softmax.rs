@@ -1,15 +1,15 @@
 //! Logarithm of softmax over channels: `y[c] = x[c] - log(sum over k of exp(x[k]))`, at each position of a map.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::softmax::for_each_position;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Logarithm of softmax over channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogSoftmax {}
+
+attributes!(LogSoftmax {});
 
 impl LayerDef for LogSoftmax {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {

@@ -6,6 +6,7 @@
 mod activation;
 mod adaptive_avg_pool2d;
 mod add;
+mod attributes;
 mod avg_pool2d;
 mod batch_norm2d;
 mod channel_shuffle;
@@ -33,8 +34,6 @@ mod tanh;
 mod window;
 
 use std::fmt::Display;
-
-use serde::{Deserialize, Serialize};
 
 pub use activation::Activation;
 pub use adaptive_avg_pool2d::AdaptiveAvgPool2d;
@@ -64,6 +63,8 @@ pub use slice::Slice;
 pub use softmax::Softmax;
 pub use tanh::Tanh;
 pub use window::{Padding, Window};
+
+use attributes::{Attributes, Fields};
 
 use crate::tensor::{Shape, Tensor};
 
@@ -221,10 +222,9 @@ pub trait Reference {
 macro_rules! registry {
     ($($(#[$doc:meta])* $name:ident = $kind:literal,)*) => {
         /// Any layer.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "kind")]
+        #[derive(Debug, Clone, PartialEq)]
         pub enum Layer {
-            $($(#[$doc])* #[serde(rename = $kind)] $name($name),)*
+            $($(#[$doc])* $name($name),)*
         }
 
         $(impl From<$name> for Layer {
@@ -241,6 +241,24 @@ macro_rules! registry {
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Layer::$name(_) => $kind,)*
+                }
+            }
+
+            /// Its attributes as JSON.
+            pub fn attributes(&self) -> Fields {
+                match self {
+                    $(Layer::$name(layer) => layer.to_fields(),)*
+                }
+            }
+
+            /// The layer of this kind with these attributes; `None` when no layer is called so.
+            ///
+            /// # Errors
+            /// A [`Mismatch`] that names the attribute which is missing, unknown or of the wrong type.
+            pub fn from_attributes(kind: &str, fields: Fields) -> Option<Result<Layer, Mismatch>> {
+                match kind {
+                    $($kind => Some(Attributes::from_fields(fields).map(Layer::$name)),)*
+                    _ => None,
                 }
             }
 

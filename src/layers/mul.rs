@@ -1,15 +1,15 @@
 //! Product of two inputs; the second may be `C x 1 x 1`, which scales each feature map (squeeze and excitation, Hu et
 //! al., 2018).
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
 /// Product of two inputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mul {}
+
+attributes!(Mul {});
 
 /// The flat index in the second input that goes with `i` in the first.
 fn partner(first: [usize; 4], second: [usize; 4], i: usize) -> usize {

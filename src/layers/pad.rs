@@ -1,14 +1,12 @@
 //! Pad: a constant around a map, in channels, height and width. Zeros in new channels are what the option-A shortcut of
 //! the CIFAR ResNets adds (He et al., 2016, section 4.2).
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a padding, each `[channels, height, width]`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pad {
     /// How many before.
     pub before: [usize; 3],
@@ -17,6 +15,8 @@ pub struct Pad {
     /// The constant.
     pub value: f32,
 }
+
+attributes!(Pad { before, after, value });
 
 impl Pad {
     fn size(&self, (c, h, w): (usize, usize, usize)) -> [usize; 3] {

@@ -1,14 +1,12 @@
 //! Slice: every `stride`-th row and column and a range of channels. With a stride of 2 it is the subsampling half of the
 //! option-A shortcut of the CIFAR ResNets (He et al., 2016, section 4.2); [`super::Pad`] is the other half.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a slice, each `[channels, height, width]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
     /// The first index that is taken.
     pub start: [usize; 3],
@@ -17,6 +15,8 @@ pub struct Slice {
     /// The distance between those taken.
     pub step: [usize; 3],
 }
+
+attributes!(Slice { start, end, step });
 
 impl Slice {
     fn size(&self) -> [usize; 3] {

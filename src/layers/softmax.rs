@@ -1,14 +1,14 @@
 //! Softmax over channels: `y[c] = exp(x[c]) / sum over k of exp(x[k])`, at each position of a map.
 
-use serde::{Deserialize, Serialize};
-
+use super::attributes::attributes;
 use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Softmax over channels (the notes' section 2.2, AlexNet's output).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Softmax {}
+
+attributes!(Softmax {});
 
 /// Calls `f` with the flat indices of each position's channels.
 pub(super) fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) {

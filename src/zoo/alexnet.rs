@@ -8,7 +8,7 @@ use crate::layers::{AdaptiveAvgPool2d, Conv2d, Dropout, Flatten, Linear, LocalRe
 /// those of the Caffe model `bvlc_alexnet` (k = 1, where the paper has 2).
 pub fn alexnet(options: Options) -> Result<Graph> {
     let norm = LocalResponseNorm { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0 };
-    let same = |c, k| Conv2d::new(c, k).padding(Padding::SAME);
+    let same = |c, k| Conv2d::new(c, k).padding(Padding::Same);
     let convolutions = [
         Conv2d::new(96, 11).stride(4),
         same(256, 5).groups(2),

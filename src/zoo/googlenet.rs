@@ -141,7 +141,7 @@ fn conv(b: &mut Builder, form: Form, name: &str, layer: Conv2d, x: Value) -> Val
 }
 
 fn same(channels: usize, kernel: usize) -> Conv2d {
-    Conv2d::new(channels, kernel).padding(Padding::SAME)
+    Conv2d::new(channels, kernel).padding(Padding::Same)
 }
 
 fn same_pool() -> MaxPool2d {

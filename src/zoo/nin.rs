@@ -19,7 +19,7 @@ pub fn nin(options: Options) -> Result<Graph> {
         for (j, c) in channels.into_iter().enumerate() {
             let kernel = if j == 0 { kernel } else { 1 };
             let name = if j == 0 { format!("conv{i}") } else { format!("cccp{}", 2 * (i - 1) + j) };
-            x = b.add(&name, Conv2d::new(c, kernel).padding(Padding::SAME), x);
+            x = b.add(&name, Conv2d::new(c, kernel).padding(Padding::Same), x);
             x = b.add(format!("relu_{name}"), Relu {}, x);
         }
         if let Some(pool) = pool {

@@ -43,9 +43,9 @@ fn convolutions(cases: &mut Vec<Case>) {
     one(cases, [6, 14, 14], 3, Conv2d::new(16, 5));
     one(cases, [3, 27, 27], 1, Conv2d::new(24, 11).stride(4));
     one(cases, [3, 30, 30], 1, Conv2d::new(16, 7).stride(2).padding(Padding::all(3)));
-    one(cases, [33, 9, 9], 1, Conv2d::new(40, 3).padding(Padding::SAME));
+    one(cases, [33, 9, 9], 1, Conv2d::new(40, 3).padding(Padding::Same));
     one(cases, [64, 1, 1], 3, Conv2d::new(70, 1));
-    one(cases, [16, 7, 7], 1, Conv2d::new(16, 3).padding(Padding::SAME).stride(2).no_bias());
+    one(cases, [16, 7, 7], 1, Conv2d::new(16, 3).padding(Padding::Same).stride(2).no_bias());
     // Depthwise, with a multiplier, and a kernel that covers the whole padded input.
     one(cases, [13, 8, 8], 3, Conv2d::new(13, 3).groups(13).padding(Padding::all(1)));
     one(cases, [6, 9, 7], 1, Conv2d::new(12, 3).groups(6).stride(2));
@@ -56,11 +56,11 @@ fn convolutions(cases: &mut Vec<Case>) {
         let padding = Padding::Explicit([i % 3, 1, (i + 1) % 2, 2 - i % 3]);
         one(cases, [c, side + 2, 15 - side], 1 + 2 * (i % 2), Conv2d::new(out, 3).padding(padding));
     }
-    one(cases, [64, 30, 31], 3, Conv2d::new(48, 3).padding(Padding::SAME).no_bias());
+    one(cases, [64, 30, 31], 3, Conv2d::new(48, 3).padding(Padding::Same).no_bias());
     // Depthwise kernels in use, over channels around one and two vectors.
     for (i, c) in [2, 5, 8, 9, 16, 19, 24, 40].into_iter().enumerate() {
         for kernel in [3, 5] {
-            let padding = if i % 3 == 0 { Padding::SAME } else { Padding::Explicit([i % 3, kernel / 2, 0, i]) };
+            let padding = if i % 3 == 0 { Padding::Same } else { Padding::Explicit([i % 3, kernel / 2, 0, i]) };
             one(cases, [c, 11, 7 + i], 1 + i % 2, Conv2d::new(c, kernel).groups(c).stride(1 + i % 2).padding(padding));
         }
     }
@@ -114,7 +114,7 @@ fn poolings(cases: &mut Vec<Case>) {
     }
     windows.push(Window { padding: Padding::Explicit([0, 1, 1, 0]), stride: [2, 1], ..Window::new(2) });
     windows.push(Window { padding: Padding::Explicit([1, 0, 0, 2]), stride: [1, 3], ..Window::new(3) });
-    windows.push(Window { padding: Padding::SAME, stride: [2, 2], ..Window::new(3) });
+    windows.push(Window { padding: Padding::Same, stride: [2, 2], ..Window::new(3) });
     windows.push(Window { dilation: [2, 2], stride: [1, 2], ..Window::new(3) });
     windows.push(Window { kernel: [1, 3], stride: [1, 2], ..Window::new(1) });
     for (i, window) in windows.into_iter().enumerate() {

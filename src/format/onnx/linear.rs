@@ -54,7 +54,7 @@ pub(super) fn window(op: &Op, kernel: [usize; 2], input: [usize; 2]) -> Step<Win
         "" | "NOTSET" => Padding::Explicit(op.counts::<4>("pads", 0)?),
         "VALID" => Padding::NONE,
         "SAME_UPPER" | "SAME_LOWER" => {
-            let [top, left, bottom, right] = Window { padding: Padding::SAME, ..window }.pads(input);
+            let [top, left, bottom, right] = Window { padding: Padding::Same, ..window }.pads(input);
             Padding::Explicit(if auto == "SAME_UPPER" {
                 [top, left, bottom, right]
             } else {
