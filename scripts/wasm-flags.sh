@@ -11,6 +11,8 @@ wasm_env() {
   # A tenth of the usual: kernels ask for inlining where they want it, the rest is a fifth smaller.
   flags+=" -Cllvm-args=-inline-threshold=40"
 
+  # The kernels say what is vector code; loops elsewhere are short, and smaller as they stand.
+  flags+=" -Cno-vectorize-loops -Cno-vectorize-slp"
   # Debug output and the places of panics, which nobody reads in a browser: 3 % of the file. A
   # panic still says what went wrong. (Unstable: allowed by RUSTC_BOOTSTRAP below.)
   flags+=" -Zfmt-debug=none -Zlocation-detail=none"
