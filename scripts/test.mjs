@@ -42,8 +42,7 @@ function countOnnx(output) {
   return total;
 }
 
-const onnxTest = (name) =>
-  `cargo test --release --quiet --test onnx -- --ignored --nocapture ${name}`;
+const onnxTest = (name) => `cargo test --release --quiet --test onnx -- --ignored --nocapture ${name}`;
 
 const vitest = (name, root, bin = "tests") => {
   const report = join(scratch, `${name}.json`);

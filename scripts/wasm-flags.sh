@@ -13,9 +13,10 @@ wasm_env() {
 
   # The kernels say what is vector code; loops elsewhere are short, and smaller as they stand.
   flags+=" -Cno-vectorize-loops -Cno-vectorize-slp"
-  # Debug output and the places of panics, which nobody reads in a browser: 3 % of the file. A
-  # panic still says what went wrong. (Unstable: allowed by RUSTC_BOOTSTRAP below.)
-  flags+=" -Zfmt-debug=none -Zlocation-detail=none"
+  # Derived debug output and the places of panics, which nobody reads in a browser: 3 % of the file.
+  # A panic still says what went wrong, and JavaScript's errors, which are shown by hand-written
+  # debug output, stay whole. (Unstable: allowed by RUSTC_BOOTSTRAP below.)
+  flags+=" -Zfmt-debug=shallow -Zlocation-detail=none"
 
   # Panic messages carry source paths; shorten them, so that the file does not depend on where
   # it was built.

@@ -331,8 +331,8 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
         (
             "huge-layer.safetensors",
             file().meta("graph", graph.replace("\"out_features\":4", "\"out_features\":99999999999")).bytes(),
-            "too-large",
-            "layer `fc`",
+            "layer",
+            "layer `fc`: out_features: expected a whole number below 2^32, got 99999999999",
         ),
         (
             "missing-tensor.safetensors",

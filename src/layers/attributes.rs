@@ -92,14 +92,15 @@ impl Attribute for bool {
 }
 
 impl Attribute for usize {
-    const EXPECTED: &'static str = "a whole number";
+    const EXPECTED: &'static str = "a whole number below 2^32";
 
     fn to_json(&self) -> Json {
         Json::from(*self)
     }
 
+    /// The same limit on every platform, so that a file is good everywhere or nowhere.
     fn from_json(json: &Json) -> Option<Self> {
-        json.as_u64()?.try_into().ok()
+        u32::try_from(json.as_u64()?).ok()?.try_into().ok()
     }
 }
 
