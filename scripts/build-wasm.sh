@@ -43,7 +43,8 @@ build() (
   wasm-bindgen --target web --out-name convoke --out-dir "$tmp" \
     "$CARGO_TARGET_DIR/wasm32-unknown-unknown/wasm/convoke.wasm"
   # shellcheck disable=SC2086
-  $wasm_opt -O3 $WASM_OPT_FEATURES "$tmp/convoke_bg.wasm" -o "$tmp/convoke_bg.wasm"
+  $wasm_opt -O3 --converge --reorder-functions $WASM_OPT_FEATURES "$tmp/convoke_bg.wasm" -o "$tmp/convoke_bg.wasm"
+  pkg/node_modules/.bin/terser "$tmp/convoke.js" --module --compress --mangle --output "$tmp/convoke.js"
   touch -r "$stamp" "$tmp/convoke_bg.wasm"
   rm -rf "$out" "$stamp"
   mv "$tmp" "$out"

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, at pinned versions; skips what is there.
-#   scripts/setup.sh [debian|rust|js|all]
+#   scripts/setup.sh [debian|rust|js|python|all]
 # Expects rustup (Rust 1.95 or newer), Node 20.19 or newer, and Python 3; Debian or Ubuntu for `debian`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 WASM_BINDGEN=0.2.130 # the same as in Cargo.toml: the program and the crate must match exactly
 WASM_PACK=0.15.1
+# ONNX's own tests and checker, and a runtime to compare with: tests/onnx uses them.
+PYTHON_PACKAGES="onnx==1.19.1 onnxruntime==1.32.0 numpy==2.4.6"
 # Rust links with gcc; the tests need a browser, a software GPU and pictures of clothes.
 APT_PACKAGES="gcc libc6-dev chromium chromium-driver libvulkan1 mesa-vulkan-drivers dataset-fashion-mnist"
 
@@ -81,8 +83,24 @@ js() {
   done
 }
 
+python() {
+  local folder=tests/.onnx
+  if [ "$(cat $folder/installed 2>/dev/null)" = "$PYTHON_PACKAGES" ]; then say "$PYTHON_PACKAGES: there"; return; fi
+  command -v python3 >/dev/null || die "Python 3 is missing"
+  if ! python3 -c 'import ensurepip' 2>/dev/null; then
+    command -v apt-get >/dev/null || die "Python's venv module is missing"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+  fi
+  say "installing $PYTHON_PACKAGES"
+  rm -rf $folder
+  python3 -m venv $folder
+  # shellcheck disable=SC2086 # one word for each package
+  $folder/bin/pip install --quiet --disable-pip-version-check --only-binary :all: $PYTHON_PACKAGES
+  echo "$PYTHON_PACKAGES" >$folder/installed
+}
+
 case ${1:-all} in
-  debian | rust | js) "$1" ;;
-  all) debian; rust; js ;; # the linker before what is linked
-  *) die "usage: scripts/setup.sh [debian|rust|js|all]" ;;
+  debian | rust | js | python) "$1" ;;
+  all) debian; rust; js; python ;; # the linker before what is linked
+  *) die "usage: scripts/setup.sh [debian|rust|js|python|all]" ;;
 esac

@@ -32,6 +32,18 @@ function countRust(output) {
   return total;
 }
 
+/** `node: 120 passed (90 on the engine, 30 folded), 0 failed, 12 not supported`, once per group of ONNX's tests. */
+function countOnnx(output) {
+  const total = { passed: 0, failed: 0 };
+  for (const [, passed, failed] of output.matchAll(/^.*?[\w-]+: (\d+) passed .*?, (\d+) failed, \d+ not supported/gm)) {
+    total.passed += Number(passed);
+    total.failed += Number(failed);
+  }
+  return total;
+}
+
+const onnxTest = (name) => `cargo test --release --quiet --test onnx -- --ignored --nocapture ${name}`;
+
 const vitest = (name, root, bin = "tests") => {
   const report = join(scratch, `${name}.json`);
   return {
@@ -105,6 +117,24 @@ const stages = {
         // Release: the dependencies are then compiled once for the tests and the command.
         command: ["cargo", "test", "--release", "--no-fail-fast", ...(long ? ["--", "--include-ignored"] : [])],
         count: countRust,
+      },
+    ],
+  },
+  onnx: {
+    needs: "tests/.onnx",
+    steps: [
+      {
+        name: "ONNX's own tests on the CPU engine",
+        command: bash(onnxTest("backend_tests")),
+        count: countOnnx,
+      },
+      {
+        name: "written files in ONNX's checker and ONNX Runtime",
+        command: bash(
+          `folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
+          CONVOKE_ONNX_OUT="$folder" ${onnxTest("export")}
+          tests/.onnx/bin/python tests/golden/onnx_check.py "$folder"`,
+        ),
       },
     ],
   },

@@ -31,6 +31,9 @@ pub enum Error {
     #[error("weights do not fit `{graph}`: missing [{}], unexpected [{}], misshapen [{}]",
             missing.join(", "), unexpected.join(", "), misshapen.join(", "))]
     Weights { graph: String, missing: Vec<String>, unexpected: Vec<String>, misshapen: Vec<String> },
+    /// A valid file that asks for what this version does not have, all of it listed.
+    #[error("{what}: not supported: {}", problems.join("; "))]
+    Unsupported { what: String, problems: Vec<String> },
     /// Written by a version this one cannot read.
     #[error("{what}: version {found} is not supported (this build reads {supported})")]
     Version { what: String, found: String, supported: String },
@@ -81,6 +84,7 @@ impl Error {
             Error::UnknownLayer { .. } => "unknown-layer",
             Error::UnknownNetwork { .. } => "unknown-network",
             Error::Weights { .. } => "weights",
+            Error::Unsupported { .. } => "unsupported",
             Error::Version { .. } => "version",
             Error::Format { .. } => "format",
             Error::Integrity { .. } => "integrity",

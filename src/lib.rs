@@ -11,6 +11,7 @@ pub mod format;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
+mod json;
 pub mod layers;
 pub mod plan;
 pub mod quant;

@@ -219,7 +219,7 @@ fn describe_counts_as_the_paper_does() {
         serde_json::from_str(&succeed(&["describe", "lenet5", "--classes", "2", "--format", "json"])).unwrap();
     assert_eq!(two["parameters"], 61706 - 8 * 85);
     for name in zoo::names() {
-        assert!(succeed(&["describe", name]).starts_with(name));
+        assert!(succeed(&["describe", &name]).starts_with(&name));
     }
     let file = succeed(&["describe", "models/lenet5-fashion-mnist.safetensors"]);
     assert!(

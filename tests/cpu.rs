@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use convoke::Error;
-use convoke::cpu::{Engine, Pool, Trainer, isa};
+use convoke::cpu::{Algorithm, Engine, Pool, Prefer, Trainer, isa};
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
-use convoke::layers::{AvgPool2d, Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Padding, Relu, Tanh};
+use convoke::layers::{Conv2d, Flatten, Linear, Loss, Padding, Relu};
 use convoke::plan::{Optimizer, Update};
 use convoke::tensor::Tensor;
 use convoke::zoo;
+use suite::training::{reference_step, small_network};
 use suite::{Case, SEED, STEP, cases, random};
 
 const TOLERANCE: f32 = 2e-5;
@@ -30,7 +31,8 @@ fn outputs(case: &Case, pool: &Arc<Pool>) -> Vec<(String, Tensor)> {
     let mut engine = Engine::new(&case.graph, &problem.params, pool).expect("a valid graph");
     let inferred = engine.run(&problem.x).expect("a valid batch");
     let named = [("inference", inferred), ("y", y), ("dx", dx)].map(|(name, t)| (name.to_string(), t));
-    named.into_iter().chain(dparams.iter().map(|(name, t)| (format!("d{name}"), t.clone()))).collect()
+    let gradients = problem.dparams.keys().map(|name| (format!("d{name}"), dparams.get(name).clone()));
+    named.into_iter().chain(gradients).collect()
 }
 
 fn check(case: &Case, outputs: &[(String, Tensor)]) -> Result<(), String> {
@@ -60,9 +62,52 @@ fn every_case_agrees_with_the_references_on_any_number_of_threads() {
     assert!(failures.is_empty(), "{} failures on {}; the first:\n{}", failures.len(), isa(), failures[0]);
 }
 
+/// Inference by one algorithm wherever it can compute the layer; `None` when it can nowhere.
+fn inferred(case: &Case, algorithm: Algorithm, pool: &Arc<Pool>) -> Option<Tensor> {
+    let problem = case.problem();
+    let mut engine = Engine::with(&case.graph, &problem.params, pool, Prefer::Only(algorithm)).expect("a valid graph");
+    let used = engine.steps().iter().any(|s| s.algorithm == Some(algorithm));
+    used.then(|| engine.run(&problem.x).expect("a valid batch"))
+}
+
+#[test]
+fn every_algorithm_agrees_with_the_references_wherever_it_can() {
+    let pools = [Pool::single(), Pool::new(3)];
+    for (algorithm, at_least) in [(Algorithm::Direct, 100), (Algorithm::Winograd, 15), (Algorithm::Depthwise, 18)] {
+        let mut used = 0;
+        for case in cases() {
+            let Some(got) = inferred(&case, algorithm, &pools[0]) else { continue };
+            used += 1;
+            let problem = case.problem();
+            let values = reference::forward(&case.graph, &problem.params, &problem.x.to_f64(), None);
+            let want = values[case.graph.outputs()[0].value.index()].to_f32();
+            case.check(algorithm.name(), &got, &want, TOLERANCE).unwrap();
+            let threaded = inferred(&case, algorithm, &pools[1]);
+            assert!(threaded == Some(got), "{algorithm:?} depends on the number of threads: {}", case.name);
+        }
+        assert!(used >= at_least, "{algorithm:?} computed only {used} cases");
+    }
+}
+
+/// The bound that [`Prefer::Speed`] documents, on a layer deep enough for errors to add up.
+#[test]
+fn the_error_of_winograd_is_bounded() {
+    let mut b = Builder::new("deep", [256, 12, 12]);
+    let y = b.add("conv", Conv2d::new(64, 3).padding(Padding::all(1)), Value::INPUT);
+    let case = Case { name: "deep".into(), graph: b.finish(y).unwrap(), batch: 1 };
+    let problem = case.problem();
+    let want = &reference::forward(&case.graph, &problem.params, &problem.x.to_f64(), None)[y.index()];
+    let rms = (want.data.iter().map(|v| v * v).sum::<f64>() / want.data.len() as f64).sqrt();
+    for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+        let got = inferred(&case, algorithm, &Pool::single()).expect("both can");
+        let worst = got.data.iter().zip(&want.data).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        assert!(worst / rms < 2e-5, "{algorithm:?}: {:e} of the output's root mean square", worst / rms);
+    }
+}
+
 #[test]
 fn batches_of_any_size_follow_each_other() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 1);
     let pool = Pool::new(2);
     let mut engine = Engine::new(&graph, &params, &pool).unwrap();
@@ -78,58 +123,9 @@ fn batches_of_any_size_follow_each_other() {
     assert!(engine.bytes() > 0);
 }
 
-/// A net with everything that training has to get right: shared values, a concatenation, dropout, two heads.
-fn small() -> Graph {
-    let mut b = Builder::new("small", [2, 9, 9]);
-    let x = b.add("conv1", Conv2d::new(5, 3), Value::INPUT);
-    let x = b.add("relu1", Relu {}, x);
-    let left = b.add("left", Conv2d::new(4, 1), x);
-    let both = b.concat("both", &[left, x]);
-    let p = b.add("pool", MaxPool2d::new(2, 2), both);
-    let a = b.add("avg", AvgPool2d::new(3, 3), p);
-    let a = b.add("aux_flat", Flatten {}, a);
-    let a = b.add("aux_fc", Linear::new(4), a);
-    b.auxiliary(a, 0.3);
-    let x = b.add("flat", Flatten {}, p);
-    let x = b.add("fc1", Linear::new(11), x);
-    let x = b.add("act", Tanh {}, x);
-    let x = b.add("drop", Dropout { p: 0.25 }, x);
-    let x = b.add("fc2", Linear { out_features: 4, bias: false }, x);
-    b.finish(x).expect("a valid graph")
-}
-
-/// One step by the references: new weights, and the loss.
-fn reference_step(
-    graph: &Graph,
-    params: &mut Params,
-    state: &mut BTreeMap<String, Vec<[f64; 2]>>,
-    (x, labels): (&Tensor, &[u32]),
-    loss: Loss,
-    update: Update,
-) -> f64 {
-    let training = Some((SEED, update.t - 1));
-    let values = reference::forward(graph, params, &x.to_f64(), training);
-    let mut total = 0.0;
-    let mut seeds = vec![];
-    for output in graph.outputs() {
-        let weight = f64::from(output.loss_weight);
-        let (l, d) = loss.forward_backward(&values[output.value.index()], labels);
-        total += weight * l;
-        seeds.push((output.value, d.map(|d| d * weight)));
-    }
-    let (_, gradients) = reference::backward(graph, params, &values, &seeds, training);
-    for ((name, spec), gradient) in graph.params().into_iter().zip(gradients.into_iter().flatten()) {
-        let state = state.entry(name.clone()).or_insert_with(|| vec![[0.0; 2]; gradient.data.len()]);
-        for ((w, g), state) in params.get_mut(&name).data.iter_mut().zip(&gradient.data).zip(state) {
-            *w = update.apply(f64::from(*w), *g, state, spec.fan_in > 0) as f32;
-        }
-    }
-    total
-}
-
 #[test]
 fn training_follows_the_references_with_every_optimizer_and_loss() {
-    let graph = small();
+    let graph = small_network();
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 };
     let nesterov = Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 };
     let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 };
@@ -165,7 +161,7 @@ fn train(trainer: &mut Trainer, steps: std::ops::Range<u32>) -> Vec<f32> {
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_a_stopped_run_goes_on_exactly() {
-    let graph = small();
+    let graph = small_network();
     let start = Params::init(&graph, Init::He, 4);
     for optimizer in [Optimizer::sgd(0.9), Optimizer::adam()] {
         let mut whole = trainer(&graph, &start, optimizer, &Pool::single());
@@ -194,7 +190,7 @@ fn the_loss_falls() {
 
 #[test]
 fn divergence_is_told_and_changes_nothing() {
-    let graph = small();
+    let graph = small_network();
     let mut params = Params::init(&graph, Init::He, 4);
     params.get_mut("fc1.weight").data[7] = f32::MAX;
     params.get_mut("fc2.weight").data.fill(f32::MAX);
@@ -235,7 +231,7 @@ fn an_overflowing_gradient_is_divergence_too() {
 
 #[test]
 fn wrong_inputs_are_refused_with_a_reason() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 4);
     let pool = Pool::single();
     let mut engine = Engine::new(&graph, &params, &pool).unwrap();
@@ -262,7 +258,7 @@ fn wrong_inputs_are_refused_with_a_reason() {
 
 #[test]
 fn the_state_survives_new_constants_but_not_a_new_formula() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 4);
     let mut trainer = trainer(&graph, &params, Optimizer::sgd(0.9), &Pool::single());
     train(&mut trainer, 0..2);

@@ -11,12 +11,13 @@ use std::sync::LazyLock;
 use convoke::error::Error;
 use convoke::gpu::{Device, Engine, Trainer};
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
-use convoke::layers::{AvgPool2d, Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Relu, Tanh};
+use convoke::layers::{Conv2d, Flatten, Linear, Loss};
 use convoke::plan::{Optimizer, Update};
 use convoke::tensor::Tensor;
 use convoke::zoo;
 use pollster::block_on;
-use suite::{Case, Problem, SEED, STEP, cases, random};
+use suite::training::{reference_step, small_network};
+use suite::{Case, SEED, STEP, cases, random};
 
 /// Parity with the double-precision references, relative to the largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -25,18 +26,19 @@ const TOLERANCE: f32 = 1e-4;
 static DEVICE: LazyLock<Device> =
     LazyLock::new(|| block_on(Device::request()).expect("these tests need a Vulkan adapter, such as lavapipe"));
 
-fn in_inference(case: &Case, problem: &Problem) -> Result<(), String> {
-    let values = reference::forward(&case.graph, &problem.params, &problem.x.to_f64(), None);
+fn in_inference(case: &Case, (params, x): &(Params, Tensor)) -> Result<(), String> {
+    let values = reference::forward(&case.graph, params, &x.to_f64(), None);
     let want = values[case.graph.outputs()[0].value.index()].to_f32();
     let run = async {
-        let mut engine = Engine::new(&case.graph, &problem.params, &DEVICE).await?;
-        engine.run(&problem.x).await
+        let mut engine = Engine::new(&case.graph, params, &DEVICE).await?;
+        engine.run(x).await
     };
     let got = block_on(run).map_err(|e| format!("{e}\n  case: {}", case.name))?;
     case.check("inference", &got, &want, TOLERANCE)
 }
 
-fn in_training(case: &Case, problem: &Problem) -> Result<(), String> {
+fn in_training(case: &Case) -> Result<(), String> {
+    let problem = case.problem();
     let run = async {
         let (loss, optimizer) = (Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
         let mut trainer = Trainer::new(&case.graph, &problem.params, loss, optimizer, SEED, &DEVICE).await?;
@@ -52,14 +54,14 @@ fn in_training(case: &Case, problem: &Problem) -> Result<(), String> {
 }
 
 /// Runs every case and reports all that fail.
-fn every_case(run: impl Fn(&Case, &Problem) -> Result<(), String>) {
-    let failures: Vec<String> = cases().iter().filter_map(|case| run(case, &case.problem()).err()).collect();
+fn every_case(run: impl Fn(&Case) -> Result<(), String>) {
+    let failures: Vec<String> = cases().iter().filter_map(|case| run(case).err()).collect();
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
 fn inference_matches_the_references() {
-    every_case(in_inference);
+    every_case(|case| in_inference(case, &case.given()));
 }
 
 #[test]
@@ -67,62 +69,60 @@ fn gradients_match_the_references() {
     every_case(in_training);
 }
 
-/// A net with everything that training has to get right: shared values, a concatenation, dropout, two heads.
-fn small() -> Graph {
-    let mut b = Builder::new("small", [2, 9, 9]);
-    let x = b.add("conv1", Conv2d::new(5, 3), Value::INPUT);
-    let x = b.add("relu1", Relu {}, x);
-    let left = b.add("left", Conv2d::new(4, 1), x);
-    let both = b.concat("both", &[left, x]);
-    let p = b.add("pool", MaxPool2d::new(2, 2), both);
-    let a = b.add("avg", AvgPool2d::new(3, 3), p);
-    let a = b.add("aux_flat", Flatten {}, a);
-    let a = b.add("aux_fc", Linear::new(4), a);
-    b.auxiliary(a, 0.3);
-    let x = b.add("flat", Flatten {}, p);
-    let x = b.add("fc1", Linear::new(11), x);
-    let x = b.add("act", Tanh {}, x);
-    let x = b.add("drop", Dropout { p: 0.25 }, x);
-    let x = b.add("fc2", Linear { out_features: 4, bias: false }, x);
-    b.finish(x).expect("a valid graph")
+/// Networks of the zoo, narrow where they have a width.
+fn small_zoo() -> Vec<Graph> {
+    let resnet = zoo::ResNet { width: 4, ..zoo::ResNet::cifar(8) };
+    let bottleneck =
+        zoo::ResNet { block: zoo::Block::Bottleneck, shortcut: zoo::Shortcut::Projection, ..resnet.clone() };
+    let dense = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
+    let options = zoo::Options::default();
+    [
+        zoo::resnet("resnet", &resnet, options),
+        zoo::resnet("bottleneck", &bottleneck, options),
+        zoo::resnet("plain", &resnet.plain(), options),
+        zoo::densenet("dense", &dense, options),
+        zoo::inception(options),
+        zoo::inception_naive(options),
+        zoo::nin(options),
+    ]
+    .map(|graph| graph.expect("a valid network"))
+    .into()
+}
+
+#[test]
+fn networks_of_the_zoo_match_the_references() {
+    for graph in small_zoo() {
+        let case = Case { name: graph.name().into(), graph, batch: 1 };
+        in_inference(&case, &case.given()).unwrap();
+    }
+}
+
+#[test]
+fn a_small_resnet_trains_as_the_references_do() {
+    let graph = small_zoo().swap_remove(0);
+    let mut params = Params::init(&graph, Init::He, 4);
+    let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 };
+    let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, optimizer);
+    let (x, labels) = (random(&[4, 3, 32, 32], 1), [3, 1, 4, 1]);
+    let update = Update { optimizer, learning_rate: 0.1, t: 1 };
+    let loss = Loss::CROSS_ENTROPY;
+    let want = reference_step(&graph, &mut params, &mut BTreeMap::new(), (&x, &labels), loss, update);
+    let report = block_on(trainer.step(&x, &labels, 0.1)).unwrap();
+    assert!((f64::from(report.loss) - want).abs() < 1e-4, "loss {} instead of {want}", report.loss);
+    for (name, got) in block_on(trainer.params()).unwrap().iter() {
+        for (a, b) in got.data.iter().zip(&params.get(name).data) {
+            assert!((a - b).abs() < 1e-4, "{name}: {a} instead of {b}");
+        }
+    }
 }
 
 fn trainer(graph: &Graph, params: &Params, loss: Loss, optimizer: Optimizer) -> Trainer {
     block_on(Trainer::new(graph, params, loss, optimizer, SEED, &DEVICE)).expect("valid arguments")
 }
 
-/// One step by the references: new weights, and the loss.
-fn reference_step(
-    graph: &Graph,
-    params: &mut Params,
-    state: &mut BTreeMap<String, Vec<[f64; 2]>>,
-    (x, labels): (&Tensor, &[u32]),
-    loss: Loss,
-    update: Update,
-) -> f64 {
-    let training = Some((SEED, update.t - 1));
-    let values = reference::forward(graph, params, &x.to_f64(), training);
-    let mut total = 0.0;
-    let mut seeds = vec![];
-    for output in graph.outputs() {
-        let weight = f64::from(output.loss_weight);
-        let (l, d) = loss.forward_backward(&values[output.value.index()], labels);
-        total += weight * l;
-        seeds.push((output.value, d.map(|d| d * weight)));
-    }
-    let (_, gradients) = reference::backward(graph, params, &values, &seeds, training);
-    for ((name, spec), gradient) in graph.params().into_iter().zip(gradients.into_iter().flatten()) {
-        let state = state.entry(name.clone()).or_insert_with(|| vec![[0.0; 2]; gradient.data.len()]);
-        for ((w, g), state) in params.get_mut(&name).data.iter_mut().zip(&gradient.data).zip(state) {
-            *w = update.apply(f64::from(*w), *g, state, spec.fan_in > 0) as f32;
-        }
-    }
-    total
-}
-
 #[test]
 fn training_follows_the_references_with_every_optimizer_and_loss() {
-    let graph = small();
+    let graph = small_network();
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 };
     let nesterov = Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 };
     let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 };
@@ -175,7 +175,7 @@ fn train(trainer: &mut Trainer, steps: std::ops::Range<u32>) -> Vec<f32> {
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_a_stopped_run_goes_on_exactly() {
-    let graph = small();
+    let graph = small_network();
     let start = Params::init(&graph, Init::He, 4);
     for optimizer in [Optimizer::sgd(0.9), Optimizer::adam()] {
         let mut whole = trainer(&graph, &start, Loss::CROSS_ENTROPY, optimizer);
@@ -193,7 +193,7 @@ fn the_same_seed_gives_the_same_bits_and_a_stopped_run_goes_on_exactly() {
 
 #[test]
 fn the_state_survives_new_constants_but_not_a_new_formula() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 4);
     let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
     train(&mut trainer, 0..2);
@@ -211,7 +211,7 @@ fn the_state_survives_new_constants_but_not_a_new_formula() {
 
 #[test]
 fn divergence_is_told_and_changes_nothing() {
-    let graph = small();
+    let graph = small_network();
     let mut params = Params::init(&graph, Init::He, 4);
     params.get_mut("fc1.weight").data[7] = f32::MAX;
     params.get_mut("fc2.weight").data.fill(f32::MAX);
@@ -248,7 +248,7 @@ fn an_overflowing_gradient_is_divergence_too() {
 
 #[test]
 fn batches_of_any_size_follow_each_other() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 1);
     let mut engine = block_on(Engine::new(&graph, &params, &DEVICE)).unwrap();
     for n in [1, 5, 5, 2, 1] {
@@ -279,7 +279,7 @@ fn lenet_takes_few_dispatches() {
 
 #[test]
 fn wrong_inputs_are_refused_with_a_reason() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 4);
     let mut engine = block_on(Engine::new(&graph, &params, &DEVICE)).unwrap();
     let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
@@ -308,7 +308,7 @@ fn a_machine_without_an_adapter_says_so() {
 
 #[test]
 fn a_lost_device_is_an_error_and_never_an_answer() {
-    let graph = small();
+    let graph = small_network();
     let params = Params::init(&graph, Init::He, 4);
     let device = block_on(Device::request()).unwrap();
     let mut engine = block_on(Engine::new(&graph, &params, &device)).unwrap();

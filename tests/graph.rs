@@ -21,7 +21,7 @@ fn edited(from: &str, to: &str) -> Result<Graph, Error> {
 #[test]
 fn every_network_survives_its_json() {
     for name in zoo::names() {
-        let graph = zoo::network(name, zoo::Options::default()).unwrap();
+        let graph = zoo::network(&name, zoo::Options::default()).unwrap();
         assert_eq!(Graph::from_json(&graph.to_json()).unwrap(), graph, "{name}");
     }
 }

@@ -7,32 +7,18 @@
 
 mod suite;
 
-use std::collections::HashMap;
-
 use convoke::cpu;
-use convoke::graph::reference;
 use convoke::plan::Update;
 use suite::SEED;
-use suite::training::{LEARNING_RATE, LOSS, OPTIMIZER, STEPS, batch, check, golden, lenet};
+use suite::training::{LEARNING_RATE, LOSS, OPTIMIZER, STEPS, State, batch, check, golden, lenet, reference_step};
 
 fn by_the_references() -> Vec<f64> {
     let (graph, mut params) = lenet();
-    let mut state: HashMap<String, Vec<f64>> = HashMap::new();
+    let mut state = State::new();
     let step = |step: u32| {
         let (x, labels) = batch(step);
-        let values = reference::forward(&graph, &params, &x.to_f64(), Some((SEED, step)));
-        let output = graph.outputs()[0].value;
-        let (loss, seed) = LOSS.forward_backward(&values[output.index()], &labels);
-        let (_, gradients) = reference::backward(&graph, &params, &values, &[(output, seed)], Some((SEED, step)));
         let update = Update { optimizer: OPTIMIZER, learning_rate: LEARNING_RATE, t: step + 1 };
-        for ((name, spec), gradient) in graph.params().into_iter().zip(gradients.into_iter().flatten()) {
-            let momentum = state.entry(name.clone()).or_insert_with(|| vec![0.0; gradient.data.len()]);
-            let weights = &mut params.get_mut(&name).data;
-            for ((w, g), m) in weights.iter_mut().zip(&gradient.data).zip(momentum.chunks_mut(1)) {
-                *w = update.apply(f64::from(*w), *g, m, spec.fan_in > 0) as f32;
-            }
-        }
-        loss
+        reference_step(&graph, &mut params, &mut state, (&x, &labels), LOSS, update)
     };
     (0..STEPS).map(step).collect()
 }

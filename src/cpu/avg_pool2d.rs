@@ -24,6 +24,18 @@ impl AvgPool2d {
         AvgPool2d { windows: Windows::new(&layer.window, input, output), counts, step }
     }
 
+    /// Windows that divide the input into as many as the output has, see [`layers::AdaptiveAvgPool2d`].
+    pub(super) fn adaptive(step: Step) -> Self {
+        let (x, y) = (step.inputs[0], step.output);
+        let spans = |output: usize, input: usize| -> Vec<Span> {
+            let range = |o| layers::AdaptiveAvgPool2d::range(o, output, input);
+            (0..output).map(|o| Span { first: range(o).start, taps: range(o).len() }).collect()
+        };
+        let (rows, columns) = (spans(y.h, x.h), spans(y.w, x.w));
+        let counts = [&rows, &columns].map(|spans| spans.iter().map(|s| s.taps).collect());
+        AvgPool2d { windows: Windows { rows, columns, dilation: [1, 1] }, counts, step }
+    }
+
     fn row<'a>(&'a self, x: &Map, y: &Map, s: usize, oy: usize) -> Row<'a> {
         let (h, w) = (x.place.h, x.place.w);
         let span = self.windows.rows[oy];

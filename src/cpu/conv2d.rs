@@ -1,13 +1,16 @@
 //! Convolution as matrix multiplication. The matrix of windows is never built: [`Lowering`] says where its rows lie.
 
-use super::elementwise::{Copy, Sum, activate};
-use super::gemm::{Gemm, Gradient, Panels, Run, Start, column_sums, pack_rows, transpose};
+use super::algorithm::{self, Algorithm};
+use super::depthwise::Depthwise;
+use super::elementwise::{Copy, Sum};
+use super::gemm::{Bounds, Gemm, Gradient, Panels, Run, Start, column_sums, pack_rows, transpose};
 use super::memory::{Map, Shared, split};
-use super::operation::{Frame, Operation};
+use super::operation::{Frame, Operation, Setting};
 use super::pool::Pool;
 use super::simd;
 use super::weights::{Layout, Weights};
-use crate::layers::{self, Activation};
+use super::winograd::Winograd;
+use crate::layers;
 use crate::plan::{BackwardStep, GradWrite, Place, Step};
 
 /// Pixels whose columns are computed at once before they are added to the gradient.
@@ -154,45 +157,64 @@ pub(super) struct Convolution {
     step: Step,
     layout: Layout,
     lowering: Lowering,
+    /// Only for training.
+    backward: Option<Backward>,
+}
+
+/// What the backward pass needs.
+struct Backward {
     /// Where each pixel of dy starts.
     dy_rows: Vec<u32>,
     input_gradient: InputGradient,
     threads: usize,
 }
 
+impl Geometry {
+    pub(super) fn of(layer: &layers::Conv2d, x: Place) -> Self {
+        let &layers::Conv2d { window, groups, .. } = layer;
+        let layers::Window { kernel, stride, dilation, .. } = window;
+        Geometry { kernel, stride, dilation, pads: window.pads([x.h, x.w]), groups }
+    }
+}
+
 /// A convolution of the plan.
-pub(super) fn operation(layer: &layers::Conv2d, step: Step, n: usize, pool: &Pool) -> Convolution {
-    let input = [step.inputs[0].h, step.inputs[0].w];
-    let window = &layer.window;
-    let geometry = Geometry {
-        kernel: window.kernel,
-        stride: window.stride,
-        dilation: window.dilation,
-        pads: window.pads(input),
-        groups: layer.groups,
-    };
-    Convolution::new(geometry, step, n, pool)
+pub(super) fn operation(layer: &layers::Conv2d, step: Step, setting: &Setting) -> Box<dyn Operation> {
+    let (x, y) = (step.inputs[0], step.output);
+    let geometry = Geometry::of(layer, x);
+    let algorithm = algorithm::choose(&geometry, x, y, setting.prefer);
+    let layout = Layout::of_convolution(&geometry, algorithm, x, y);
+    match algorithm {
+        Algorithm::Direct => Box::new(Convolution::new(geometry, step, setting)),
+        Algorithm::Winograd => Box::new(Winograd::new(geometry, layout, step, setting)),
+        Algorithm::Depthwise => Box::new(Depthwise::new(geometry, layout, step)),
+    }
 }
 
 impl Convolution {
-    pub(super) fn new(geometry: Geometry, step: Step, n: usize, pool: &Pool) -> Self {
-        let (x, y) = (step.inputs[0], step.output);
-        let [kh, kw] = geometry.kernel;
-        let layout = Layout::new(geometry.groups, x.c / geometry.groups, kh * kw, y.c / geometry.groups);
+    pub(super) fn new(geometry: Geometry, step: Step, setting: &Setting) -> Self {
+        let (x, y, n) = (step.inputs[0], step.output, setting.n);
+        let layout = Layout::of_convolution(&geometry, Algorithm::Direct, x, y);
         let lowering = Lowering::new(geometry, x, n, [y.h, y.w]);
-        let input_gradient = input_gradient(&geometry, &lowering, &layout, x, y, n);
-        let dy_rows = (0..y.pixels(n)).map(|p| (p * y.pitch) as u32).collect();
-        Convolution { step, layout, lowering, dy_rows, input_gradient, threads: pool.threads() }
+        let backward = setting.training.then(|| Backward {
+            dy_rows: (0..y.pixels(n)).map(|p| (p * y.pitch) as u32).collect(),
+            input_gradient: input_gradient(&geometry, &lowering, &layout, x, y, n),
+            threads: setting.pool.threads(),
+        });
+        Convolution { step, layout, lowering, backward }
+    }
+
+    fn for_backward(&self) -> &Backward {
+        self.backward.as_ref().expect("plans with a backward half are for training")
     }
 
     /// The panels of one group's dy, packed with a row for each pixel.
     fn dy_panels(&self) -> Panels {
-        Panels::new(self.dy_rows.len(), self.layout.panels.n)
+        Panels::new(self.for_backward().dy_rows.len(), self.layout.panels.n)
     }
 
     /// The parts in which the weights are transposed: a flipped kernel's taps, else all rows at once.
     fn flipped_taps(&self) -> usize {
-        match self.input_gradient {
+        match self.for_backward().input_gradient {
             InputGradient::Flipped(_) => self.layout.taps,
             _ => 1,
         }
@@ -239,14 +261,15 @@ impl Convolution {
         let dx = frame.map(write.place);
         let weights = frame.weights(self.step.node);
         let (panels, taps) = (self.transposed(), self.flipped_taps());
+        let Backward { dy_rows, input_gradient, .. } = self.for_backward();
         // SAFETY: the scratch memory holds one group's transposed weights, then what each way needs; see `scratch`.
         unsafe {
             let rest = frame.scratch.from(aligned(panels.floats()));
-            let dy_staged = match &self.input_gradient {
+            let dy_staged = match input_gradient {
                 InputGradient::Flipped(lowering) => lowering.stage(frame.pool, dy, rest),
                 _ => dy.channel(0),
             };
-            if matches!(self.input_gradient, InputGradient::Columns) && !write.accumulate {
+            if matches!(input_gradient, InputGradient::Columns) && !write.accumulate {
                 split(frame.pool, dx.pixels, dx.place.c, |range| range.for_each(|p| dx.row_mut(p).fill(0.0)));
             }
             for g in 0..self.layout.groups {
@@ -256,16 +279,16 @@ impl Convolution {
                 let own = [Run { offset: 0, len: self.layout.panels.n }];
                 let gemm = Gemm {
                     left: dy_staged.from(g * self.layout.panels.n),
-                    rows: &self.dy_rows,
+                    rows: dy_rows,
                     runs: &own,
                     right,
                     panels,
                     start: if write.accumulate { Start::Output } else { Start::Zero },
-                    relu: false,
+                    bounds: Bounds::NONE,
                     out: dx.channel(g * self.layout.cig),
                     pitch: dx.place.pitch,
                 };
-                match &self.input_gradient {
+                match input_gradient {
                     // A linear layer's rows are whole samples.
                     InputGradient::Direct => {
                         let pitch = if self.layout.taps > 1 { self.layout.panels.k } else { gemm.pitch };
@@ -387,15 +410,13 @@ impl Operation for Convolution {
                     right: self.layout.group(&weights.weight, g),
                     panels: self.layout.panels,
                     start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
-                    relu: self.step.activation == Some(Activation::Relu),
+                    bounds: Bounds::of(self.step.activation),
                     out: y.channel(g * self.layout.panels.n),
                     pitch: y.place.pitch,
                 };
                 gemm.run(frame.pool);
             }
-            if let Some(activation @ (Activation::Sigmoid | Activation::Tanh)) = self.step.activation {
-                activate(frame.pool, activation, &y, &y);
-            }
+            Bounds::activate_others(frame.pool, self.step.activation, &y);
         }
     }
 
@@ -411,9 +432,10 @@ impl Operation for Convolution {
 
     fn scratch(&self) -> usize {
         let staged = aligned(self.lowering.scratch());
-        let rest = match &self.input_gradient {
+        let Some(Backward { input_gradient, threads, .. }) = &self.backward else { return staged };
+        let rest = match input_gradient {
             InputGradient::Direct => 0,
-            InputGradient::Columns => self.threads * COLUMN_ROWS * self.layout.panels.k,
+            InputGradient::Columns => threads * COLUMN_ROWS * self.layout.panels.k,
             InputGradient::Flipped(lowering) => lowering.scratch(),
         };
         let transposed = aligned(self.transposed().floats());

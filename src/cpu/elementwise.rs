@@ -44,6 +44,72 @@ lanewise! {
     TanhGrad = |[y, dy]: 2| S::mul(dy, S::sub(S::splat(1.0), S::mul(y, y)));
 }
 
+/// x where positive, else slope * x
+struct LeakyRelu(f32);
+
+impl Lanewise<1> for LeakyRelu {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe { S::select(S::gt(x, S::splat(0.0)), x, S::mul(x, S::splat(self.0))) }
+    }
+}
+
+/// dy where y > 0, else slope * dy
+struct LeakyReluGrad(f32);
+
+impl Lanewise<2> for LeakyReluGrad {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, [y, dy]: [S::V; 2]) -> S::V {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe { S::select(S::gt(y, S::splat(0.0)), dy, S::mul(dy, S::splat(self.0))) }
+    }
+}
+
+/// min(max(scale * x + shift, min), max)
+struct Clamp {
+    scale: f32,
+    shift: f32,
+    min: f32,
+    max: f32,
+}
+
+impl Lanewise<1> for Clamp {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            let line = S::fma(x, S::splat(self.scale), S::splat(self.shift));
+            S::at_most(S::at_least(line, S::splat(self.min)), S::splat(self.max))
+        }
+    }
+}
+
+/// scale * dy where y lies between the bounds
+struct ClampGrad(Clamp);
+
+impl Lanewise<2> for ClampGrad {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, [y, dy]: [S::V; 2]) -> S::V {
+        let Clamp { scale, min, max, .. } = self.0;
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            let inside = S::and(S::gt(y, S::splat(min)), S::gt(S::splat(max), y));
+            S::and(inside, S::mul(dy, S::splat(scale)))
+        }
+    }
+}
+
+impl Clamp {
+    fn clip(min: f32, max: f32) -> Self {
+        Clamp { scale: 1.0, shift: 0.0, min, max }
+    }
+
+    fn hard_sigmoid(alpha: f32, beta: f32) -> Self {
+        Clamp { scale: alpha, shift: beta, min: 0.0, max: 1.0 }
+    }
+}
+
 /// x
 pub(super) struct Copy;
 
@@ -90,6 +156,9 @@ pub(super) unsafe fn activate(pool: &Pool, activation: Activation, x: &Map, y: &
             Activation::Relu => on_maps(pool, &Relu, [x], y),
             Activation::Sigmoid => on_maps(pool, &Sigmoid, [x], y),
             Activation::Tanh => on_maps(pool, &Tanh, [x], y),
+            Activation::LeakyRelu { slope } => on_maps(pool, &LeakyRelu(slope), [x], y),
+            Activation::Clip { min, max } => on_maps(pool, &Clamp::clip(min, max), [x], y),
+            Activation::HardSigmoid { alpha, beta } => on_maps(pool, &Clamp::hard_sigmoid(alpha, beta), [x], y),
         }
     }
 }
@@ -101,14 +170,27 @@ pub(super) unsafe fn activate(pool: &Pool, activation: Activation, x: &Map, y: &
 pub(super) unsafe fn differentiate(pool: &Pool, activation: Activation, y: &Map, dy: &Map, dx: &Map, accumulate: bool) {
     // SAFETY: the caller's promise.
     unsafe {
-        match (activation, accumulate) {
-            (Activation::Relu, false) => on_maps(pool, &ReluGrad, [y, dy], dx),
-            (Activation::Sigmoid, false) => on_maps(pool, &SigmoidGrad, [y, dy], dx),
-            (Activation::Tanh, false) => on_maps(pool, &TanhGrad, [y, dy], dx),
-            (Activation::Relu, true) => on_maps(pool, &Plus(ReluGrad), [dx, y, dy], dx),
-            (Activation::Sigmoid, true) => on_maps(pool, &Plus(SigmoidGrad), [dx, y, dy], dx),
-            (Activation::Tanh, true) => on_maps(pool, &Plus(TanhGrad), [dx, y, dy], dx),
+        match activation {
+            Activation::Relu => write(pool, ReluGrad, [y, dy], dx, accumulate),
+            Activation::Sigmoid => write(pool, SigmoidGrad, [y, dy], dx, accumulate),
+            Activation::Tanh => write(pool, TanhGrad, [y, dy], dx, accumulate),
+            Activation::LeakyRelu { slope } => write(pool, LeakyReluGrad(slope), [y, dy], dx, accumulate),
+            Activation::Clip { min, max } => write(pool, ClampGrad(Clamp::clip(min, max)), [y, dy], dx, accumulate),
+            Activation::HardSigmoid { alpha, beta } => {
+                write(pool, ClampGrad(Clamp::hard_sigmoid(alpha, beta)), [y, dy], dx, accumulate);
+            }
         }
+    }
+}
+
+/// `to = f(from)`, or `to += f(from)`.
+///
+/// # Safety
+/// As [`on_maps`].
+pub(super) unsafe fn write<F: Lanewise<2> + Sync>(pool: &Pool, f: F, from: [&Map; 2], to: &Map, accumulate: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if accumulate { on_maps(pool, &Plus(f), [to, from[0], from[1]], to) } else { on_maps(pool, &f, from, to) }
     }
 }
 
@@ -121,7 +203,7 @@ pub(super) unsafe fn transfer(pool: &Pool, from: &Map, to: &Map, accumulate: boo
     unsafe { if accumulate { on_maps(pool, &Sum, [to, from], to) } else { on_maps(pool, &Copy, [from], to) } }
 }
 
-/// ReLU, sigmoid or tanh as a step of its own.
+/// An activation as a step of its own.
 pub(super) struct Elementwise {
     pub step: Step,
     pub activation: Activation,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::algorithm::{Algorithm, Prefer};
 use super::flatten::{from_chw, to_chw};
 use super::memory::{Shared, split};
 use super::operation::{Dropping, Frame, Ready};
@@ -11,7 +12,7 @@ use super::simd::all_finite;
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, Params};
-use crate::plan::{Place, Plan, Purpose};
+use crate::plan::{Place, Plan, Purpose, Step, rewrite};
 use crate::tensor::{Tensor, dims};
 
 /// A network ready to classify.
@@ -20,6 +21,20 @@ pub struct Engine {
     pool: Arc<Pool>,
     weights: Vec<Option<Weights>>,
     ready: Ready,
+    prefer: Prefer,
+}
+
+/// A step of the plan, and how it is computed.
+#[derive(Clone, Debug)]
+pub struct StepInfo {
+    /// The layer's name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Of a layer with weights.
+    pub algorithm: Option<Algorithm>,
+    /// Multiply-accumulates for one sample, as the layer defines them.
+    pub macs: u64,
 }
 
 impl Engine {
@@ -28,9 +43,30 @@ impl Engine {
     /// # Errors
     /// [`Error::TooLarge`] when one sample does not fit the memory that can be addressed.
     pub fn new(graph: &Graph, params: &Params, pool: &Arc<Pool>) -> Result<Self> {
-        let ready = Ready::new(graph, 1, Purpose::Inference, pool)?;
-        let weights = pack(graph, params, &ready.plan);
-        Ok(Engine { graph: graph.clone(), pool: pool.clone(), weights, ready })
+        Self::with(graph, params, pool, Prefer::default())
+    }
+
+    /// The same, with a say in which algorithms are chosen.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with(graph: &Graph, params: &Params, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
+        let (graph, params) = rewrite::for_inference(graph, params.clone())?;
+        let ready = Ready::new(&graph, 1, Purpose::Inference, pool, prefer)?;
+        let weights = pack(&graph, &params, &ready.plan, prefer);
+        Ok(Engine { graph, pool: pool.clone(), weights, ready, prefer })
+    }
+
+    /// What a run does, in order.
+    pub fn steps(&self) -> Vec<StepInfo> {
+        let costs = self.graph.costs();
+        let info = |step: &Step| StepInfo {
+            name: costs[step.node].name.clone(),
+            kind: costs[step.node].kind,
+            algorithm: self.weights[step.node].as_ref().map(|w| w.layout.algorithm),
+            macs: costs[step.node].macs,
+        };
+        self.ready.plan.steps.iter().map(info).collect()
     }
 
     /// The main output for a batch `[N, ...input]` in NCHW. Memory for activations is kept from run to run while N stays
@@ -39,9 +75,17 @@ impl Engine {
     /// # Errors
     /// [`Error::Shape`] and [`Error::NotFinite`] for the input, [`Error::TooLarge`] for the batch.
     pub fn run(&mut self, x: &Tensor) -> Result<Tensor> {
+        self.run_watched(x, &mut |_| {})
+    }
+
+    /// The same; calls `done(i)` when step `i` of [`Engine::steps`] is done, so that callers with a clock can time them.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn run_watched(&mut self, x: &Tensor, done: &mut dyn FnMut(usize)) -> Result<Tensor> {
         let n = check_input(&self.graph, x)?;
         if self.ready.plan.batch != n {
-            self.ready = Ready::new(&self.graph, n, Purpose::Inference, &self.pool)?;
+            self.ready = Ready::new(&self.graph, n, Purpose::Inference, &self.pool, self.prefer)?;
         }
         let Ready { plan, operations, arena, scratch } = &mut self.ready;
         let frame = Frame {
@@ -53,7 +97,10 @@ impl Engine {
             mode: Dropping::Inference,
         };
         import(&frame, x, plan.input);
-        operations.iter().for_each(|o| o.forward(&frame));
+        for (i, operation) in operations.iter().enumerate() {
+            operation.forward(&frame);
+            done(i);
+        }
         let head = plan.heads[0];
         Ok(export(&frame, head.place, self.graph.shape(head.value).batched(n)))
     }
@@ -74,11 +121,10 @@ impl fmt::Debug for Engine {
 }
 
 /// Packs the weights of every node that the plan runs.
-pub(super) fn pack(graph: &Graph, params: &Params, plan: &Plan) -> Vec<Option<Weights>> {
+pub(super) fn pack(graph: &Graph, params: &Params, plan: &Plan, prefer: Prefer) -> Vec<Option<Weights>> {
     let mut weights = vec![None; graph.nodes().len()];
     for step in &plan.steps {
-        let Place { c, h, w, .. } = step.inputs[0];
-        weights[step.node] = Weights::of(graph, params, step.node, (c, h, w));
+        weights[step.node] = Weights::of(graph, params, step, prefer);
     }
     weights
 }

@@ -7,9 +7,11 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::memory::{Shared, split};
+use super::elementwise::activate;
+use super::memory::{Map, Shared, split};
 use super::pool::Pool;
 use super::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
+use crate::layers::Activation;
 
 /// Rows of the left matrix that one task multiplies with all its panels: as many as stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
@@ -90,6 +92,48 @@ pub(super) enum Start<'a> {
     Output,
 }
 
+/// Bounds that outputs are kept in as they are written: the activations that cost next to nothing there.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    low: f32,
+    high: f32,
+}
+
+impl Bounds {
+    pub(super) const NONE: Bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
+
+    /// Those of an activation; none when it is not one of bounds.
+    pub(super) fn of(activation: Option<Activation>) -> Self {
+        match activation {
+            Some(Activation::Relu) => Bounds { low: 0.0, ..Self::NONE },
+            Some(Activation::Clip { min, max }) => Bounds { low: min, high: max },
+            _ => Self::NONE,
+        }
+    }
+
+    /// Applies an activation that is not one of bounds.
+    ///
+    /// # Safety
+    /// Nobody else may use the map meanwhile.
+    pub(super) unsafe fn activate_others(pool: &Pool, activation: Option<Activation>, y: &Map) {
+        match activation {
+            None | Some(Activation::Relu | Activation::Clip { .. }) => {}
+            // SAFETY: the caller's promise.
+            Some(other) => unsafe { activate(pool, other, y, y) },
+        }
+    }
+
+    /// NaN stays.
+    ///
+    /// # Safety
+    /// S must be available.
+    #[inline(always)]
+    pub(super) unsafe fn apply<S: Simd>(self, x: S::V) -> S::V {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe { S::at_most(S::at_least(x, S::splat(self.low)), S::splat(self.high)) }
+    }
+}
+
 /// `out = left * right + start`, then an activation that tiles can do.
 pub(super) struct Gemm<'a> {
     pub left: Shared,
@@ -99,7 +143,7 @@ pub(super) struct Gemm<'a> {
     pub right: &'a [f32],
     pub panels: Panels,
     pub start: Start<'a>,
-    pub relu: bool,
+    pub bounds: Bounds,
     pub out: Shared,
     /// Floats from one output row to the next.
     pub pitch: usize,
@@ -152,7 +196,7 @@ impl Gemm<'_> {
                         right: self.right.as_ptr().add(self.panels.start(panel)),
                         start: start.map_or(std::ptr::null(), <[f32]>::as_ptr),
                         accumulate: matches!(self.start, Start::Output),
-                        relu: self.relu,
+                        bounds: self.bounds,
                         out: self.out.at(first * self.pitch + column),
                         pitch: self.pitch,
                         rows: count,
@@ -184,7 +228,7 @@ struct Tile<'a> {
     right: *const f32,
     start: *const f32,
     accumulate: bool,
-    relu: bool,
+    bounds: Bounds,
     out: *mut f32,
     pitch: usize,
     rows: usize,
@@ -238,10 +282,7 @@ impl Tile<'_> {
             if self.accumulate {
                 y = S::add(a.load::<S>(to), y);
             }
-            if self.relu {
-                y = S::at_least(y, S::splat(0.0));
-            }
-            a.store::<S>(to, y);
+            a.store::<S>(to, self.bounds.apply::<S>(y));
         }
     }
 }
@@ -664,7 +705,7 @@ mod tests {
                 right: &packed,
                 panels,
                 start,
-                relu: matches!(start, Start::Bias(_)),
+                bounds: Bounds::of(matches!(start, Start::Bias(_)).then_some(Activation::Relu)),
                 out: Shared::new(&mut out),
                 pitch,
             };

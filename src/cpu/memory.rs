@@ -27,6 +27,14 @@ impl Buffer {
     }
 }
 
+impl From<&[f32]> for Buffer {
+    fn from(values: &[f32]) -> Self {
+        let mut buffer = Buffer::zeros(values.len());
+        buffer.copy_from_slice(values);
+        buffer
+    }
+}
+
 impl Deref for Buffer {
     type Target = [f32];
 
@@ -55,6 +63,10 @@ unsafe impl Sync for Shared {}
 impl Shared {
     pub(super) fn new(memory: &mut [f32]) -> Self {
         Shared(memory.as_mut_ptr())
+    }
+
+    pub(super) fn start(self) -> *mut f32 {
+        self.0
     }
 
     /// # Safety

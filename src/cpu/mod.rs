@@ -6,28 +6,38 @@
 #![allow(clippy::needless_range_loop, reason = "arrays of registers are indexed by tile coordinates")]
 
 mod add;
+mod algorithm;
 mod avg_pool2d;
+mod batch_norm2d;
 mod concat;
 mod conv2d;
+mod depthwise;
 mod dropout;
 mod elementwise;
 mod engine;
 mod flatten;
 mod gemm;
+mod hard_swish;
 mod linear;
+mod local_response_norm;
+mod log_softmax;
 mod loss;
 mod max_pool2d;
 mod memory;
+mod mul;
 mod operation;
 mod optimizer;
 mod pool;
 mod pooling;
+mod rearrange;
 mod simd;
 mod softmax;
 mod trainer;
 mod weights;
+mod winograd;
 
-pub use engine::Engine;
+pub use algorithm::{Algorithm, Prefer};
+pub use engine::{Engine, StepInfo};
 pub use pool::Pool;
 pub use trainer::Trainer;
 

@@ -1,9 +1,13 @@
 //! What an engine asks of a layer: to run forward and backward on memory that the plan has laid out.
 
+use super::algorithm::Prefer;
 use super::memory::{Buffer, Map, Shared};
 use super::pool::Pool;
 use super::weights::Weights;
-use super::{add, avg_pool2d, concat, conv2d, dropout, elementwise, flatten, linear, max_pool2d, softmax};
+use super::{
+    add, avg_pool2d, batch_norm2d, concat, conv2d, dropout, elementwise, flatten, hard_swish, linear,
+    local_response_norm, log_softmax, max_pool2d, mul, rearrange, softmax,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, reference};
 use crate::layers::{Layer, Mode};
@@ -57,13 +61,24 @@ pub(super) trait Operation: Send + Sync {
     fn forward(&self, frame: &Frame);
 
     /// Writes the gradients of its inputs (and parameters), given `step.dy` in which the fused activation's derivative
-    /// is already multiplied.
-    fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>);
+    /// is already multiplied. Never called on what is chosen only for inference.
+    fn backward(&self, _frame: &Frame, _step: &BackwardStep, _gradients: Option<&mut Weights>) {
+        unreachable!("chosen for inference only");
+    }
 
     /// Floats of scratch memory it needs.
     fn scratch(&self) -> usize {
         0
     }
+}
+
+/// What operations are made for.
+pub(super) struct Setting<'a> {
+    /// Samples.
+    pub n: usize,
+    pub pool: &'a Pool,
+    pub training: bool,
+    pub prefer: Prefer,
 }
 
 /// A plan with its memory and operations.
@@ -77,9 +92,10 @@ pub(super) struct Ready {
 impl Ready {
     /// # Errors
     /// [`Error::TooLarge`] when the arena or the scratch memory cannot be addressed.
-    pub(super) fn new(graph: &Graph, n: usize, purpose: Purpose, pool: &Pool) -> Result<Self> {
+    pub(super) fn new(graph: &Graph, n: usize, purpose: Purpose, pool: &Pool, prefer: Prefer) -> Result<Self> {
         let plan = plan(graph, n, purpose)?;
-        let make = |step: &Step| operation(graph, &plan, step, pool);
+        let setting = Setting { n, pool, training: purpose != Purpose::Inference, prefer };
+        let make = |step: &Step| operation(graph, step, &setting);
         let operations: Vec<_> = plan.steps.iter().map(make).collect();
         let scratch = operations.iter().map(|o| o.scratch()).max().unwrap_or(0);
         check_size("floats of scratch memory", scratch as u64)?;
@@ -119,15 +135,30 @@ fn check_size(what: &str, floats: u64) -> Result<()> {
     Ok(())
 }
 
-fn operation(graph: &Graph, plan: &Plan, step: &Step, pool: &Pool) -> Box<dyn Operation> {
+fn operation(graph: &Graph, step: &Step, setting: &Setting) -> Box<dyn Operation> {
     let node = &graph.nodes()[step.node];
     let s = step.clone();
     match &node.layer {
-        Layer::Conv2d(conv) => Box::new(conv2d::operation(conv, s, plan.batch, pool)),
-        Layer::Linear(linear) => Box::new(linear::operation(linear, s, plan.batch, pool)),
+        Layer::Conv2d(conv) => conv2d::operation(conv, s, setting),
+        Layer::Linear(linear) => Box::new(linear::operation(linear, s, setting)),
         Layer::MaxPool2d(pool) => Box::new(max_pool2d::MaxPool2d::new(pool, s)),
         Layer::AvgPool2d(pool) => Box::new(avg_pool2d::AvgPool2d::new(pool, s)),
-        Layer::Relu(_) | Layer::Sigmoid(_) | Layer::Tanh(_) => {
+        Layer::GlobalAvgPool(_) => Box::new(avg_pool2d::AvgPool2d::adaptive(s)),
+        Layer::AdaptiveAvgPool2d(_) => Box::new(avg_pool2d::AvgPool2d::adaptive(s)),
+        Layer::BatchNorm2d(norm) => Box::new(batch_norm2d::BatchNorm2d { step: s, layer: *norm }),
+        Layer::LocalResponseNorm(norm) => Box::new(local_response_norm::LocalResponseNorm { step: s, layer: *norm }),
+        Layer::HardSwish(_) => Box::new(hard_swish::HardSwish { step: s }),
+        Layer::LogSoftmax(_) => Box::new(log_softmax::LogSoftmax { step: s }),
+        Layer::Mul(_) => Box::new(mul::Mul { step: s }),
+        Layer::Pad(pad) => Box::new(rearrange::Rearrange::pad(pad, s)),
+        Layer::Slice(slice) => Box::new(rearrange::Rearrange::slice(slice, s)),
+        Layer::ChannelShuffle(shuffle) => Box::new(rearrange::Rearrange::shuffle(shuffle, s)),
+        Layer::Relu(_)
+        | Layer::Sigmoid(_)
+        | Layer::Tanh(_)
+        | Layer::LeakyRelu(_)
+        | Layer::Clip(_)
+        | Layer::HardSigmoid(_) => {
             let activation = node.layer.activation().expect("these layers are activations");
             Box::new(elementwise::Elementwise { step: s, activation })
         }

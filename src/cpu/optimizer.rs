@@ -15,10 +15,15 @@ pub(super) fn update(
     state: &mut [Weights],
 ) {
     let moments = state.iter_mut().map(|m| Shared::new(&mut m.weight)).collect::<Vec<_>>();
-    tensor(pool, Formula::new(update, true), &mut weights.weight, &gradients.weight, &moments);
+    // A batch normalisation's scale is no weight that should decay.
+    let decays = weights.statistics[0].is_empty();
+    tensor(pool, Formula::new(update, decays), &mut weights.weight, &gradients.weight, &moments);
     if weights.has_bias {
         let moments = state.iter_mut().map(|m| Shared::new(&mut m.bias)).collect::<Vec<_>>();
         tensor(pool, Formula::new(update, false), &mut weights.bias, &gradients.bias, &moments);
+    }
+    for (running, batch) in weights.statistics.iter_mut().zip(&gradients.statistics) {
+        running.iter_mut().zip(batch.iter()).for_each(|(r, b)| *r += weights.momentum * (b - *r));
     }
 }
 

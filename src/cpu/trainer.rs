@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::algorithm::{Algorithm, Prefer};
 use super::elementwise::differentiate;
 use super::engine::{check_finite, check_input, export, import, pack};
 use super::flatten::{from_chw, to_chw};
@@ -40,6 +41,9 @@ pub struct Trainer {
     ready: Vec<(Purpose, Ready)>,
 }
 
+/// Gradients exist for this algorithm only.
+const PREFER: Prefer = Prefer::Only(Algorithm::Direct);
+
 const STEP: Purpose = Purpose::Training { input_grad: false };
 
 impl Trainer {
@@ -62,7 +66,7 @@ impl Trainer {
         {
             return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
         }
-        let weights = pack(graph, params, &plan(graph, 1, STEP)?);
+        let weights = pack(graph, params, &plan(graph, 1, STEP)?, PREFER);
         let zeros = |w: &Option<Weights>| w.as_ref().map(Weights::zeros);
         let mut trainer = Trainer {
             graph: graph.clone(),
@@ -270,7 +274,7 @@ impl Trainer {
         if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
             return Ok(i);
         }
-        let ready = Ready::new(&self.graph, n, purpose, &self.pool)?;
+        let ready = Ready::new(&self.graph, n, purpose, &self.pool, PREFER)?;
         self.ready.truncate(PLANS - 1);
         self.ready.insert(0, (purpose, ready));
         Ok(0)

@@ -1,10 +1,14 @@
 //! Weights as the kernels read them: packed panels. Training keeps weights, gradients and optimizer state in this form;
 //! only files and callers see OIHW.
 
+use super::algorithm::{self, Algorithm, Prefer};
+use super::conv2d::Geometry;
 use super::gemm::{Panels, pack};
 use super::memory::Buffer;
-use crate::graph::{Graph, Node, Params};
+use super::winograd;
+use crate::graph::{Graph, Params};
 use crate::layers::Layer;
+use crate::plan::{Place, Step};
 use crate::tensor::Tensor;
 
 /// How one layer's weights are packed: for each group a matrix of `(ky, kx, channel)` rows and output columns. A linear
@@ -17,21 +21,39 @@ pub(super) struct Layout {
     /// Kernel positions.
     pub taps: usize,
     pub panels: Panels,
+    /// What computes with them.
+    pub algorithm: Algorithm,
 }
 
 impl Layout {
     pub(super) fn new(groups: usize, cig: usize, taps: usize, cog: usize) -> Self {
-        Layout { groups, cig, taps, panels: Panels::new(taps * cig, cog) }
+        Layout { groups, cig, taps, panels: Panels::new(taps * cig, cog), algorithm: Algorithm::Direct }
     }
 
-    /// The layout of a node's weights, when it has some. `map` is how the node's input lies, as `(c, h, w)`.
-    pub(super) fn of(node: &Node, map: (usize, usize, usize)) -> Option<Self> {
-        match &node.layer {
+    /// The layout for a convolution that an algorithm computes.
+    pub(super) fn of_convolution(geometry: &Geometry, algorithm: Algorithm, x: Place, y: Place) -> Self {
+        let (groups, taps) = (geometry.groups, geometry.kernel[0] * geometry.kernel[1]);
+        let layout = match algorithm {
+            // A row of channels for each tap.
+            Algorithm::Depthwise => Layout::new(1, 1, taps, y.c),
+            // Each position has a matrix of channels.
+            Algorithm::Winograd => Layout { panels: Panels::new(x.c, y.c), ..Layout::new(1, x.c, taps, y.c) },
+            Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
+        };
+        Layout { algorithm, ..layout }
+    }
+
+    /// The layout of the weights of a step's layer, when it has some.
+    pub(super) fn of(layer: &Layer, step: &Step, prefer: Prefer) -> Option<Self> {
+        let (x, y) = (step.inputs[0], step.output);
+        match layer {
             Layer::Conv2d(conv) => {
-                let [kh, kw] = conv.window.kernel;
-                Some(Layout::new(conv.groups, map.0 / conv.groups, kh * kw, conv.out_channels / conv.groups))
+                let geometry = Geometry::of(conv, x);
+                let algorithm = algorithm::choose(&geometry, x, y, prefer);
+                Some(Layout::of_convolution(&geometry, algorithm, x, y))
             }
-            Layer::Linear(linear) => Some(Layout::new(1, map.0, map.1 * map.2, linear.out_features)),
+            Layer::Linear(linear) => Some(Layout::new(1, x.c, x.h * x.w, linear.out_features)),
+            Layer::BatchNorm2d(_) => Some(Layout::new(1, 1, 1, x.c)),
             _ => None,
         }
     }
@@ -57,6 +79,9 @@ impl Layout {
     }
 
     fn pack_weight(&self, oihw: &[f32]) -> Buffer {
+        if self.algorithm == Algorithm::Winograd {
+            return winograd::pack(self.panels, oihw);
+        }
         let mut packed = Buffer::zeros(self.groups * self.panels.floats());
         let Panels { k: rows, n: columns, .. } = self.panels;
         for (g, to) in packed.chunks_exact_mut(self.panels.floats()).enumerate() {
@@ -97,33 +122,50 @@ pub(super) struct Weights {
     /// Zeros when the layer has none.
     pub bias: Buffer,
     pub has_bias: bool,
+    /// A batch normalisation's running mean and variance; in its gradients, what they move towards. Empty for others.
+    pub statistics: [Buffer; 2],
+    /// How far they move in one step; 0 for others.
+    pub momentum: f32,
 }
 
 impl Weights {
-    /// Those of node `i`, when it has some.
-    pub(super) fn of(graph: &Graph, params: &Params, i: usize, map: (usize, usize, usize)) -> Option<Self> {
-        let layout = Layout::of(&graph.nodes()[i], map)?;
+    /// Those of a step's layer, when it has some.
+    pub(super) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
+        let i = step.node;
+        let layout = Layout::of(&graph.nodes()[i].layer, step, prefer)?;
         let tensors = params.of_node(graph, i);
         let bias = match tensors.get(1) {
             Some(bias) => layout.pack_bias(&bias.data),
             None => Buffer::zeros(layout.bias_floats()),
         };
-        Some(Weights { layout, weight: layout.pack_weight(&tensors[0].data), bias, has_bias: tensors.len() > 1 })
+        let statistics = [2, 3].map(|i| tensors.get(i).map_or_else(Buffer::default, |t| Buffer::from(&t.data[..])));
+        let momentum = match &graph.nodes()[i].layer {
+            Layer::BatchNorm2d(norm) => norm.momentum,
+            _ => 0.0,
+        };
+        let weight = layout.pack_weight(&tensors[0].data);
+        Some(Weights { layout, weight, bias, has_bias: tensors.len() > 1, statistics, momentum })
     }
 
     /// Zeros for each of these weights.
     pub(super) fn zeros(&self) -> Self {
-        Weights { weight: Buffer::zeros(self.weight.len()), bias: Buffer::zeros(self.bias.len()), ..*self }
+        Weights {
+            weight: Buffer::zeros(self.weight.len()),
+            bias: Buffer::zeros(self.bias.len()),
+            statistics: self.statistics.each_ref().map(|s| Buffer::zeros(s.len())),
+            ..*self
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.weight.bytes() + self.bias.bytes()
+        self.weight.bytes() + self.bias.bytes() + self.statistics.iter().map(Buffer::bytes).sum::<usize>()
     }
 
-    /// The tensors in a caller's order: weight, then bias if there is one.
+    /// The tensors in a caller's order: weight, then bias if there is one, then statistics if there are some.
     pub(super) fn unpack(&self) -> Vec<Vec<f32>> {
         let bias = self.has_bias.then(|| self.layout.unpack_bias(&self.bias));
-        std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).collect()
+        let statistics = self.statistics.iter().filter(|s| !s.is_empty()).map(|s| s.to_vec());
+        std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).chain(statistics).collect()
     }
 
     /// Takes the tensors of [`Weights::unpack`] back.

@@ -8,11 +8,12 @@ use std::fmt;
 
 use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors, View};
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::json;
 use crate::tensor::{Tensor, dims};
 
 /// The longest header that is parsed. A graph of [`crate::graph::MAX_NODES`] nodes needs about this much.
@@ -121,11 +122,12 @@ impl<'a> Container<'a> {
     }
 
     /// An entry of the metadata as JSON, or the default where there is none.
-    pub(crate) fn json<T: for<'d> Deserialize<'d> + Default>(&self, key: &str) -> Result<T> {
+    pub(crate) fn json<T: DeserializeOwned + Default>(&self, key: &str) -> Result<T> {
         match self.metadata.get(key) {
             None => Ok(T::default()),
-            Some(text) => serde_json::from_str(text)
-                .map_err(|e| Error::format(format!("metadata `{key}`"), "JSON of this version", e)),
+            Some(text) => {
+                json::parse(text).map_err(|e| Error::format(format!("metadata `{key}`"), "JSON of this version", e))
+            }
         }
     }
 
@@ -188,7 +190,11 @@ fn values<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f
 }
 
 fn hash(data: &[u8]) -> String {
-    Sha256::digest(data).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(data), "")
+}
+
+fn hex(bytes: &[u8], between: &str) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(between)
 }
 
 /// The length of the JSON header, which lies wholly within the file and the limit.
@@ -203,7 +209,7 @@ fn header_length(bytes: &[u8]) -> Result<usize> {
     let length = u64::from_le_bytes(*length);
     // Safetensors headers begin with a brace: of other files, the first eight bytes are no length to report.
     if rest.first().is_some_and(|&b| b != b'{') {
-        return refuse(format!("a file that begins with {:02x?}", &bytes[..bytes.len().min(12)]));
+        return refuse(format!("a file that begins with {}", hex(&bytes[..bytes.len().min(12)], " ")));
     }
     if length > MAX_HEADER {
         return Err(Error::TooLarge { what: "model header".into(), actual: length, limit: MAX_HEADER });

@@ -15,6 +15,9 @@
 //! Weights are F32, F16 or BF16, or I8 with an F32 tensor `<name>.scale` of one value for each output channel.
 
 mod container;
+#[cfg(feature = "onnx")]
+pub mod onnx;
+pub mod weights;
 
 use std::collections::BTreeMap;
 

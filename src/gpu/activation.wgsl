@@ -1,4 +1,4 @@
-// ReLU, sigmoid, tanh.
+// Element-wise functions.
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

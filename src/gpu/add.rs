@@ -1,9 +1,10 @@
 //! Sums on the device, two values at a time.
 
+use super::activation::constants;
 use super::concat::copy;
 use super::elementwise::Step;
 use super::kernel::kernels;
-use super::program::{Recorder, activation_code};
+use super::program::Recorder;
 use crate::plan::{BackwardStep, Step as PlanStep};
 
 kernels!("add", ["elementwise_prelude.wgsl", "add.wgsl"], FORWARD = "forward");
@@ -13,9 +14,9 @@ pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
     for i in 1..=last {
         // The output holds the sum of the inputs so far.
         let so_far = if i == 1 { step.inputs[0] } else { step.output };
-        let activation = activation_code(step.activation.filter(|_| i == last));
+        let constants = constants(step.activation.filter(|_| i == last), &[]);
         let numbers = Step::new(r, so_far, step.inputs[i], step.output);
-        r.dispatch(&FORWARD, &[("ACTIVATION", activation)], 0, &numbers, numbers.elements as usize);
+        r.dispatch(&FORWARD, &constants, 0, &numbers, numbers.elements as usize);
     }
 }
 

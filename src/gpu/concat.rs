@@ -10,7 +10,7 @@ kernels!("copy", ["elementwise_prelude.wgsl", "copy.wgsl"], COPY = "copy", CLEAR
 /// Copies `from` to `to`, or adds it.
 pub(super) fn copy(r: &mut Recorder<'_>, from: Place, to: Place, accumulate: bool) {
     let numbers = Step::new(r, from, from, to);
-    r.dispatch(&COPY, &[("ACCUMULATE", u32::from(accumulate))], 0, &numbers, numbers.elements as usize);
+    r.dispatch(&COPY, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, numbers.elements as usize);
 }
 
 /// Fills `place` with zeros.

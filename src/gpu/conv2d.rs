@@ -1,10 +1,11 @@
 //! Convolution on the device; linear layers come here too.
 
+use super::activation::constants;
 use super::kernel::kernels;
-use super::program::{GpuPlace, Recorder, activation_code};
+use super::program::{GpuPlace, Recorder};
 use super::weights::{Form, Slot};
 use super::{depthwise, reduce};
-use crate::layers::{Conv2d, Window};
+use crate::layers::{Activation, Conv2d, Window};
 use crate::plan::{BackwardStep, GradWrite, Place, Step as PlanStep};
 
 kernels!(
@@ -104,8 +105,8 @@ impl Conv {
             x: x.into(),
             y: y.into(),
             geometry,
-            weights: (self.slot.weights / 4) as u32,
-            bias: self.slot.bias.map_or(u32::MAX, |b| (b / 4) as u32),
+            weights: self.slot.weights() / 4,
+            bias: self.slot.bias().map_or(u32::MAX, |b| b / 4),
             groups: form.groups as u32,
             cin: form.cin as u32,
             cout: form.cout as u32,
@@ -125,17 +126,17 @@ impl Conv {
         self.form().groups * self.form().cout.div_ceil(4)
     }
 
-    pub(super) fn forward(&self, r: &mut Recorder<'_>, activation: u32) {
+    pub(super) fn forward(&self, r: &mut Recorder<'_>, activation: Option<Activation>) {
         let step = self.step(r, self.x, self.y);
         let pixels = step.pixels as usize;
         let is_vector = self.x.h * self.x.w == 1 && step.run == step.depth && self.form().groups == 1;
         if pixels < 4 && is_vector && !step.geometry.is_padded(&self.x, &self.y) {
-            let constants = [("ACTIVATION", activation)];
+            let constants = constants(activation, &[]);
             r.dispatch(&FORWARD_VECTOR, &constants, self.slot.bank, &step, pixels * self.column_blocks());
             return;
         }
         let padded = step.geometry.is_padded(&self.x, &self.y);
-        let constants = [("ACTIVATION", activation), ("PADDED", u32::from(padded))];
+        let constants = constants(activation, &[("PADDED", f64::from(padded))]);
         r.dispatch(&FORWARD, &constants, self.slot.bank, &step, pixels.div_ceil(8) * self.column_blocks());
     }
 
@@ -151,7 +152,7 @@ impl Conv {
         let pixels = dx.place.pixels(r.batch);
         step.pixels = pixels as u32;
         let constants =
-            [("ACCUMULATE", u32::from(dx.accumulate)), ("RAGGED", u32::from(!self.form().cout.is_multiple_of(4)))];
+            [("ACCUMULATE", f64::from(dx.accumulate)), ("RAGGED", f64::from(!self.form().cout.is_multiple_of(4)))];
         let count = pixels.div_ceil(8) * self.form().groups * self.form().cin.div_ceil(4);
         r.dispatch(&BACKWARD_INPUT, &constants, self.slot.bank, &step, count);
     }
@@ -159,13 +160,13 @@ impl Conv {
     fn backward_weights(&self, r: &mut Recorder<'_>, dy: Place) {
         let form = *self.form();
         let mut step = self.step(r, self.x, dy);
-        step.weights = self.slot.weights as u32;
-        step.bias = self.slot.bias.map_or(u32::MAX, |b| b as u32);
+        step.weights = self.slot.weights();
+        step.bias = self.slot.bias().unwrap_or(u32::MAX);
         let owners = (form.depth() + usize::from(form.bias)).div_ceil(8) * self.column_blocks();
         let sum = Splits::new(r.batch * dy.h, dy.w, owners);
         sum.reserve(r, &form);
         (step.splits, step.slice, step.scratch) = sum.numbers(r);
-        let constants = [("PADDED", u32::from(step.geometry.is_padded(&self.x, &self.y)))];
+        let constants = [("PADDED", f64::from(step.geometry.is_padded(&self.x, &self.y)))];
         r.dispatch(&BACKWARD_WEIGHTS, &constants, self.slot.bank, &step, owners * sum.count);
         reduce::record(r, &self.slot, &sum);
     }
@@ -205,10 +206,9 @@ impl Splits {
 
 pub(super) fn forward(r: &mut Recorder<'_>, layer: &Conv2d, step: &PlanStep) {
     let conv = Conv::new(r, layer, step);
-    let activation = activation_code(step.activation);
     match conv.form().depthwise {
-        true => depthwise::forward(r, &conv, activation),
-        false => conv.forward(r, activation),
+        true => depthwise::forward(r, &conv, step.activation),
+        false => conv.forward(r, step.activation),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Convolutions with one input channel in each group.
 
+use super::activation::constants;
 use super::conv2d::{Conv, Geometry, Splits};
 use super::kernel::kernels;
 use super::program::{GpuPlace, Recorder};
 use super::reduce;
+use crate::layers::Activation;
 use crate::plan::{GradWrite, Place};
 
 kernels!(
@@ -35,8 +37,8 @@ fn step(r: &Recorder<'_>, conv: &Conv, x: Place, y: Place, result: Place) -> Ste
         x: x.into(),
         y: y.into(),
         geometry: Geometry::new(&conv.window, [x.h, x.w]),
-        weights: conv.slot.weights as u32,
-        bias: conv.slot.bias.map_or(u32::MAX, |b| b as u32),
+        weights: conv.slot.weights(),
+        bias: conv.slot.bias().unwrap_or(u32::MAX),
         multiplier: conv.slot.form.cout as u32,
         elements: (result.pixels(r.batch) * result.c) as u32,
         batch: r.batch as u32,
@@ -46,9 +48,9 @@ fn step(r: &Recorder<'_>, conv: &Conv, x: Place, y: Place, result: Place) -> Ste
     }
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, conv: &Conv, activation: u32) {
+pub(super) fn forward(r: &mut Recorder<'_>, conv: &Conv, activation: Option<Activation>) {
     let step = step(r, conv, conv.x, conv.y, conv.y);
-    r.dispatch(&FORWARD, &[("ACTIVATION", activation)], conv.slot.bank, &step, step.elements as usize);
+    r.dispatch(&FORWARD, &constants(activation, &[]), conv.slot.bank, &step, step.elements as usize);
 }
 
 pub(super) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: Place, dx: Option<GradWrite>) {
@@ -61,7 +63,7 @@ pub(super) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: Place, dx: Option<
     reduce::record(r, &conv.slot, &sum);
     if let Some(dx) = dx {
         let numbers = step(r, conv, dx.place, dy, dx.place);
-        let constants = [("ACCUMULATE", u32::from(dx.accumulate))];
+        let constants = [("ACCUMULATE", f64::from(dx.accumulate))];
         r.dispatch(&BACKWARD_INPUT, &constants, conv.slot.bank, &numbers, numbers.elements as usize);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::kernel::{Kernel, Pipelines};
+use super::kernel::{Constant, Kernel, Pipelines};
 use crate::error::{Error, Result};
 
 /// A GPU and its queue. Clones are the same device.
@@ -75,8 +75,8 @@ impl Device {
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(unavailable)?;
         let info = adapter.get_info();
         let description = match info.name.as_str() {
-            "" => format!("{:?}", info.backend),
-            name => format!("{name} ({:?})", info.backend),
+            "" => info.backend.to_string(),
+            name => format!("{name} ({})", info.backend),
         };
         Ok(Self::new(description, device, queue, limits))
     }
@@ -86,7 +86,11 @@ impl Device {
         let health = Arc::new(Mutex::new(Health::default()));
         let on_loss = health.clone();
         device.set_device_lost_callback(move |reason, message| {
-            lock(&on_loss).lost.get_or_insert(format!("{reason:?}: {message}"));
+            let reason = match reason {
+                wgpu::DeviceLostReason::Destroyed => "destroyed",
+                wgpu::DeviceLostReason::Unknown => "lost",
+            };
+            lock(&on_loss).lost.get_or_insert(format!("{reason}: {message}"));
         });
         let on_error = health.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -170,7 +174,7 @@ impl Device {
         self.inner.limits.min_uniform_buffer_offset_alignment as usize
     }
 
-    pub(super) fn pipeline(&self, kernel: &Kernel, constants: &[(&'static str, u32)]) -> wgpu::ComputePipeline {
+    pub(super) fn pipeline(&self, kernel: &Kernel, constants: &[Constant]) -> wgpu::ComputePipeline {
         lock(&self.inner.pipelines).get(self.raw(), kernel, constants)
     }
 

@@ -14,7 +14,7 @@ fn mask(r: &mut Recorder<'_>, layer: &Dropout, node: usize, from: Place, to: Pla
     numbers.stream = node as u32;
     numbers.threshold = layer.threshold();
     numbers.scale = layer.scale();
-    r.dispatch(&MASK, &[("ACCUMULATE", u32::from(accumulate))], 0, &numbers, numbers.elements as usize);
+    r.dispatch(&MASK, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, numbers.elements as usize);
 }
 
 pub(super) fn forward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep) {

@@ -21,4 +21,8 @@ impl Step {
         let elements = (a.pixels(r.batch) * a.c) as u32;
         Step { a: a.into(), b: b.into(), y: y.into(), elements, stream: 0, threshold: 0, scale: 1.0 }
     }
+    /// The same with an invocation for each element of `y`.
+    pub(super) fn for_result(r: &Recorder<'_>, a: Place, b: Place, y: Place) -> Self {
+        Step { elements: (y.pixels(r.batch) * y.c) as u32, ..Step::new(r, a, b, y) }
+    }
 }

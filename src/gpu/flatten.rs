@@ -9,12 +9,12 @@ kernels!("flatten", ["elementwise_prelude.wgsl", "flatten.wgsl"], TO_VECTOR = "t
 
 pub(super) fn to_vector(r: &mut Recorder<'_>, map: Place, vector: Place, accumulate: bool) {
     let numbers = Step::new(r, map, vector, vector);
-    r.dispatch(&TO_VECTOR, &[("ACCUMULATE", u32::from(accumulate))], 0, &numbers, numbers.elements as usize);
+    r.dispatch(&TO_VECTOR, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, numbers.elements as usize);
 }
 
 pub(super) fn to_map(r: &mut Recorder<'_>, vector: Place, map: Place, accumulate: bool) {
     let numbers = Step::new(r, map, vector, vector);
-    r.dispatch(&TO_MAP, &[("ACCUMULATE", u32::from(accumulate))], 0, &numbers, numbers.elements as usize);
+    r.dispatch(&TO_MAP, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, numbers.elements as usize);
 }
 
 pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {

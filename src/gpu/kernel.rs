@@ -13,17 +13,25 @@ pub(super) struct Kernel {
     pub updates: bool,
 }
 
+/// A shader's text, as `build.rs` made it small.
+macro_rules! wgsl {
+    ($file:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $file))
+    };
+}
+pub(super) use wgsl;
+
 /// Declares the kernels of one shader file.
 macro_rules! kernels {
     ($file:literal, [$($part:literal),+], $($vis:vis $name:ident = $entry:literal),+ $(,)?) => {
-        const SOURCE: &[&str] = &[$(include_str!($part)),+];
+        const SOURCE: &[&str] = &[$($crate::gpu::kernel::wgsl!($part)),+];
         $($vis const $name: $crate::gpu::kernel::Kernel =
             $crate::gpu::kernel::Kernel { file: $file, source: SOURCE, entry: $entry, updates: false };)+
     };
 }
 pub(super) use kernels;
 
-const PRELUDE: &str = include_str!("prelude.wgsl");
+const PRELUDE: &str = wgsl!("prelude.wgsl");
 
 /// Bindings, as the prelude and the shaders declare them.
 pub(super) mod binding {
@@ -39,12 +47,16 @@ pub(super) mod binding {
 /// The largest `Step` of any shader.
 pub(super) const STEP_BYTES: usize = 256;
 
-type Constants = Vec<(&'static str, u32)>;
+/// An override constant of a shader.
+pub(super) type Constant = (&'static str, f64);
+
+/// File, entry point, and constants in their bits.
+type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
 
 /// Modules, layouts and pipelines, each made when it is first needed.
 pub(super) struct Pipelines {
     modules: HashMap<&'static str, wgpu::ShaderModule>,
-    pipelines: HashMap<(&'static str, &'static str, Constants), wgpu::ComputePipeline>,
+    pipelines: HashMap<Key, wgpu::ComputePipeline>,
     run: Layout,
     update: Layout,
 }
@@ -116,20 +128,19 @@ impl Pipelines {
         &mut self,
         device: &wgpu::Device,
         kernel: &Kernel,
-        constants: &[(&'static str, u32)],
+        constants: &[Constant],
     ) -> wgpu::ComputePipeline {
-        let key = (kernel.file, kernel.entry, constants.to_vec());
+        let key = (kernel.file, kernel.entry, constants.iter().map(|&(name, v)| (name, v.to_bits())).collect());
         if let Some(pipeline) = self.pipelines.get(&key) {
             return pipeline.clone();
         }
         let module = self.modules.entry(kernel.file).or_insert_with(|| module(device, kernel)).clone();
-        let constants: Vec<(&str, f64)> = constants.iter().map(|&(name, v)| (name, f64::from(v))).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.file),
             layout: Some(&self.of(kernel).pipeline),
             module: &module,
             entry_point: Some(kernel.entry),
-            compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
+            compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
             cache: None,
         });
         self.pipelines.insert(key, pipeline.clone());

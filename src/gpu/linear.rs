@@ -2,7 +2,7 @@
 //! would have reordered.
 
 use super::conv2d::Conv;
-use super::program::{Recorder, activation_code};
+use super::program::Recorder;
 use crate::layers::Window;
 use crate::plan::{BackwardStep, GradWrite, Place, Step};
 
@@ -25,7 +25,7 @@ fn conv(r: &Recorder<'_>, step: &Step) -> Conv {
 }
 
 pub(super) fn forward(r: &mut Recorder<'_>, step: &Step) {
-    conv(r, step).forward(r, activation_code(step.activation));
+    conv(r, step).forward(r, step.activation);
 }
 
 pub(super) fn backward(r: &mut Recorder<'_>, step: &Step, back: &BackwardStep) {

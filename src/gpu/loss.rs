@@ -43,7 +43,7 @@ pub(super) fn record(r: &mut Recorder<'_>, plan: &Plan, loss: Loss) {
         };
         // A head may be a branch of a concatenation that is a head itself.
         let accumulate = (0..i).any(|j| overlap(grad(i), grad(j), r.batch));
-        let constants = [("SOFTMAX", u32::from(softmax)), ("ACCUMULATE", u32::from(accumulate))];
+        let constants = [("SOFTMAX", f64::from(softmax)), ("ACCUMULATE", f64::from(accumulate))];
         r.dispatch(&LOSS, &constants, 0, &step, 1);
     }
 }

@@ -1,7 +1,7 @@
 //! Max pooling on the device.
 
 use super::conv2d::Geometry;
-use super::kernel::kernels;
+use super::kernel::{Constant, kernels};
 use super::pool;
 use super::program::Recorder;
 use crate::layers::{MaxPool2d, Window};
@@ -15,9 +15,9 @@ kernels!(
     BACKWARD_TILED = "backward_tiled"
 );
 
-fn padded(layer: &MaxPool2d, step: &Step) -> (&'static str, u32) {
+fn padded(layer: &MaxPool2d, step: &Step) -> Constant {
     let geometry = Geometry::new(&layer.window, [step.inputs[0].h, step.inputs[0].w]);
-    ("PADDED", u32::from(geometry.is_padded(&step.inputs[0], &step.output)))
+    ("PADDED", f64::from(geometry.is_padded(&step.inputs[0], &step.output)))
 }
 
 pub(super) fn forward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step) {
@@ -41,6 +41,6 @@ pub(super) fn backward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step, bac
         numbers.blocks = pool::blocks(r, step.output) as u32;
     }
     let kernel = if tiling { &BACKWARD_TILED } else { &BACKWARD };
-    let constants = [padded(layer, step), ("ACCUMULATE", u32::from(accumulate))];
+    let constants = [padded(layer, step), ("ACCUMULATE", f64::from(accumulate))];
     r.dispatch(kernel, &constants, 0, &numbers, numbers.blocks as usize);
 }

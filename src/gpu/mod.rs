@@ -4,8 +4,10 @@
 //! buffer, laid out by the plan; a run is one submission that reads back only its result.
 
 mod activation;
+mod adaptive_avg_pool2d;
 mod add;
 mod avg_pool2d;
+mod batch_norm2d;
 mod concat;
 mod conv2d;
 mod depthwise;
@@ -14,13 +16,18 @@ mod dropout;
 mod elementwise;
 mod engine;
 mod flatten;
+mod hard_swish;
 mod kernel;
 mod linear;
+mod local_response_norm;
+mod log_softmax;
 mod loss;
 mod max_pool2d;
+mod mul;
 mod optimizer;
 mod pool;
 mod program;
+mod rearrange;
 mod reduce;
 mod softmax;
 mod trainer;

@@ -1,11 +1,11 @@
 // The update of all weights of a bank at once: SGD with momentum, Nesterov's momentum, Adam.
 
 struct Step {
-    // In vec4; biases come after all weights and do not decay.
+    // In vec4: all, those weights that decay, and these with the other weights. Running statistics come last.
     count: u32,
-    first_bias: u32,
-    unused0: u32,
-    unused1: u32,
+    decaying: u32,
+    trained: u32,
+    unused: u32,
 }
 
 @group(0) @binding(1) var<storage, read_write> params: array<vec4<f32>>;
@@ -38,7 +38,12 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
         return;
     }
     let w = params[i];
-    let g = grads[i] + select(0.0, control.decay, i < step.first_bias) * w;
+    if (i >= step.trained) {
+        // How far they are to move.
+        params[i] = w + grads[i];
+        return;
+    }
+    let g = grads[i] + select(0.0, control.decay, i < step.decaying) * w;
     let m = state[i];
     if (ADAM) {
         let v = state2[i];

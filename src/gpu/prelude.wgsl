@@ -38,8 +38,10 @@ struct Control {
 const WORKGROUP: u32 = 64u;
 const NONE: u32 = 0xffffffffu;
 
-// 0 none, 1 ReLU, 2 sigmoid, 3 tanh.
+// 0 none, 1 ReLU, 2 sigmoid, 3 tanh, 4 leaky ReLU (slope), 5 clip (bounds), 6 hard sigmoid (slope, value at 0).
 override ACTIVATION: u32 = 0u;
+override ALPHA: f32 = 0.0;
+override BETA: f32 = 0.0;
 // Whether the kernel adds to what its output holds.
 override ACCUMULATE: bool = false;
 
@@ -90,6 +92,15 @@ fn activate(v: f32) -> f32 {
     if (ACTIVATION == 3u) {
         return tanh_by_exp(v);
     }
+    if (ACTIVATION == 4u) {
+        return select(ALPHA * v, v, v > 0.0);
+    }
+    if (ACTIVATION == 5u) {
+        return min(max(v, ALPHA), BETA);
+    }
+    if (ACTIVATION == 6u) {
+        return min(max(ALPHA * v + BETA, 0.0), 1.0);
+    }
     return v;
 }
 
@@ -103,6 +114,15 @@ fn derivative(y: f32) -> f32 {
     }
     if (ACTIVATION == 3u) {
         return 1.0 - y * y;
+    }
+    if (ACTIVATION == 4u) {
+        return select(ALPHA, 1.0, y > 0.0);
+    }
+    if (ACTIVATION == 5u) {
+        return select(0.0, 1.0, (y > ALPHA) & (y < BETA));
+    }
+    if (ACTIVATION == 6u) {
+        return select(0.0, ALPHA, (y > 0.0) & (y < 1.0));
     }
     return 1.0;
 }

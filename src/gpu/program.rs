@@ -4,14 +4,15 @@ use std::mem;
 use std::num::NonZeroU64;
 
 use super::device::{Buffer, Device, Range};
-use super::kernel::{Kernel, STEP_BYTES, binding};
+use super::kernel::{Constant, Kernel, STEP_BYTES, binding};
 use super::weights::{Layout, Slot};
 use super::{
-    activation, add, avg_pool2d, concat, conv2d, dropout, flatten, linear, loss, max_pool2d, optimizer, softmax,
+    activation, adaptive_avg_pool2d, add, avg_pool2d, batch_norm2d, concat, conv2d, dropout, flatten, hard_swish,
+    linear, local_response_norm, log_softmax, loss, max_pool2d, mul, optimizer, rearrange, softmax,
 };
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::layers::{Activation, Layer, Loss};
+use crate::layers::{Layer, Loss};
 use crate::plan::{BackwardStep, Place, Plan, Purpose, Step};
 use crate::tensor::Tensor;
 
@@ -39,16 +40,6 @@ impl From<Place> for GpuPlace {
     }
 }
 
-/// A number for each activation, as the prelude knows them.
-pub(super) fn activation_code(activation: Option<Activation>) -> u32 {
-    match activation {
-        None => 0,
-        Some(Activation::Relu) => 1,
-        Some(Activation::Sigmoid) => 2,
-        Some(Activation::Tanh) => 3,
-    }
-}
-
 /// One kernel over one grid.
 struct Dispatch {
     pipeline: wgpu::ComputePipeline,
@@ -63,6 +54,7 @@ pub(super) struct Recorder<'a> {
     device: &'a Device,
     pub layout: &'a Layout,
     pub batch: usize,
+    pub training: bool,
     stride: usize,
     steps: Vec<u8>,
     dispatches: Vec<Dispatch>,
@@ -75,16 +67,21 @@ impl<'a> Recorder<'a> {
     pub(super) fn dispatch<S: bytemuck::Pod>(
         &mut self,
         kernel: &Kernel,
-        constants: &[(&'static str, u32)],
+        constants: &[Constant],
         bank: usize,
         step: &S,
         count: usize,
     ) {
         const { assert!(size_of::<S>() <= STEP_BYTES && size_of::<S>().is_multiple_of(16)) };
+        self.record(kernel, constants, bank, bytemuck::bytes_of(step), count);
+    }
+
+    /// The part of it that does not depend on the type of `step`.
+    fn record(&mut self, kernel: &Kernel, constants: &[Constant], bank: usize, step: &[u8], count: usize) {
         let groups = (count as u64).div_ceil(WORKGROUP).max(1);
         let columns = groups.min(MAX_GROUPS);
         let at = self.steps.len();
-        self.steps.extend_from_slice(bytemuck::bytes_of(step));
+        self.steps.extend_from_slice(step);
         self.steps.resize(at + self.stride, 0);
         self.dispatches.push(Dispatch {
             pipeline: self.device.pipeline(kernel, constants),
@@ -115,14 +112,26 @@ impl<'a> Recorder<'a> {
             Layer::Linear(_) => linear::forward(self, step),
             Layer::MaxPool2d(layer) => max_pool2d::forward(self, layer, step),
             Layer::AvgPool2d(layer) => avg_pool2d::forward(self, layer, step),
+            Layer::GlobalAvgPool(_) | Layer::AdaptiveAvgPool2d(_) => adaptive_avg_pool2d::forward(self, step),
+            Layer::BatchNorm2d(layer) => batch_norm2d::forward(self, layer, step),
+            Layer::LocalResponseNorm(layer) => local_response_norm::forward(self, layer, step),
+            Layer::HardSwish(_) => hard_swish::forward(self, step),
             Layer::Softmax(_) => softmax::forward(self, step),
+            Layer::LogSoftmax(_) => log_softmax::forward(self, step),
             Layer::Dropout(layer) => dropout::forward(self, layer, step),
             Layer::Flatten(_) => flatten::forward(self, step),
             Layer::Add(_) => add::forward(self, step),
+            Layer::Mul(_) => mul::forward(self, step),
             Layer::Concat(_) => concat::forward(self, step),
-            layer @ (Layer::Relu(_) | Layer::Sigmoid(_) | Layer::Tanh(_)) => {
-                activation::forward(self, layer.activation(), step);
+            layer @ (Layer::Pad(_) | Layer::Slice(_) | Layer::ChannelShuffle(_)) => {
+                rearrange::forward(self, layer, step);
             }
+            layer @ (Layer::Relu(_)
+            | Layer::Sigmoid(_)
+            | Layer::Tanh(_)
+            | Layer::LeakyRelu(_)
+            | Layer::Clip(_)
+            | Layer::HardSigmoid(_)) => activation::forward(self, layer.activation(), step),
         }
     }
 
@@ -138,12 +147,26 @@ impl<'a> Recorder<'a> {
             Layer::Linear(_) => linear::backward(self, step, back),
             Layer::MaxPool2d(layer) => max_pool2d::backward(self, layer, step, back),
             Layer::AvgPool2d(layer) => avg_pool2d::backward(self, layer, step, back),
+            Layer::GlobalAvgPool(_) | Layer::AdaptiveAvgPool2d(_) => adaptive_avg_pool2d::backward(self, back),
+            Layer::BatchNorm2d(layer) => batch_norm2d::backward(self, layer, step, back),
+            Layer::LocalResponseNorm(layer) => local_response_norm::backward(self, layer, step, back),
+            Layer::HardSwish(_) => hard_swish::backward(self, step, back),
             Layer::Softmax(_) => softmax::backward(self, step, back),
+            Layer::LogSoftmax(_) => log_softmax::backward(self, step, back),
             Layer::Dropout(layer) => dropout::backward(self, layer, step, back),
             Layer::Flatten(_) => flatten::backward(self, back),
             Layer::Add(_) => add::backward(self, back),
+            Layer::Mul(_) => mul::backward(self, step, back),
             Layer::Concat(_) => concat::backward(self, step, back),
-            layer @ (Layer::Relu(_) | Layer::Sigmoid(_) | Layer::Tanh(_)) => {
+            layer @ (Layer::Pad(_) | Layer::Slice(_) | Layer::ChannelShuffle(_)) => {
+                rearrange::backward(self, layer, back);
+            }
+            layer @ (Layer::Relu(_)
+            | Layer::Sigmoid(_)
+            | Layer::Tanh(_)
+            | Layer::LeakyRelu(_)
+            | Layer::Clip(_)
+            | Layer::HardSigmoid(_)) => {
                 if let Some(dx) = back.dx[0] {
                     activation::backward(self, layer.activation(), step.output, back.dy, dx.place, dx.accumulate);
                 }
@@ -271,6 +294,7 @@ impl Program {
             device,
             layout,
             batch: plan.batch,
+            training: purpose != Purpose::Inference,
             stride: STEP_BYTES.next_multiple_of(device.uniform_alignment().max(1)),
             steps: vec![],
             dispatches: vec![],

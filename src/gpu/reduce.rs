@@ -32,8 +32,8 @@ pub(super) fn record(r: &mut Recorder<'_>, slot: &Slot, sum: &Splits) {
         stored: stored as u32,
         depth: slot.form.depth() as u32,
         columns: slot.form.columns() as u32,
-        weights: slot.weights as u32,
-        bias: slot.bias.map_or(u32::MAX, |b| b as u32),
+        weights: slot.weights(),
+        bias: slot.bias().unwrap_or(u32::MAX),
         unused: 0,
     };
     r.dispatch(&REDUCE, &[], slot.bank, &step, stored);

@@ -17,6 +17,6 @@ pub(super) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardSte
     if let Some(dx) = back.dx[0] {
         let pixels = step.output.pixels(r.batch);
         let numbers = Step { elements: pixels as u32, ..Step::new(r, step.output, back.dy, dx.place) };
-        r.dispatch(&BACKWARD, &[("ACCUMULATE", u32::from(dx.accumulate))], 0, &numbers, pixels);
+        r.dispatch(&BACKWARD, &[("ACCUMULATE", f64::from(dx.accumulate))], 0, &numbers, pixels);
     }
 }

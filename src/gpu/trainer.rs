@@ -199,7 +199,12 @@ impl Trainer {
         let (dx, grads) = rest.split_at(x.data.len());
         let y = Tensor::new(shape, y.to_vec())?;
         let dx = Tensor::new(x.shape.clone(), dx.to_vec())?;
-        Ok((y, dx, self.unpack_gradients(grads)))
+        let mut dparams = self.unpack_gradients(grads);
+        // What running statistics are moved by is no gradient.
+        for (name, _) in self.graph.params().iter().filter(|(_, spec)| !spec.role.is_trained()) {
+            dparams.get_mut(name).data.fill(0.0);
+        }
+        Ok((y, dx, dparams))
     }
 
     /// The weights as they are now.

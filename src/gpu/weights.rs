@@ -1,12 +1,10 @@
-//! Parameters on the device: banks (one buffer each) that hold all weights and then all biases, so that one dispatch
-//! updates a whole network, and the order in which kernels read them.
-
-use std::collections::HashMap;
+//! Parameters on the device: banks (one buffer each) that hold first all weights that decay, then biases and scales, then
+//! running statistics, so that one dispatch updates a whole network; and the order in which kernels read them.
 
 use super::device::{Buffer, Device, Range, Readback};
 use crate::error::Result;
 use crate::graph::{Graph, Params};
-use crate::layers::Layer;
+use crate::layers::{Layer, ParamSpec, Role};
 use crate::plan::{Place, Plan};
 use crate::tensor::Tensor;
 
@@ -47,6 +45,10 @@ impl Form {
                 bias: linear.bias,
                 depthwise: false,
             }),
+            // One value for each channel in all four tensors.
+            Layer::BatchNorm2d(_) => {
+                Some(Form { kernel: [1; 2], groups: 1, cin: 1, cout: input.c, bias: true, depthwise: false })
+            }
             _ => None,
         }
     }
@@ -70,17 +72,18 @@ impl Form {
         if self.depthwise { self.groups * self.cout } else { self.cout.next_multiple_of(4) }
     }
 
-    fn weight_floats(&self) -> usize {
-        self.blocks() * self.depth() * self.columns()
+    /// Rows of one of the layer's tensors: a vector has one, with a value for each output channel.
+    fn rows(&self, spec: &ParamSpec) -> usize {
+        if spec.shape.len() == 1 { 1 } else { self.depth() }
     }
 
-    fn bias_floats(&self) -> usize {
-        if self.bias { self.blocks() * self.columns() } else { 0 }
+    fn floats(&self, spec: &ParamSpec) -> usize {
+        self.blocks() * self.rows(spec) * self.columns()
     }
 
-    /// Calls `f(position here, position in the public tensor)` for every weight (`rows` of a block) or bias.
-    fn for_each(&self, bias: bool, mut f: impl FnMut(usize, usize)) {
-        let rows = if bias { 1 } else { self.depth() };
+    /// Calls `f(position here, position in the public tensor)` for every value of a tensor.
+    fn for_each(&self, spec: &ParamSpec, mut f: impl FnMut(usize, usize)) {
+        let rows = self.rows(spec);
         let outputs = if self.depthwise { self.columns() } else { self.cout };
         for block in 0..self.blocks() {
             for k in 0..rows {
@@ -88,7 +91,8 @@ impl Form {
                 for o in 0..outputs {
                     let here = (block * rows + k) * self.columns() + o;
                     let output = block * outputs + o;
-                    let there = if bias { output } else { (output * self.cin + c) * self.taps() + tap };
+                    let there =
+                        if spec.shape.len() == 1 { output } else { (output * self.cin + c) * self.taps() + tap };
                     f(here, there);
                 }
             }
@@ -100,9 +104,19 @@ impl Form {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     pub bank: usize,
-    pub weights: usize,
-    pub bias: Option<usize>,
+    /// In the layer's order: weight, bias, running mean, running variance.
+    pub at: [u32; 4],
     pub form: Form,
+}
+
+impl Slot {
+    pub(super) fn weights(&self) -> u32 {
+        self.at[0]
+    }
+
+    pub(super) fn bias(&self) -> Option<u32> {
+        self.form.bias.then_some(self.at[1])
+    }
 }
 
 /// How a network's parameters are divided into banks.
@@ -112,38 +126,71 @@ pub(super) struct Layout {
     pub banks: Vec<BankLayout>,
 }
 
-/// Sizes of a bank in floats.
+/// What is updated alike lies together: weights that decay, weights that do not, running statistics.
+fn region(role: Role) -> usize {
+    if role.decays() {
+        0
+    } else if role.is_trained() {
+        1
+    } else {
+        2
+    }
+}
+
+/// A bank.
 #[derive(Default, Clone, Copy)]
 pub(super) struct BankLayout {
-    pub floats: usize,
-    pub first_bias: usize,
+    /// The floats of each region.
+    sizes: [usize; 3],
+}
+
+impl BankLayout {
+    /// Where a region begins; region 3 is the end.
+    pub(super) fn start(&self, region: usize) -> usize {
+        self.sizes[..region].iter().sum()
+    }
+
+    pub(super) fn floats(&self) -> usize {
+        self.start(3)
+    }
 }
 
 impl Layout {
     /// Fills banks of at most `limit` floats. A larger tensor gets a bank of its own (and an error when it is made).
     pub(super) fn new(graph: &Graph, plan: &Plan, limit: usize) -> Self {
         let mut slots: Vec<Option<Slot>> = vec![None; graph.nodes().len()];
-        // Biases count from zero until every bank knows where its own begin.
-        let mut sizes: Vec<(usize, usize)> = vec![];
+        let mut banks: Vec<BankLayout> = vec![];
         for step in &plan.steps {
-            let Some(form) = Form::new(&graph.nodes()[step.node].layer, &step.inputs[0]) else { continue };
-            let (w, b) = (form.weight_floats().next_multiple_of(ALIGN), form.bias_floats().next_multiple_of(ALIGN));
-            match sizes.last() {
-                Some((weights, biases)) if weights + biases + w + b <= limit => {}
-                _ => sizes.push((0, 0)),
+            let node = &graph.nodes()[step.node];
+            let Some(form) = Form::new(&node.layer, &step.inputs[0]) else { continue };
+            let mut more = BankLayout::default();
+            let mut at = [0; 4];
+            for (at, spec) in at.iter_mut().zip(graph.node_params(node)) {
+                let size = &mut more.sizes[region(spec.role)];
+                *at = *size as u32;
+                *size += form.floats(&spec).next_multiple_of(ALIGN);
             }
-            let bank = sizes.len() - 1;
-            let (weights, biases) = &mut sizes[bank];
-            slots[step.node] = Some(Slot { bank, weights: *weights, bias: form.bias.then_some(*biases), form });
-            (*weights, *biases) = (*weights + w, *biases + b);
+            if banks.last().is_none_or(|bank| bank.floats() + more.floats() > limit) {
+                banks.push(BankLayout::default());
+            }
+            let bank = banks.len() - 1;
+            let sizes = &mut banks[bank].sizes;
+            for (at, spec) in at.iter_mut().zip(graph.node_params(node)) {
+                *at += sizes[region(spec.role)] as u32;
+            }
+            sizes.iter_mut().zip(more.sizes).for_each(|(size, more)| *size += more);
+            slots[step.node] = Some(Slot { bank, at, form });
         }
-        if sizes.is_empty() {
-            sizes.push((0, 0));
+        if banks.is_empty() {
+            banks.push(BankLayout::default());
         }
-        for slot in slots.iter_mut().flatten() {
-            slot.bias = slot.bias.map(|b| b + sizes[slot.bank].0);
+        // So far each region counts from zero: only now is it known where they begin.
+        for (node, slot) in graph.nodes().iter().zip(&mut slots) {
+            let Some(slot) = slot else { continue };
+            for (at, spec) in slot.at.iter_mut().zip(graph.node_params(node)) {
+                *at += banks[slot.bank].start(region(spec.role)) as u32;
+            }
         }
-        let banks = sizes.into_iter().map(|(w, b)| BankLayout { floats: w + b, first_bias: w }).collect();
         Layout { slots, banks }
     }
 
@@ -152,14 +199,12 @@ impl Layout {
         self.slots[node].as_ref().expect("a layer with weights has a slot")
     }
 
-    /// `f(name, slot, is bias)` for every tensor that the plan uses.
-    fn for_each(&self, graph: &Graph, mut f: impl FnMut(String, &Slot, bool)) {
+    /// `f(name, tensor, slot, first float)` for every tensor that the plan uses.
+    fn for_each(&self, graph: &Graph, mut f: impl FnMut(String, ParamSpec, &Slot, usize)) {
         for (node, slot) in graph.nodes().iter().zip(&self.slots) {
-            if let Some(slot) = slot {
-                f(format!("{}.weight", node.name), slot, false);
-                if slot.bias.is_some() {
-                    f(format!("{}.bias", node.name), slot, true);
-                }
+            let Some(slot) = slot else { continue };
+            for (spec, at) in graph.node_params(node).into_iter().zip(slot.at) {
+                f(format!("{}.{}", node.name, spec.name), spec, slot, at as usize);
             }
         }
     }
@@ -167,7 +212,7 @@ impl Layout {
     /// One buffer for each bank, zeroed.
     pub(super) fn buffers(&self, device: &Device, label: &str) -> Result<Vec<Buffer>> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        self.banks.iter().map(|bank| device.buffer(label, bank.floats * 4, usage)).collect()
+        self.banks.iter().map(|bank| device.buffer(label, bank.floats() * 4, usage)).collect()
     }
 
     /// Writes every tensor into its bank.
@@ -183,30 +228,27 @@ impl Layout {
         device: &Device,
         buffers: &[Buffer],
     ) {
-        self.for_each(graph, |name, slot, bias| {
+        self.for_each(graph, |name, spec, slot, at| {
             let from = tensor(&name);
-            let floats = if bias { slot.form.bias_floats() } else { slot.form.weight_floats() };
-            let mut packed = vec![0f32; floats];
-            slot.form.for_each(bias, |here, there| packed[here] = from[there]);
-            let at = if bias { slot.bias.expect("this node has a bias") } else { slot.weights };
+            let mut packed = vec![0f32; slot.form.floats(&spec)];
+            slot.form.for_each(&spec, |here, there| packed[here] = from[there]);
             device.queue().write_buffer(&buffers[slot.bank], at as u64 * 4, bytemuck::cast_slice(&packed));
         });
     }
 
     /// Whole banks, as ranges to read.
     pub(super) fn ranges<'a>(&self, buffers: &'a [Buffer]) -> Vec<Range<'a>> {
-        let range = |(bank, buffer): (&BankLayout, &'a Buffer)| Range { buffer, offset: 0, bytes: bank.floats * 4 };
+        let range = |(bank, buffer): (&BankLayout, &'a Buffer)| Range { buffer, offset: 0, bytes: bank.floats() * 4 };
         self.banks.iter().zip(buffers).map(range).collect()
     }
 
     /// Calls `to(name, tensor)` for every tensor that the plan uses; `data` are the banks' contents, one after the other.
     pub(super) fn unpack(&self, graph: &Graph, data: &[f32], mut to: impl FnMut(&str, Tensor)) {
-        let shapes: HashMap<String, Vec<usize>> = graph.params().into_iter().map(|(n, spec)| (n, spec.shape)).collect();
-        let start = |bank: usize| self.banks[..bank].iter().map(|b| b.floats).sum::<usize>();
-        self.for_each(graph, |name, slot, bias| {
-            let mut tensor = Tensor::zeros(shapes[&name].clone());
-            let at = start(slot.bank) + if bias { slot.bias.expect("this node has a bias") } else { slot.weights };
-            slot.form.for_each(bias, |here, there| tensor.data[there] = data[at + here]);
+        let start = |bank: usize| self.banks[..bank].iter().map(BankLayout::floats).sum::<usize>();
+        self.for_each(graph, |name, spec, slot, at| {
+            let data = &data[start(slot.bank) + at..];
+            let mut tensor = Tensor::zeros(spec.shape.clone());
+            slot.form.for_each(&spec, |here, there| tensor.data[there] = data[here]);
             to(&name, tensor);
         });
     }

@@ -2,7 +2,7 @@
 
 use super::{Graph, Node, Output, Value};
 use crate::error::Result;
-use crate::layers::{Add, Concat, Layer};
+use crate::layers::{Add, Concat, Layer, Mul};
 use crate::tensor::Shape;
 
 /// Collects nodes; every method returns the value that the new node produces.
@@ -40,6 +40,11 @@ impl Builder {
     /// Appends a sum of values of one shape.
     pub fn sum(&mut self, name: impl Into<String>, inputs: &[Value]) -> Value {
         self.push(name.into(), Add {}.into(), inputs.to_vec())
+    }
+
+    /// Appends the product of two values, the second of the first's shape or `C x 1 x 1`.
+    pub fn product(&mut self, name: impl Into<String>, x: Value, by: Value) -> Value {
+        self.push(name.into(), Mul {}.into(), vec![x, by])
     }
 
     /// Appends a stack of values along channels.

@@ -45,7 +45,7 @@ impl Graph {
         let node = |node: &Node| NodeFile {
             name: node.name.clone(),
             inputs: node.inputs.iter().map(name).collect(),
-            layer: serde_json::to_value(&node.layer).expect("layers are plain data"),
+            layer: to_json(&node.layer),
         };
         let file = GraphFile {
             version: GRAPH_VERSION,
@@ -82,7 +82,7 @@ impl Graph {
         let mut nodes = Vec::with_capacity(file.nodes.len());
         for (i, node) in file.nodes.into_iter().enumerate() {
             let inputs = node.inputs.iter().map(|name| find(&values, name, &file.name)).collect::<Result<_>>()?;
-            let layer = layer(&node.name, node.layer)?;
+            let layer = from_json(&node.name, node.layer)?;
             values.insert(node.name.clone(), Value::of_node(i));
             nodes.push(Node { name: node.name, layer, inputs });
         }
@@ -100,11 +100,22 @@ fn find(values: &HashMap<String, Value>, name: &str, graph: &str) -> Result<Valu
     })
 }
 
-fn layer(node: &str, json: Json) -> Result<Layer> {
-    let kind = json.get("kind").and_then(Json::as_str).unwrap_or_default().to_string();
-    if !Layer::KINDS.contains(&kind.as_str()) {
-        return Err(Error::UnknownLayer { node: node.into(), kind, known: Layer::KINDS.join(", ") });
+/// The layer as a JSON object: its kind beside its attributes.
+fn to_json(layer: &Layer) -> Json {
+    let mut fields = layer.attributes();
+    fields.insert("kind".into(), layer.kind().into());
+    Json::Object(fields)
+}
+
+fn from_json(node: &str, json: Json) -> Result<Layer> {
+    let Json::Object(mut fields) = json else {
+        return Err(Error::format(format!("layer `{node}`"), "an object", json));
+    };
+    let kind = fields.remove("kind").as_ref().and_then(Json::as_str).unwrap_or_default().to_string();
+    match Layer::from_attributes(&kind, fields) {
+        Some(layer) => {
+            layer.map_err(|m| Error::Layer { layer: node.into(), what: m.what, expected: m.expected, actual: m.actual })
+        }
+        None => Err(Error::UnknownLayer { node: node.into(), kind, known: Layer::KINDS.join(", ") }),
     }
-    serde_json::from_value(json)
-        .map_err(|e| Error::format(format!("layer `{node}`"), format!("attributes of {kind}"), e))
 }

@@ -180,7 +180,12 @@ impl Graph {
                 name: node.name.clone(),
                 kind: node.layer.kind(),
                 shape: shape.clone(),
-                parameters: self.node_params(node).iter().map(|p| p.elements() as u64).sum(),
+                parameters: self
+                    .node_params(node)
+                    .iter()
+                    .filter(|p| p.role.is_trained())
+                    .map(|p| p.elements() as u64)
+                    .sum(),
                 macs: node.layer.def().macs(&self.input_shapes(node), shape),
             }
         };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Graph;
 use crate::error::{Error, Result};
-use crate::layers::{Layer, ParamSpec};
+use crate::layers::{Layer, ParamSpec, Role};
 use crate::rng::Rng;
 use crate::tensor::{Tensor, dims};
 
@@ -27,12 +27,17 @@ impl Init {
         if relu { Init::He } else { Init::Xavier }
     }
 
-    fn draw(self, spec: &ParamSpec, rng: &mut Rng) -> f32 {
-        match self {
-            Init::He => rng.normal() * (2.0 / spec.fan_in as f32).sqrt(),
-            Init::Xavier => {
-                let bound = (6.0 / (spec.fan_in + spec.fan_out) as f32).sqrt();
-                rng.range(-bound, bound)
+    fn fill(self, role: Role, values: &mut [f32], mut rng: Rng) {
+        match (role, self) {
+            (Role::Bias | Role::RunningMean, _) => values.fill(0.0),
+            (Role::Scale | Role::RunningVariance, _) => values.fill(1.0),
+            (Role::Weight { fan_in, .. }, Init::He) => {
+                let deviation = (2.0 / fan_in as f32).sqrt();
+                values.iter_mut().for_each(|v| *v = deviation * rng.normal());
+            }
+            (Role::Weight { fan_in, fan_out }, Init::Xavier) => {
+                let bound = (6.0 / (fan_in + fan_out) as f32).sqrt();
+                values.iter_mut().for_each(|v| *v = rng.range(-bound, bound));
             }
         }
     }
@@ -47,10 +52,7 @@ impl Params {
     pub fn init(graph: &Graph, init: Init, seed: u32) -> Self {
         let tensor = |(stream, (name, spec)): (usize, (String, ParamSpec))| {
             let mut tensor = Tensor::zeros(spec.shape.clone());
-            if spec.fan_in > 0 {
-                let mut rng = Rng::new(seed, stream as u32);
-                tensor.data.iter_mut().for_each(|v| *v = init.draw(&spec, &mut rng));
-            }
+            init.fill(spec.role, &mut tensor.data, Rng::new(seed, stream as u32));
             (name, tensor)
         };
         Params(graph.params().into_iter().enumerate().map(tensor).collect())
@@ -98,6 +100,11 @@ impl Params {
     /// The same, to write to.
     pub fn get_mut(&mut self, name: &str) -> &mut Tensor {
         self.0.get_mut(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
+    }
+
+    /// The tensors themselves.
+    pub fn into_tensors(self) -> BTreeMap<String, Tensor> {
+        self.0
     }
 
     /// All tensors, sorted by name.

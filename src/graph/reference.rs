@@ -19,7 +19,7 @@ pub fn forward(graph: &Graph, params: &Params, x: &Tensor<f64>, training: Option
     for i in 0..graph.nodes().len() {
         let (inputs, weights) = operands(graph, params, &values, i);
         let weights: Vec<_> = weights.iter().collect();
-        values.push(graph.nodes()[i].layer.def().forward(&inputs, &weights, mode(training, i)));
+        values.push(graph.nodes()[i].layer.reference().forward(&inputs, &weights, mode(training, i)));
     }
     values
 }
@@ -45,7 +45,7 @@ pub fn backward(
         let weights: Vec<_> = weights.iter().collect();
         let out = Value::of_node(i).index();
         let Gradients { inputs: dx, params: dp } =
-            node.layer.def().backward(&inputs, &weights, &values[out], &dvalues[out], mode(training, i));
+            node.layer.reference().backward(&inputs, &weights, &values[out], &dvalues[out], mode(training, i));
         for (v, dx) in node.inputs.iter().zip(&dx) {
             accumulate(&mut dvalues[v.index()], dx);
         }

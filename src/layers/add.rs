@@ -1,14 +1,14 @@
 //! Sum of inputs of one shape: the shortcut of a residual block, `z + a` in the notes' equation (3e).
 
-use serde::{Deserialize, Serialize};
-
-use super::{Arity, Gradients, LayerDef, Mismatch, Mode};
+use super::attributes::attributes;
+use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
 /// Sum of two or more inputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Add {}
+
+attributes!(Add {});
 
 impl LayerDef for Add {
     fn arity(&self) -> Arity {
@@ -22,7 +22,9 @@ impl LayerDef for Add {
             None => Ok(first.clone()),
         }
     }
+}
 
+impl Reference for Add {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let mut y = x[0].clone();
         for x in &x[1..] {

@@ -1,19 +1,19 @@
 //! Average pooling (the notes' section 1.2): the mean of each window.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Gradients, LayerDef, Mismatch, Mode, Window, only_map};
+use super::attributes::attributes;
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, Window, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of an average pooling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AvgPool2d {
     /// The window.
     pub window: Window,
     /// Whether zeros of the padding count in the mean. Rows that only ceil mode added never count.
     pub count_include_pad: bool,
 }
+
+attributes!(AvgPool2d { window, count_include_pad });
 
 impl AvgPool2d {
     /// `kernel`x`kernel` windows, `stride` apart, padding counted (PyTorch's default).
@@ -45,7 +45,9 @@ impl LayerDef for AvgPool2d {
         self.window.check_windows_touch([h, w], [oh, ow])?;
         Ok(Shape::from([c, oh, ow]))
     }
+}
 
+impl Reference for AvgPool2d {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let [n, c, h, w] = x[0].nchw();
         let [oh, ow] = self.window.output([h, w]).expect("shape was checked by the graph");

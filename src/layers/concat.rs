@@ -1,14 +1,14 @@
 //! Inputs stacked along channels: Inception's branches (the notes' figure 13) and DenseNet's equation (4).
 
-use serde::{Deserialize, Serialize};
-
-use super::{Arity, Gradients, LayerDef, Mismatch, Mode};
+use super::attributes::attributes;
+use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
 /// Two or more maps of one height and width, or vectors, one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Concat {}
+
+attributes!(Concat {});
 
 /// For each input and sample: `(input, offset in the input, offset in the output, length)`.
 fn runs(inputs: &[&Tensor<f64>]) -> Vec<(usize, usize, usize, usize)> {
@@ -45,7 +45,9 @@ impl LayerDef for Concat {
         dims[0] = inputs.iter().fold(0usize, |n, s| n.saturating_add(s.dims()[0]));
         Ok(Shape::new(dims))
     }
+}
 
+impl Reference for Concat {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let mut shape = x[0].shape.clone();
         shape[1] = x.iter().map(|x| x.shape[1]).sum();

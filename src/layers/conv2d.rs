@@ -2,14 +2,12 @@
 //! `y[o, i, j] = b[o] + sum over c, k, l of w[o, c, k, l] * x[c, i*s + k*d - p, j*s + l*d - p]`,
 //! where c runs over the input channels of o's group.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Gradients, LayerDef, Mismatch, Mode, Padding, ParamSpec, Window, only_map};
+use super::attributes::attributes;
+use super::{Gradients, LayerDef, Mismatch, Mode, Padding, ParamSpec, Reference, Role, Window, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a convolution. Weights `[out, in / groups, kh, kw]`, bias `[out]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
     /// Filters, which are the output's channels.
     pub out_channels: usize,
@@ -20,6 +18,8 @@ pub struct Conv2d {
     /// Whether a bias is added.
     pub bias: bool,
 }
+
+attributes!(Conv2d { out_channels, window, groups, bias });
 
 impl Conv2d {
     /// `out_channels` filters of `kernel`x`kernel`, stride 1, no padding, with bias.
@@ -103,8 +103,10 @@ impl LayerDef for Conv2d {
         let weight = ParamSpec {
             name: "weight",
             shape: vec![self.out_channels, cig, kh, kw],
-            fan_in: cig.saturating_mul(kh * kw),
-            fan_out: (self.out_channels / self.groups).saturating_mul(kh * kw),
+            role: Role::Weight {
+                fan_in: cig.saturating_mul(kh * kw),
+                fan_out: (self.out_channels / self.groups).saturating_mul(kh * kw),
+            },
         };
         std::iter::once(weight).chain(self.bias.then(|| ParamSpec::bias(self.out_channels))).collect()
     }
@@ -113,7 +115,9 @@ impl LayerDef for Conv2d {
         let [kh, kw] = self.window.kernel;
         (output.elements() as u64).saturating_mul((inputs[0].chw().0 / self.groups * kh * kw) as u64)
     }
+}
 
+impl Reference for Conv2d {
     fn forward(&self, x: &[&Tensor<f64>], params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let (x, weight) = (x[0], params[0]);
         let [n, _, h, w] = x.nchw();

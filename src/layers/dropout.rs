@@ -1,19 +1,19 @@
 //! Dropout (Srivastava et al., 2014; the notes' section 2.2): while training, each value is set to zero with
 //! probability p and otherwise divided by 1 - p; at inference, the identity.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use super::attributes::attributes;
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::rng;
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a dropout layer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     /// The probability of a zero, in `[0, 1)`.
     pub p: f32,
 }
+
+attributes!(Dropout { p });
 
 impl Dropout {
     /// The random words below this become zeros: `p * 2^32`.
@@ -41,7 +41,9 @@ impl LayerDef for Dropout {
         }
         only(inputs).cloned()
     }
+}
 
+impl Reference for Dropout {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], mode: Mode) -> Tensor<f64> {
         self.mask(x[0], mode)
     }

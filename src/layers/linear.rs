@@ -1,19 +1,19 @@
 //! Fully connected layer (the notes' section 1.3): `y[o] = b[o] + sum over i of w[o, i] * x[i]`.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Gradients, LayerDef, Mismatch, Mode, ParamSpec, only};
+use super::attributes::attributes;
+use super::{Gradients, LayerDef, Mismatch, Mode, ParamSpec, Reference, Role, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a fully connected layer. Weights `[out, in]`, bias `[out]`; input and output are vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
     /// Neurons.
     pub out_features: usize,
     /// Whether a bias is added.
     pub bias: bool,
 }
+
+attributes!(Linear { out_features, bias });
 
 impl Linear {
     /// `out_features` neurons with bias.
@@ -39,8 +39,7 @@ impl LayerDef for Linear {
         let weight = ParamSpec {
             name: "weight",
             shape: vec![self.out_features, input],
-            fan_in: input,
-            fan_out: self.out_features,
+            role: Role::Weight { fan_in: input, fan_out: self.out_features },
         };
         std::iter::once(weight).chain(self.bias.then(|| ParamSpec::bias(self.out_features))).collect()
     }
@@ -48,7 +47,9 @@ impl LayerDef for Linear {
     fn macs(&self, inputs: &[Shape], output: &Shape) -> u64 {
         (inputs[0].elements() as u64).saturating_mul(output.elements() as u64)
     }
+}
 
+impl Reference for Linear {
     fn forward(&self, x: &[&Tensor<f64>], params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let (x, weight) = (x[0], params[0]);
         let features = weight.shape[1];

@@ -1,17 +1,17 @@
 //! Max pooling (the notes' section 1.2): the largest value of each window. Padding never wins.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Gradients, LayerDef, Mismatch, Mode, Window, only_map};
+use super::attributes::attributes;
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, Window, only_map};
 use crate::tensor::{Shape, Tensor};
 
 /// Attributes of a max pooling. Windows may overlap, be dilated, and be padded by less than the kernel's extent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxPool2d {
     /// The window.
     pub window: Window,
 }
+
+attributes!(MaxPool2d { window });
 
 impl MaxPool2d {
     /// `kernel`x`kernel` windows, `stride` apart.
@@ -50,7 +50,9 @@ impl LayerDef for MaxPool2d {
         self.window.check_windows_touch([h, w], [oh, ow])?;
         Ok(Shape::from([c, oh, ow]))
     }
+}
 
+impl Reference for MaxPool2d {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let [n, c, h, w] = x[0].nchw();
         let [oh, ow] = self.window.output([h, w]).expect("shape was checked by the graph");

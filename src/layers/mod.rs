@@ -4,40 +4,67 @@
 //! tested against these references.
 
 mod activation;
+mod adaptive_avg_pool2d;
 mod add;
+mod attributes;
 mod avg_pool2d;
+mod batch_norm2d;
+mod channel_shuffle;
+mod clip;
 mod concat;
 mod conv2d;
 mod dropout;
 mod flatten;
+mod global_avg_pool;
+mod hard_sigmoid;
+mod hard_swish;
+mod leaky_relu;
 mod linear;
+mod local_response_norm;
+mod log_softmax;
 mod loss;
 mod max_pool2d;
+mod mul;
+mod pad;
 mod relu;
 mod sigmoid;
+mod slice;
 mod softmax;
 mod tanh;
 mod window;
 
 use std::fmt::Display;
 
-use serde::{Deserialize, Serialize};
-
 pub use activation::Activation;
+pub use adaptive_avg_pool2d::AdaptiveAvgPool2d;
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
+pub use batch_norm2d::BatchNorm2d;
+pub use channel_shuffle::ChannelShuffle;
+pub use clip::Clip;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use global_avg_pool::GlobalAvgPool;
+pub use hard_sigmoid::HardSigmoid;
+pub use hard_swish::HardSwish;
+pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
+pub use local_response_norm::LocalResponseNorm;
+pub use log_softmax::LogSoftmax;
 pub use loss::{Loss, predicted_class};
 pub use max_pool2d::MaxPool2d;
+pub use mul::Mul;
+pub use pad::Pad;
 pub use relu::Relu;
 pub use sigmoid::Sigmoid;
+pub use slice::Slice;
 pub use softmax::Softmax;
 pub use tanh::Tanh;
 pub use window::{Padding, Window};
+
+use attributes::{Attributes, Fields};
 
 use crate::tensor::{Shape, Tensor};
 
@@ -67,22 +94,52 @@ pub enum Arity {
     Many,
 }
 
+/// What a parameter is: how it starts and whether it is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Random at first; trained with weight decay.
+    Weight {
+        /// Inputs that reach one output through it.
+        fan_in: usize,
+        /// Outputs that one input reaches through it.
+        fan_out: usize,
+    },
+    /// Zero at first; trained without decay.
+    Bias,
+    /// One at first; trained without decay.
+    Scale,
+    /// Zero at first; follows the batches' means.
+    RunningMean,
+    /// One at first; follows the batches' variances.
+    RunningVariance,
+}
+
+impl Role {
+    /// Whether the optimizer changes it.
+    pub fn is_trained(self) -> bool {
+        !matches!(self, Role::RunningMean | Role::RunningVariance)
+    }
+
+    /// Whether weight decay applies to it.
+    pub fn decays(self) -> bool {
+        matches!(self, Role::Weight { .. })
+    }
+}
+
 /// A parameter tensor of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamSpec {
-    /// The last part of its name: `weight` or `bias`.
+    /// The last part of its name: `weight`, `bias`, `running_mean`, `running_var`.
     pub name: &'static str,
-    /// OIHW for convolutions, `[out, in]` for linear layers, `[out]` for biases.
+    /// OIHW for convolutions, `[out, in]` for linear layers, `[out]` or `[channels]` for the others.
     pub shape: Vec<usize>,
-    /// Inputs that reach one output through it, for initialisation; 0 for a bias.
-    pub fan_in: usize,
-    /// Outputs that one input reaches through it; 0 for a bias.
-    pub fan_out: usize,
+    /// What it is.
+    pub role: Role,
 }
 
 impl ParamSpec {
     fn bias(n: usize) -> Self {
-        ParamSpec { name: "bias", shape: vec![n], fan_in: 0, fan_out: 0 }
+        ParamSpec { name: "bias", shape: vec![n], role: Role::Bias }
     }
 
     /// The number of values.
@@ -142,11 +199,15 @@ pub trait LayerDef {
     fn macs(&self, _inputs: &[Shape], _output: &Shape) -> u64 {
         0
     }
+}
 
-    /// The reference: the formula, written down.
+/// The reference: a layer's formula written down, in double precision. Tests and checks run it; engines do not, so a
+/// build without them leaves it out.
+pub trait Reference {
+    /// `y` from the inputs, batch first.
     fn forward(&self, x: &[&Tensor<f64>], params: &[&Tensor<f64>], mode: Mode) -> Tensor<f64>;
 
-    /// The reference's derivative: given `y = forward(x)` and `dy` = dL/dy.
+    /// Its derivative: given `y = forward(x)` and `dy` = dL/dy.
     fn backward(
         &self,
         x: &[&Tensor<f64>],
@@ -161,10 +222,9 @@ pub trait LayerDef {
 macro_rules! registry {
     ($($(#[$doc:meta])* $name:ident = $kind:literal,)*) => {
         /// Any layer.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "kind")]
+        #[derive(Debug, Clone, PartialEq)]
         pub enum Layer {
-            $($(#[$doc])* #[serde(rename = $kind)] $name($name),)*
+            $($(#[$doc])* $name($name),)*
         }
 
         $(impl From<$name> for Layer {
@@ -184,8 +244,33 @@ macro_rules! registry {
                 }
             }
 
+            /// Its attributes as JSON.
+            pub fn attributes(&self) -> Fields {
+                match self {
+                    $(Layer::$name(layer) => layer.to_fields(),)*
+                }
+            }
+
+            /// The layer of this kind with these attributes; `None` when no layer is called so.
+            ///
+            /// # Errors
+            /// A [`Mismatch`] that names the attribute which is missing, unknown or of the wrong type.
+            pub fn from_attributes(kind: &str, fields: Fields) -> Option<Result<Layer, Mismatch>> {
+                match kind {
+                    $($kind => Some(Attributes::from_fields(fields).map(Layer::$name)),)*
+                    _ => None,
+                }
+            }
+
             /// Its definition.
             pub fn def(&self) -> &dyn LayerDef {
+                match self {
+                    $(Layer::$name(layer) => layer,)*
+                }
+            }
+
+            /// Its formula.
+            pub fn reference(&self) -> &dyn Reference {
                 match self {
                     $(Layer::$name(layer) => layer,)*
                 }
@@ -219,6 +304,32 @@ registry! {
     Add = "add",
     /// Inputs stacked along channels.
     Concat = "concat",
+    /// Mean of each feature map.
+    GlobalAvgPool = "global_avg_pool",
+    /// Means over a grid of fixed size.
+    AdaptiveAvgPool2d = "adaptive_avg_pool2d",
+    /// Normalisation by a batch's statistics.
+    BatchNorm2d = "batch_norm2d",
+    /// Normalisation by neighbouring channels.
+    LocalResponseNorm = "local_response_norm",
+    /// x where positive, else slope * x.
+    LeakyRelu = "leaky_relu",
+    /// Between two bounds.
+    Clip = "clip",
+    /// Sigmoid in three straight pieces.
+    HardSigmoid = "hard_sigmoid",
+    /// x times its hard sigmoid.
+    HardSwish = "hard_swish",
+    /// Logarithm of softmax.
+    LogSoftmax = "log_softmax",
+    /// Product of two inputs.
+    Mul = "mul",
+    /// A constant around a map.
+    Pad = "pad",
+    /// Every n-th value of a range.
+    Slice = "slice",
+    /// Channels interleaved across groups.
+    ChannelShuffle = "channel_shuffle",
 }
 
 impl Layer {
@@ -228,6 +339,9 @@ impl Layer {
             Layer::Relu(_) => Some(Activation::Relu),
             Layer::Sigmoid(_) => Some(Activation::Sigmoid),
             Layer::Tanh(_) => Some(Activation::Tanh),
+            Layer::LeakyRelu(layer) => Some(layer.activation()),
+            Layer::Clip(layer) => Some(layer.activation()),
+            Layer::HardSigmoid(layer) => Some(layer.activation()),
             _ => None,
         }
     }

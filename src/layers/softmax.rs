@@ -1,17 +1,17 @@
 //! Softmax over channels: `y[c] = exp(x[c]) / sum over k of exp(x[k])`, at each position of a map.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Gradients, LayerDef, Mismatch, Mode, only};
+use super::attributes::attributes;
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
 /// Softmax over channels (the notes' section 2.2, AlexNet's output).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Softmax {}
 
+attributes!(Softmax {});
+
 /// Calls `f` with the flat indices of each position's channels.
-fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) {
+pub(super) fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) {
     let [n, c, h, w] = shape;
     for s in 0..n {
         for p in 0..h * w {
@@ -24,7 +24,9 @@ impl LayerDef for Softmax {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         only(inputs).cloned()
     }
+}
 
+impl Reference for Softmax {
     fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
         let x = x[0];
         let mut y = x.clone();

@@ -1,30 +1,19 @@
 //! The sliding window that convolutions and poolings share: the notes' equation (1), extended.
 
-use serde::{Deserialize, Serialize};
-
 use super::Mismatch;
+use super::attributes::attributes;
+use crate::tensor::dims;
 
 /// Zeros around the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// `[top, left, bottom, right]`.
     Explicit([usize; 4]),
-    /// As many as make the output `ceil(input / stride)`, the odd one at the bottom and right.
-    Same(Same),
-}
-
-/// The word `"same"` in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Same {
-    /// See [`Padding::Same`].
-    #[serde(rename = "same")]
+    /// The 'same' convolution of the notes' section 1.1: as many as make the output `ceil(input / stride)`, the odd one at the bottom and right.
     Same,
 }
 
 impl Padding {
-    /// The 'same' convolution of the notes' section 1.1.
-    pub const SAME: Padding = Padding::Same(Same::Same);
     /// The 'valid' convolution: no padding.
     pub const NONE: Padding = Padding::Explicit([0; 4]);
 
@@ -35,8 +24,7 @@ impl Padding {
 }
 
 /// Kernel size, stride, dilation (each `[height, width]`) and padding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// The filter's size, f.
     pub kernel: [usize; 2],
@@ -49,6 +37,8 @@ pub struct Window {
     /// Round the output size up (poolings only); a last window that would start beyond the input is left out.
     pub ceil_mode: bool,
 }
+
+attributes!(Window { kernel, stride, padding, dilation, ceil_mode });
 
 impl Window {
     /// A square kernel with stride 1 and no padding.
@@ -65,7 +55,7 @@ impl Window {
     pub fn pads(&self, input: [usize; 2]) -> [usize; 4] {
         match self.padding {
             Padding::Explicit(pads) => pads,
-            Padding::Same(_) => {
+            Padding::Same => {
                 let total = |a: usize| {
                     let out = input[a].div_ceil(self.stride[a]);
                     ((out - 1) * self.stride[a] + self.extent(a)).saturating_sub(input[a])
@@ -110,7 +100,11 @@ impl Window {
             };
             if let Some(o) = (0..output[a]).find(|&o| !touches(o)) {
                 let expected = "windows that each touch the input";
-                return Err(Mismatch::new("padding", expected, format!("{pads:?}: window {o} sees only padding")));
+                return Err(Mismatch::new(
+                    "padding",
+                    expected,
+                    format!("{}: window {o} sees only padding", dims(&pads)),
+                ));
             }
         }
         Ok(())
@@ -122,12 +116,12 @@ impl Window {
             [("kernel", self.kernel), ("stride", self.stride), ("dilation", self.dilation), ("input size", input)];
         for (name, pair) in named {
             if pair.iter().any(|&v| v == 0 || v > LIMIT) {
-                return Err(Mismatch::new(name, format!("1 to {LIMIT}"), format!("{pair:?}")));
+                return Err(Mismatch::new(name, format!("1 to {LIMIT}"), dims(&pair)));
             }
         }
         match self.padding {
             Padding::Explicit(pads) if pads.iter().any(|&p| p > LIMIT) => {
-                Err(Mismatch::new("padding", format!("0 to {LIMIT}"), format!("{pads:?}")))
+                Err(Mismatch::new("padding", format!("0 to {LIMIT}"), dims(&pads)))
             }
             _ => Ok(()),
         }
@@ -181,7 +175,7 @@ mod tests {
 
     #[test]
     fn same_padding_puts_the_odd_zero_last() {
-        let w = Window { stride: [2; 2], padding: Padding::SAME, ..Window::new(3) };
+        let w = Window { stride: [2; 2], padding: Padding::Same, ..Window::new(3) };
         assert_eq!(w.pads([32, 33]), [0, 1, 1, 1]);
         assert_eq!(w.output([32, 33]), Ok([16, 17]));
     }

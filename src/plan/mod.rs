@@ -7,6 +7,7 @@
 mod memory;
 mod optimizer;
 mod passes;
+pub mod rewrite;
 
 pub use optimizer::{Optimizer, StepReport, Update};
 

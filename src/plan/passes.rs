@@ -135,7 +135,7 @@ fn order_is_free(graph: &Graph, outputs: &[Output], consumers: &[Vec<usize>], fl
 fn fusions(graph: &Graph, outputs: &[Output], alive: &[bool]) -> Vec<Option<usize>> {
     let consumers = graph.consumers();
     let fuse = |(i, node): (usize, &crate::graph::Node)| {
-        let fusible = matches!(node.layer, Layer::Conv2d(_) | Layer::Linear(_) | Layer::Add(_));
+        let fusible = matches!(node.layer, Layer::Conv2d(_) | Layer::Linear(_) | Layer::Add(_) | Layer::BatchNorm2d(_));
         let value = Value::of_node(i);
         let mut readers = consumers[value.index()].iter().copied().filter(|&r| alive[r]);
         match (readers.next(), readers.next()) {

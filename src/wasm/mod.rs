@@ -26,7 +26,7 @@ fn start() {
 /// The names of the networks that can be created.
 #[wasm_bindgen]
 pub fn networks() -> Vec<String> {
-    zoo::names().map(String::from).collect()
+    zoo::names()
 }
 
 /// The instruction set of the kernels in this build.

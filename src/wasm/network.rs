@@ -15,7 +15,7 @@ use crate::format::{Meta, Model, Weights};
 #[cfg(feature = "gpu")]
 use crate::gpu;
 use crate::graph::{Cost, Init, Params};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, dims};
 use crate::train::{Checkpoint, Config};
 use crate::vision::{Image, top_k};
 use crate::zoo::{self, Options};
@@ -76,9 +76,9 @@ impl Network {
         Ok(network)
     }
 
-    /// The network of this name with fresh weights.
+    /// The network of this name with fresh weights, and with its auxiliary heads if it has some: it is made to be trained.
     pub fn create(name: &str, classes: Option<usize>, seed: u32, pool: &Pool) -> Result<Network, JsValue> {
-        let graph = zoo::network(name, Options { classes })?;
+        let graph = zoo::network(name, Options { classes, auxiliary: true })?;
         let params = Params::init(&graph, Init::of(&graph), seed);
         Ok(Network::of(Model { graph, params, meta: Meta::default() }, pool.inner.clone()))
     }
@@ -141,7 +141,7 @@ impl Network {
     pub async fn classify(&mut self, data: Vec<f32>, shape: Vec<usize>, top: usize) -> Result<JsValue, JsValue> {
         let x = Tensor::new(shape, data)?;
         if x.shape.first() != Some(&1) {
-            return Err(Error::argument("image", "a batch of one", format!("{:?}", x.shape)).into());
+            return Err(Error::argument("image", "a batch of one", dims(&x.shape)).into());
         }
         self.answer(x, top).await
     }

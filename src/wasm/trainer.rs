@@ -11,6 +11,7 @@ use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::format::Meta;
 use crate::graph::Graph;
+use crate::json;
 use crate::tensor::dims;
 use crate::train::{Config, Dataset, Report, Trainer as Run};
 use crate::vision::{Channels, Preprocess};
@@ -53,10 +54,9 @@ fn wrong_options(e: serde_json::Error) -> Error {
 /// `config` with the fields that `changes` names.
 fn over(config: &Config, changes: &str) -> Result<Config> {
     type Fields = serde_json::Map<String, serde_json::Value>;
-    let parse = |text: &str| serde_json::from_str::<Fields>(text).map_err(wrong_options);
-    let mut all = parse(&serde_json::to_string(config).expect("plain data"))?;
-    all.extend(parse(changes)?);
-    serde_json::from_str(&serde_json::to_string(&all).expect("plain data")).map_err(wrong_options)
+    let mut all: Fields = json::parse(&serde_json::to_string(config).expect("plain data")).map_err(wrong_options)?;
+    all.extend(json::parse::<Fields>(changes).map_err(wrong_options)?);
+    serde_json::from_value(all.into()).map_err(wrong_options)
 }
 
 #[wasm_bindgen]

@@ -1,10 +1,22 @@
 //! The networks, each a short function of the builder. All of them end in logits.
 
+mod alexnet;
+mod densenet;
 mod first_example;
+mod googlenet;
 mod lenet5;
+mod nin;
+mod resnet;
+mod vgg;
 
+pub use alexnet::{alexnet, alexnet_torchvision};
+pub use densenet::{DenseNet, densenet};
 pub use first_example::first_example;
+pub use googlenet::{googlenet, googlenet_torchvision, inception, inception_naive};
 pub use lenet5::{lenet5, lenet5_1998};
+pub use nin::nin;
+pub use resnet::{Block, ResNet, Shortcut, resnet};
+pub use vgg::{Vgg, vgg, vgg16, vgg19};
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -14,16 +26,70 @@ use crate::graph::Graph;
 pub struct Options {
     /// Outputs of the last layer; the network's own number when `None`.
     pub classes: Option<usize>,
+    /// Whether a network that has auxiliary heads (GoogLeNet) gets them.
+    pub auxiliary: bool,
 }
 
-type Make = fn(Options) -> Result<Graph>;
+/// What a name stands for.
+#[derive(Clone)]
+enum Recipe {
+    Made(fn(Options) -> Result<Graph>),
+    ResNet(ResNet),
+    DenseNet(DenseNet),
+}
 
-/// Names as in the documentation, and the functions behind them.
-const NETWORKS: &[(&str, Make)] = &[("first-example", first_example), ("lenet5", lenet5), ("lenet5-1998", lenet5_1998)];
+/// Names as in the documentation, and what they stand for.
+fn networks() -> Vec<(String, Recipe)> {
+    use Block::{Basic, Bottleneck};
+    let mut networks: Vec<(String, Recipe)> = [
+        ("first-example", first_example as fn(Options) -> Result<Graph>),
+        ("lenet5", lenet5),
+        ("lenet5-1998", lenet5_1998),
+        ("alexnet", alexnet),
+        ("alexnet-torchvision", alexnet_torchvision),
+        ("vgg16", vgg16),
+        ("vgg19", vgg19),
+        ("nin", nin),
+        ("inception-naive", inception_naive),
+        ("inception", inception),
+        ("googlenet", googlenet),
+        ("googlenet-torchvision", googlenet_torchvision),
+    ]
+    .map(|(name, make)| (name.to_string(), Recipe::Made(make)))
+    .to_vec();
+    let imagenet = [
+        (18, [2, 2, 2, 2], Basic),
+        (34, [3, 4, 6, 3], Basic),
+        (50, [3, 4, 6, 3], Bottleneck),
+        (101, [3, 4, 23, 3], Bottleneck),
+        (152, [3, 8, 36, 3], Bottleneck),
+    ];
+    let mut resnets: Vec<(usize, ResNet)> =
+        imagenet.map(|(depth, blocks, block)| (depth, ResNet::imagenet(blocks, block))).to_vec();
+    resnets.extend([20, 32, 44, 56, 110].map(|depth| (depth, ResNet::cifar(depth))));
+    for (depth, form) in resnets {
+        networks.push((format!("resnet{depth}"), Recipe::ResNet(form.clone())));
+        // The paper has plain twins of its basic forms only.
+        if form.block == Basic {
+            networks.push((format!("plain{depth}"), Recipe::ResNet(form.plain())));
+        }
+    }
+    let densenets = [
+        (121, [6, 12, 24, 16], 32, 64),
+        (169, [6, 12, 32, 32], 32, 64),
+        (201, [6, 12, 48, 32], 32, 64),
+        (161, [6, 12, 36, 24], 48, 96),
+    ];
+    for (depth, layers, growth, start) in densenets {
+        networks.push((format!("densenet{depth}"), Recipe::DenseNet(DenseNet::imagenet(layers, growth, start))));
+    }
+    networks.push(("densenet40".into(), Recipe::DenseNet(DenseNet::cifar(40, 12))));
+    networks
+}
 
 /// The names of all networks.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    NETWORKS.iter().map(|&(name, _)| name)
+pub fn names() -> Vec<String> {
+    networks().into_iter().map(|(name, _)| name).collect()
 }
 
 /// The network of this name.
@@ -31,35 +97,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// [`Error::UnknownNetwork`], which lists the known names; [`Error::Layer`] for options that make no sense.
 pub fn network(name: &str, options: Options) -> Result<Graph> {
-    match NETWORKS.iter().find(|(known, _)| *known == name) {
-        Some((_, make)) => make(options),
-        None => {
-            let known = names().collect::<Vec<_>>().join(", ");
-            Err(Error::UnknownNetwork { name: name.into(), known })
-        }
+    match networks().into_iter().find(|(known, _)| known == name) {
+        Some((_, Recipe::Made(make))) => make(options),
+        Some((name, Recipe::ResNet(form))) => resnet(&name, &form, options),
+        Some((name, Recipe::DenseNet(form))) => densenet(&name, &form, options),
+        None => Err(Error::UnknownNetwork { name: name.into(), known: names().join(", ") }),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parameters(name: &str) -> u64 {
-        network(name, Options::default()).unwrap().costs().iter().map(|c| c.parameters).sum()
-    }
-
-    #[test]
-    fn parameter_counts() {
-        // The notes' figure 2 counts 392,460 before the output neuron, which adds 200 weights and a bias.
-        assert_eq!(parameters("first-example"), 392_460 + 201);
-        assert_eq!(parameters("lenet5"), 61_706);
-        // Full connection in C3 (the paper's table I drops some), pooling without trainable coefficients.
-        assert_eq!(parameters("lenet5-1998"), 61_706);
-    }
-
-    #[test]
-    fn unknown_names_are_answered_with_the_known_ones() {
-        let error = network("lenet6", Options::default()).unwrap_err().to_string();
-        assert!(error.contains("lenet6") && error.contains("lenet5-1998"), "{error}");
-    }
-}
+mod tests;

@@ -95,7 +95,53 @@ def avg_pool2d(layer, x):
     return reduce_window(x, w, 0.0, lax.add, full) / reduce_window(ones, w, 0.0, lax.add, rest)
 
 
+def adaptive_avg_pool2d(layer, x):
+    (oh, ow), (h, w) = layer["output"], x.shape[2:]
+    rows = [slice(i * h // oh, -(-(i + 1) * h // oh)) for i in range(oh)]
+    columns = [slice(j * w // ow, -(-(j + 1) * w // ow)) for j in range(ow)]
+    return jnp.stack([jnp.stack([x[:, :, r, c].mean((2, 3)) for c in columns], -1) for r in rows], -2)
+
+
+def batch_norm2d(layer, x, weight, bias, mean, var):
+    # At inference; the suite checks training against central differences.
+    shape = (1, -1, 1, 1)
+    return (x - mean.reshape(shape)) / jnp.sqrt(var.reshape(shape) + layer["epsilon"]) * weight.reshape(shape) + bias.reshape(shape)
+
+
+def local_response_norm(layer, x):
+    before = (layer["size"] - 1) // 2
+    squares = jnp.pad(x * x, [(0, 0), (before, layer["size"] - 1 - before), (0, 0), (0, 0)])
+    total = sum(squares[:, i:i + x.shape[1]] for i in range(layer["size"]))
+    return x / (layer["k"] + layer["alpha"] / layer["size"] * total) ** layer["beta"]
+
+
+def channel_shuffle(layer, x):
+    n, c, h, w = x.shape
+    return x.reshape(n, layer["groups"], -1, h, w).swapaxes(1, 2).reshape(x.shape)
+
+
+def pad(layer, x):
+    return jnp.pad(x, [(0, 0), *zip(layer["before"], layer["after"])], constant_values=layer["value"])
+
+
+def cut(layer, x):
+    return x[(slice(None), *(slice(a, b, s) for a, b, s in zip(layer["start"], layer["end"], layer["step"])))]
+
+
 FUNCTIONS = dict(
+    adaptive_avg_pool2d=adaptive_avg_pool2d,
+    global_avg_pool=lambda _, x: x.mean((2, 3), keepdims=True),
+    batch_norm2d=batch_norm2d,
+    local_response_norm=local_response_norm,
+    leaky_relu=lambda l, x: jax.nn.leaky_relu(x, l["slope"]),
+    clip=lambda l, x: jnp.clip(x, l["min"], l["max"]),
+    hard_sigmoid=lambda l, x: jnp.clip(l["alpha"] * x + l["beta"], 0, 1),
+    hard_swish=lambda _, x: jax.nn.hard_swish(x),
+    log_softmax=lambda _, x: jax.nn.log_softmax(x, axis=1),
+    mul=lambda _, x, y: x * y,
+    pad=pad,
+    slice=cut,
+    channel_shuffle=channel_shuffle,
     conv2d=conv2d,
     linear=linear,
     max_pool2d=max_pool2d,
@@ -174,6 +220,20 @@ def main():
     layers.append(entry(dict(kind="dropout", p=0.5), [draw(2, 6)]))
     layers.append(entry(dict(kind="add"), [draw(2, 3, 2, 2) for _ in range(3)]))
     layers.append(entry(dict(kind="concat"), [draw(2, 3, 2, 2), draw(2, 1, 2, 2), draw(2, 2, 2, 2)]))
+    for output in ([1, 1], [2, 3], [4, 4]):
+        layers.append(entry(dict(kind="adaptive_avg_pool2d", output=output), [draw(2, 2, 5, 7)]))
+    statistics = [draw(4), draw(4), draw(4), np.abs(draw(4)) + 0.5]
+    # Constants that single precision holds exactly: files store them as such.
+    layers.append(entry(dict(kind="batch_norm2d", epsilon=2.0**-10, momentum=0.125), [draw(2, 4, 3, 2)], statistics))
+    for size in (2, 5):
+        layers.append(entry(dict(kind="local_response_norm", size=size, alpha=0.5, beta=0.75, k=2.0), [draw(2, 7, 2, 3)]))
+    for layer in (dict(kind="leaky_relu", slope=0.25), dict(kind="clip", min=-1.0, max=1.25), dict(kind="hard_swish"),
+                  dict(kind="hard_sigmoid", alpha=0.25, beta=0.5), dict(kind="log_softmax"), dict(kind="global_avg_pool"),
+                  dict(kind="pad", before=[1, 0, 2], after=[0, 3, 1], value=0.5),
+                  dict(kind="slice", start=[1, 0, 1], end=[3, 3, 4], step=[1, 2, 2]), dict(kind="channel_shuffle", groups=2)):
+        layers.append(entry(layer, [draw_distinct(2, 4, 3, 4) / 16 + 1 / 2048]))
+    layers.append(entry(dict(kind="mul"), [draw(2, 3, 2, 2), draw(2, 3, 2, 2)]))
+    layers.append(entry(dict(kind="mul"), [draw(2, 3, 2, 2), draw(2, 3, 1, 1)]))
     losses = [
         loss_entry(dict(kind="softmax-cross-entropy", labelSmoothing=0.0), [0, 4, 2], draw(3, 5)),
         loss_entry(dict(kind="softmax-cross-entropy", labelSmoothing=0.1), [1, 1], draw(2, 3) * 8),

@@ -2,7 +2,9 @@
 
 use convoke::graph::{Builder, Value};
 use convoke::layers::{
-    AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax, Tanh, Window,
+    AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, ChannelShuffle, Clip, Conv2d, Dropout, Flatten, GlobalAvgPool,
+    HardSigmoid, HardSwish, Layer, LeakyRelu, Linear, LocalResponseNorm, LogSoftmax, MaxPool2d, Pad, Padding, Relu,
+    Sigmoid, Slice, Softmax, Tanh, Window,
 };
 use convoke::rng::Rng;
 
@@ -16,6 +18,8 @@ pub fn cases() -> Vec<Case> {
     linears(&mut cases);
     poolings(&mut cases);
     elementwise(&mut cases);
+    normalizations(&mut cases);
+    rearrangements(&mut cases);
     structures(&mut cases);
     cases
 }
@@ -39,13 +43,27 @@ fn convolutions(cases: &mut Vec<Case>) {
     one(cases, [6, 14, 14], 3, Conv2d::new(16, 5));
     one(cases, [3, 27, 27], 1, Conv2d::new(24, 11).stride(4));
     one(cases, [3, 30, 30], 1, Conv2d::new(16, 7).stride(2).padding(Padding::all(3)));
-    one(cases, [33, 9, 9], 1, Conv2d::new(40, 3).padding(Padding::SAME));
+    one(cases, [33, 9, 9], 1, Conv2d::new(40, 3).padding(Padding::Same));
     one(cases, [64, 1, 1], 3, Conv2d::new(70, 1));
-    one(cases, [16, 7, 7], 1, Conv2d::new(16, 3).padding(Padding::SAME).stride(2).no_bias());
+    one(cases, [16, 7, 7], 1, Conv2d::new(16, 3).padding(Padding::Same).stride(2).no_bias());
     // Depthwise, with a multiplier, and a kernel that covers the whole padded input.
     one(cases, [13, 8, 8], 3, Conv2d::new(13, 3).groups(13).padding(Padding::all(1)));
     one(cases, [6, 9, 7], 1, Conv2d::new(12, 3).groups(6).stride(2));
     one(cases, [4, 5, 5], 3, Conv2d::new(9, 7).padding(Padding::all(1)));
+    // Tiles of Winograd's: every remainder of the output, channels around vectors, uneven padding.
+    for (i, side) in (1..=13).enumerate() {
+        let (c, out) = (8 + (i * 7) % 13, 8 + (i * 5) % 19);
+        let padding = Padding::Explicit([i % 3, 1, (i + 1) % 2, 2 - i % 3]);
+        one(cases, [c, side + 2, 15 - side], 1 + 2 * (i % 2), Conv2d::new(out, 3).padding(padding));
+    }
+    one(cases, [64, 30, 31], 3, Conv2d::new(48, 3).padding(Padding::Same).no_bias());
+    // Depthwise kernels in use, over channels around one and two vectors.
+    for (i, c) in [2, 5, 8, 9, 16, 19, 24, 40].into_iter().enumerate() {
+        for kernel in [3, 5] {
+            let padding = if i % 3 == 0 { Padding::Same } else { Padding::Explicit([i % 3, kernel / 2, 0, i]) };
+            one(cases, [c, 11, 7 + i], 1 + i % 2, Conv2d::new(c, kernel).groups(c).stride(1 + i % 2).padding(padding));
+        }
+    }
     // Everything at once, from a seed.
     let mut rng = Rng::new(2, 2);
     let mut made = 0;
@@ -96,7 +114,7 @@ fn poolings(cases: &mut Vec<Case>) {
     }
     windows.push(Window { padding: Padding::Explicit([0, 1, 1, 0]), stride: [2, 1], ..Window::new(2) });
     windows.push(Window { padding: Padding::Explicit([1, 0, 0, 2]), stride: [1, 3], ..Window::new(3) });
-    windows.push(Window { padding: Padding::SAME, stride: [2, 2], ..Window::new(3) });
+    windows.push(Window { padding: Padding::Same, stride: [2, 2], ..Window::new(3) });
     windows.push(Window { dilation: [2, 2], stride: [1, 2], ..Window::new(3) });
     windows.push(Window { kernel: [1, 3], stride: [1, 2], ..Window::new(1) });
     for (i, window) in windows.into_iter().enumerate() {
@@ -112,8 +130,18 @@ fn poolings(cases: &mut Vec<Case>) {
 }
 
 fn elementwise(cases: &mut Vec<Case>) {
-    let layers: [Layer; 5] =
-        [Relu {}.into(), Sigmoid {}.into(), Tanh {}.into(), Softmax {}.into(), Dropout { p: 0.4 }.into()];
+    let layers: [Layer; 10] = [
+        Relu {}.into(),
+        Sigmoid {}.into(),
+        Tanh {}.into(),
+        Softmax {}.into(),
+        Dropout { p: 0.4 }.into(),
+        LeakyRelu { slope: 0.2 }.into(),
+        Clip { min: -0.5, max: 0.6 }.into(),
+        HardSigmoid { alpha: 0.9, beta: 0.4 }.into(),
+        HardSwish {}.into(),
+        LogSoftmax {}.into(),
+    ];
     for layer in layers {
         for c in [1, 3, 4, 17] {
             one(cases, [c, 5, 3], 3, layer.clone());
@@ -124,6 +152,33 @@ fn elementwise(cases: &mut Vec<Case>) {
     one(cases, [1, 3, 4], 1, Flatten {});
 }
 
+fn normalizations(cases: &mut Vec<Case>) {
+    for c in [1, 3, 4, 8, 17] {
+        one(cases, [c, 5, 3], 3, BatchNorm2d::default());
+        one(cases, [c, 4, 4], 1, BatchNorm2d { epsilon: 1e-3, momentum: 0.01 });
+        for size in [1, 2, 3, 5] {
+            one(cases, [c, 3, 4], 3, LocalResponseNorm { size, alpha: 0.5, beta: 0.75, k: 1.0 });
+        }
+    }
+    one(cases, [6, 1, 1], 3, BatchNorm2d::default());
+    one(cases, [9, 4, 4], 1, LocalResponseNorm { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 });
+}
+
+fn rearrangements(cases: &mut Vec<Case>) {
+    for (c, h, w) in [(1, 1, 1), (5, 4, 7), (17, 7, 7), (8, 3, 2)] {
+        one(cases, [c, h, w], 3, GlobalAvgPool {});
+        for output in [[1, 1], [2, 3], [6, 6], [h, w]] {
+            one(cases, [c, h, w], 1, AdaptiveAvgPool2d { output });
+        }
+        one(cases, [c, h, w], 3, Pad { before: [1, 0, 2], after: [0, 3, 1], value: 0.5 });
+        one(cases, [c, h, w], 1, Slice { start: [0; 3], end: [c, h, w], step: [1, 2, 2] });
+    }
+    one(cases, [9, 6, 5], 3, Slice { start: [1, 2, 0], end: [8, 6, 4], step: [3, 1, 2] });
+    for groups in [1, 2, 3, 6] {
+        one(cases, [12, 3, 2], 3, ChannelShuffle { groups });
+    }
+}
+
 /// Small networks for what no single layer shows: fusion, order of flattening, fan-out, concatenation by offset.
 fn structures(cases: &mut Vec<Case>) {
     let mut push = |name: &str, batch: usize, b: Builder, y: Value| {
@@ -131,8 +186,16 @@ fn structures(cases: &mut Vec<Case>) {
     };
     let conv = |c: usize| Conv2d::new(c, 3).padding(Padding::all(1));
 
-    for (name, activation) in [("relu", Layer::from(Relu {})), ("sigmoid", Sigmoid {}.into()), ("tanh", Tanh {}.into())]
-    {
+    let activations: [Layer; 6] = [
+        Relu {}.into(),
+        Sigmoid {}.into(),
+        Tanh {}.into(),
+        Clip { min: -0.2, max: 0.3 }.into(),
+        LeakyRelu { slope: 0.2 }.into(),
+        HardSigmoid { alpha: 0.9, beta: 0.4 }.into(),
+    ];
+    for activation in activations {
+        let name = activation.kind();
         let mut b = Builder::new("fused", [3, 6, 5]);
         let x = b.add("conv", conv(7), Value::INPUT);
         let x = b.add("act", activation.clone(), x);
@@ -141,6 +204,15 @@ fn structures(cases: &mut Vec<Case>) {
         let x = b.add("act2", activation, x);
         push(&format!("conv + {name}, flatten into linear + {name}"), 3, b, x);
     }
+
+    let mut b = Builder::new("activated", [16, 9, 10]);
+    let x = b.add("wide", conv(16), Value::INPUT);
+    let x = b.add("relu", Relu {}, x);
+    let x = b.add("depthwise", conv(16).groups(16), x);
+    let x = b.add("clip", Clip { min: 0.0, max: 0.4 }, x);
+    let x = b.add("narrow", conv(17), x);
+    let x = b.add("tanh", Tanh {}, x);
+    push("activations fused into convolutions of several algorithms", 3, b, x);
 
     let mut b = Builder::new("dropped", [3, 4, 5]);
     let x = b.add("conv", conv(5), Value::INPUT);
@@ -197,6 +269,26 @@ fn structures(cases: &mut Vec<Case>) {
     let head = b.add("head", Conv2d::new(4, 1), cat);
     let late = b.sum("late", &[head, a, c]);
     push("parts of a concatenation that are read after it, one part twice", 1, b, late);
+
+    let mut b = Builder::new("excite", [5, 6, 4]);
+    let s = b.add("squeeze", GlobalAvgPool {}, Value::INPUT);
+    let s = b.add("gate", Conv2d::new(5, 1), s);
+    let s = b.add("sigmoid", Sigmoid {}, s);
+    let y = b.product("scale", Value::INPUT, s);
+    let y = b.product("square", y, y);
+    push("squeeze and excitation: products with a map of one pixel and with itself", 3, b, y);
+
+    let mut b = Builder::new("option-a", [4, 8, 8]);
+    let z = b.add("conv1", conv(8).stride(2).no_bias(), Value::INPUT);
+    let z = b.add("bn1", BatchNorm2d::default(), z);
+    let z = b.add("relu1", Relu {}, z);
+    let z = b.add("conv2", conv(8).no_bias(), z);
+    let z = b.add("bn2", BatchNorm2d::default(), z);
+    let s = b.add("subsample", Slice { start: [0; 3], end: [4, 8, 8], step: [1, 2, 2] }, Value::INPUT);
+    let s = b.add("zeros", Pad { before: [2, 0, 0], after: [2, 0, 0], value: 0.0 }, s);
+    let y = b.sum("add", &[z, s]);
+    let y = b.add("relu2", Relu {}, y);
+    push("residual block with batch norm and the option-A shortcut", 3, b, y);
 
     let mut b = Builder::new("vectors", [7]);
     let p = b.add("p", Linear::new(5), Value::INPUT);

@@ -8,6 +8,7 @@ pub mod training;
 use std::collections::BTreeMap;
 
 use convoke::graph::{Graph, Init, Params, Value, reference};
+use convoke::layers::{ParamSpec, Role};
 use convoke::rng::Rng;
 use convoke::tensor::{Tensor, dims};
 
@@ -37,24 +38,36 @@ pub const SEED: u32 = 5;
 pub const STEP: u32 = 3;
 
 impl Case {
-    /// Inputs from a seed, expectations from the references. Forward in training mode, so that dropout is seen.
-    pub fn problem(&self) -> Problem {
+    /// Parameters and an input, from a seed.
+    pub fn given(&self) -> (Params, Tensor) {
         let graph = &self.graph;
         let mut params = Params::init(graph, Init::Xavier, 11);
         for (stream, (name, spec)) in graph.params().into_iter().enumerate() {
-            if spec.fan_in == 0 {
-                params.get_mut(&name).data = random(&spec.shape, 100 + stream as u32).data;
+            let values = &mut params.get_mut(&name).data;
+            match spec.role {
+                Role::Weight { .. } => {}
+                // A variance is positive.
+                Role::RunningVariance => *values = random(&spec.shape, 100 + stream as u32).map(|v| 1.5 + v).data,
+                _ => *values = random(&spec.shape, 100 + stream as u32).data,
             }
         }
-        let x = random(&graph.input().batched(self.batch), 1);
+        (params, random(&graph.input().batched(self.batch), 1))
+    }
+
+    /// The same with expectations from the references. Forward in training mode, so that dropout is seen.
+    pub fn problem(&self) -> Problem {
+        let graph = &self.graph;
+        let (params, x) = self.given();
         let values = reference::forward(graph, &params, &x.to_f64(), Some((SEED, STEP)));
         let output = graph.outputs()[0].value;
         let y = &values[output.index()];
         let dy = random(&y.shape, 2);
         let seeds = [(output, dy.to_f64())];
         let (dvalues, dp) = reference::backward(graph, &params, &values, &seeds, Some((SEED, STEP)));
-        let names = graph.params().into_iter().map(|(name, _)| name);
-        let dparams = names.zip(dp.into_iter().flatten().map(|t| t.to_f32())).collect();
+        // Running statistics have no gradient.
+        let trained =
+            |((name, spec), d): ((String, ParamSpec), Tensor<f64>)| spec.role.is_trained().then(|| (name, d.to_f32()));
+        let dparams = graph.params().into_iter().zip(dp.into_iter().flatten()).filter_map(trained).collect();
         Problem { params, x, dy, y: y.to_f32(), dx: dvalues[Value::INPUT.index()].to_f32(), dparams }
     }
 

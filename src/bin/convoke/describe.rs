@@ -25,6 +25,9 @@ pub struct Args {
     /// Classes of a network by name [default: its own].
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
+    /// With the auxiliary heads that a network by name is trained with.
+    #[arg(long)]
+    auxiliary: bool,
     /// How to print it.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -55,7 +58,7 @@ fn from_file(path: &Path) -> convoke::Result<(Graph, Meta)> {
 }
 
 fn by_name(args: &Args) -> convoke::Result<Graph> {
-    zoo::network(&args.subject, zoo::Options { classes: args.classes })
+    zoo::network(&args.subject, zoo::Options { classes: args.classes, auxiliary: args.auxiliary })
 }
 
 /// Bytes of the memory in which the values of one sample live during inference.

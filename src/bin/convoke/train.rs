@@ -159,7 +159,7 @@ impl Args {
 pub async fn run(args: Args) -> Outcome {
     let config = args.config()?;
     files::check_writable(&args.out)?;
-    let network = |classes| zoo::network(&args.network, zoo::Options { classes: Some(classes) });
+    let network = |classes| zoo::network(&args.network, zoo::Options { classes: Some(classes), auxiliary: true });
     let (graph, data) = args.data.prepare(network)?;
     let Prepared { train, held_out, labels, preprocess } = data;
     let (train, name) = (Arc::new(train), held_out.name().to_string());

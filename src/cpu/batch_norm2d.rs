@@ -1,0 +1,124 @@
+//! Batch normalisation. Training computes the batch's statistics forward and again backward, instead of keeping them.
+
+use super::elementwise::activate;
+use super::memory::{Buffer, Map, Shared, split};
+use super::operation::{Dropping, Frame, Operation};
+use super::pool::Pool;
+use super::weights::Weights;
+use crate::layers;
+use crate::plan::{BackwardStep, Step};
+
+/// Sums over pixels are cut into this many parts, whatever the number of threads, so that results do not depend on it.
+const PARTS: usize = 16;
+
+/// Normalisation by channel.
+pub(super) struct BatchNorm2d {
+    pub step: Step,
+    pub layer: layers::BatchNorm2d,
+}
+
+/// For each channel, `K` sums over all pixels of what `add(pixel, sums)` adds.
+fn sums<const K: usize>(pool: &Pool, map: &Map, add: impl Fn(usize, &mut [Vec<f32>; K]) + Sync) -> [Vec<f32>; K] {
+    let (c, pixels) = (map.place.c, map.pixels);
+    let mut parts = Buffer::zeros(PARTS * K * c);
+    let shared = Shared::new(&mut parts);
+    split(pool, PARTS, pixels * c * K / PARTS, |range| {
+        for i in range {
+            let mut local = std::array::from_fn(|_| vec![0.0; c]);
+            (pixels * i / PARTS..pixels * (i + 1) / PARTS).for_each(|p| add(p, &mut local));
+            for (k, sum) in local.iter().enumerate() {
+                // SAFETY: each part has its own K * c floats.
+                unsafe { std::ptr::copy_nonoverlapping(sum.as_ptr(), shared.at((i * K + k) * c), c) };
+            }
+        }
+    });
+    std::array::from_fn(|k| (0..c).map(|ch| (0..PARTS).map(|i| parts[(i * K + k) * c + ch]).sum()).collect())
+}
+
+/// Mean and biased variance of each channel.
+fn statistics(pool: &Pool, x: &Map) -> [Vec<f32>; 2] {
+    let count = x.pixels as f32;
+    let [mut mean] = sums(pool, x, |p, [sum]| {
+        // SAFETY: nobody writes to the input now.
+        let x = unsafe { x.row(p) };
+        sum.iter_mut().zip(x).for_each(|(s, x)| *s += x);
+    });
+    mean.iter_mut().for_each(|m| *m /= count);
+    let [mut var] = sums(pool, x, |p, [sum]| {
+        // SAFETY: nobody writes to the input now.
+        let x = unsafe { x.row(p) };
+        sum.iter_mut().zip(x).zip(&mean).for_each(|((s, x), m)| *s += (x - m) * (x - m));
+    });
+    var.iter_mut().for_each(|v| *v /= count);
+    [mean, var]
+}
+
+impl BatchNorm2d {
+    fn inverse(&self, var: &[f32]) -> Vec<f32> {
+        var.iter().map(|v| 1.0 / (v + self.layer.epsilon).sqrt()).collect()
+    }
+}
+
+impl Operation for BatchNorm2d {
+    fn forward(&self, frame: &Frame) {
+        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let weights = frame.weights(self.step.node);
+        let [mean, var] = match frame.mode {
+            Dropping::Training { .. } => statistics(frame.pool, &x),
+            Dropping::Inference => weights.statistics.each_ref().map(|s| s.to_vec()),
+        };
+        let scale: Vec<f32> = self.inverse(&var).iter().zip(weights.weight.iter()).map(|(i, w)| i * w).collect();
+        let shift: Vec<f32> = scale.iter().zip(&mean).zip(weights.bias.iter()).map(|((s, m), b)| b - s * m).collect();
+        split(frame.pool, x.pixels, 2 * x.place.c, |range| {
+            for p in range {
+                // SAFETY: the plan keeps input and output apart; each task has its own pixels.
+                let (x, y) = unsafe { (x.row(p), y.row_mut(p)) };
+                for (((y, x), s), t) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
+                    *y = x * s + t;
+                }
+            }
+        });
+        if let Some(activation) = self.step.activation {
+            // SAFETY: nobody else uses the output now.
+            unsafe { activate(frame.pool, activation, &y, &y) };
+        }
+    }
+
+    fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>) {
+        let (x, dy) = (frame.map(self.step.inputs[0]), frame.map(step.dy));
+        let [mean, var] = statistics(frame.pool, &x);
+        let inverse = self.inverse(&var);
+        let [dbias, dweight] = sums(frame.pool, &x, |p, [dbias, dweight]| {
+            // SAFETY: nobody writes to values and gradients now.
+            let (x, dy) = unsafe { (x.row(p), dy.row(p)) };
+            for c in 0..x.len() {
+                dbias[c] += dy[c];
+                dweight[c] += dy[c] * (x[c] - mean[c]) * inverse[c];
+            }
+        });
+        if let Some(write) = step.dx[0] {
+            let dx = frame.map(write.place);
+            let weight = &frame.weights(self.step.node).weight;
+            let count = x.pixels as f32;
+            split(frame.pool, x.pixels, 4 * x.place.c, |range| {
+                for p in range {
+                    // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
+                    let (x, dy, dx) = unsafe { (x.row(p), dy.row(p), dx.row_mut(p)) };
+                    for c in 0..x.len() {
+                        let normal = (x[c] - mean[c]) * inverse[c];
+                        let d = weight[c] * inverse[c] * (dy[c] - (dbias[c] + normal * dweight[c]) / count);
+                        dx[c] = if write.accumulate { dx[c] } else { 0.0 } + d;
+                    }
+                }
+            });
+        }
+        let gradients = gradients.expect("a batch norm has parameters");
+        let c = x.place.c;
+        gradients.weight[..c].copy_from_slice(&dweight);
+        gradients.bias[..c].copy_from_slice(&dbias);
+        // What the running statistics move towards, by PyTorch's rule the unbiased variance.
+        let unbiased = x.pixels as f32 / (x.pixels.max(2) - 1) as f32;
+        gradients.statistics[0].copy_from_slice(&mean);
+        gradients.statistics[1].iter_mut().zip(&var).for_each(|(to, v)| *to = v * unbiased);
+    }
+}

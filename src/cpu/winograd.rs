@@ -1,0 +1,386 @@
+//! Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015):
+//! a tile of 4x4 outputs from 6x6 inputs with 36 multiplications for each pair of channels instead of 144.
+//!
+//! `Y = A^T [(G g G^T) * (B^T d B)] A`. Kernels are transformed when they are packed. For tiles, the products over
+//! channels are 36 matrix multiplications, tiles times input channels times output channels, one for each position.
+//!
+//! The points of interpolation are 0, ±a, ±b and infinity with a = 1/√2 and b = √2 = 1/a. Compared with the usual 0, ±1,
+//! ±2 this makes the transforms' numbers smaller and the rounding error a quarter.
+
+use super::conv2d::Geometry;
+use super::gemm::{Bounds, Gemm, Panels, Run, Start};
+use super::memory::{Buffer, Map, Shared, split};
+use super::operation::{Frame, Operation, Setting};
+use super::simd::{self, Kernel, Simd};
+use super::weights::{Layout, Weights};
+use crate::plan::Step;
+
+const A: f64 = std::f64::consts::FRAC_1_SQRT_2;
+const B: f64 = std::f64::consts::SQRT_2;
+
+/// Outputs of a tile along an axis.
+const OUT: usize = 4;
+/// Its inputs.
+const IN: usize = 6;
+/// Positions in a transformed tile.
+const PLANES: usize = IN * IN;
+
+/// Floats between planes, so that positions of one tile do not all fall into the same set of the cache.
+const APART: usize = 16;
+
+/// Floats of transformed tiles, before and after the multiplication, that a block may have: what stays in the
+/// second-level cache.
+const BLOCK_FLOATS: usize = 160 * 1024;
+
+/// Tiles that a block has at least, so that the weights are not read too often.
+const BLOCK_TILES: usize = 48;
+
+/// A 3x3 convolution with stride 1.
+pub(super) struct Winograd {
+    step: Step,
+    layout: Layout,
+    pads: [usize; 4],
+    /// Rows and columns of tiles.
+    grid: [usize; 2],
+    /// Tiles of the batch.
+    tiles: usize,
+    /// Tiles of a block.
+    block: usize,
+    /// Where each tile's channels start in a plane.
+    rows: Vec<u32>,
+    /// Blocks that are worked on at once.
+    regions: usize,
+}
+
+impl Winograd {
+    pub(super) fn new(geometry: Geometry, layout: Layout, step: Step, setting: &Setting) -> Self {
+        let (Panels { k, n, .. }, y) = (layout.panels, step.output);
+        let grid = [y.h.div_ceil(OUT), y.w.div_ceil(OUT)];
+        let tiles = setting.n * grid[0] * grid[1];
+        let block = (BLOCK_FLOATS / (PLANES * (k + n))).next_multiple_of(12).max(BLOCK_TILES).min(tiles);
+        // Few blocks: all threads work on one.
+        let threads = setting.pool.threads();
+        let regions = if tiles.div_ceil(block) >= 4 * threads { threads } else { 1 };
+        let rows = (0..block).map(|t| (t * k) as u32).collect();
+        Winograd { pads: geometry.pads, layout, step, grid, tiles, block, rows, regions }
+    }
+
+    /// Floats from one plane to the next, before the multiplication and after it.
+    fn planes(&self) -> [usize; 2] {
+        [self.layout.panels.k, self.layout.panels.n].map(|c| apart(self.block * c))
+    }
+
+    /// Floats of a [`Region`].
+    fn region(&self) -> usize {
+        let [before, after] = self.planes();
+        apart(self.layout.panels.k) + PLANES * (before + after)
+    }
+
+    /// Tiles `first..first + count` of the batch, from input to output.
+    ///
+    /// # Safety
+    /// `region` must be for nobody else.
+    unsafe fn block(&self, frame: &Frame, first: usize, count: usize, region: &Region) {
+        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let weights = frame.weights(self.step.node);
+        let Panels { k, n, .. } = self.layout.panels;
+        let panels = self.layout.panels.count();
+        // SAFETY: tasks have their own tiles, or their own panels of a plane; the plan keeps input and output apart.
+        unsafe {
+            std::slice::from_raw_parts_mut(region.zeros.at(0), k).fill(0.0);
+            split(frame.pool, count, PLANES * k, |tiles| tiles.for_each(|t| self.gather(&x, first, t, region)));
+            split(frame.pool, PLANES * panels, count * k, |parts| {
+                parts.for_each(|i| self.multiply(weights, count, i / panels, i % panels, region));
+            });
+            split(frame.pool, count, PLANES * n, |tiles| {
+                tiles.for_each(|t| self.spread(&y, weights, first, t, region))
+            });
+        }
+    }
+
+    /// The sample of a tile, and its first output pixel.
+    fn origin(&self, tile: usize) -> (usize, usize, usize) {
+        let [rows, columns] = self.grid;
+        (tile / (rows * columns), tile / columns % rows * OUT, tile % columns * OUT)
+    }
+
+    /// Transforms tile `t` of a block.
+    ///
+    /// # Safety
+    /// As [`Winograd::block`]; nobody else may use this tile's part of the region.
+    unsafe fn gather(&self, x: &Map, first: usize, t: usize, region: &Region) {
+        let (h, w, channels) = (x.place.h, x.place.w, x.place.c);
+        let (s, oy, ox) = self.origin(first + t);
+        let [top, left, ..] = self.pads;
+        let at = |i: usize| {
+            let (iy, ix) = ((oy + i / IN).wrapping_sub(top), (ox + i % IN).wrapping_sub(left));
+            if iy < h && ix < w { x.at((s * h + iy) * w + ix) } else { region.zeros.start() }.cast_const()
+        };
+        let from: [*const f32; PLANES] = std::array::from_fn(at);
+        // SAFETY: pixels, or as many zeros; the region holds the tile in every plane.
+        unsafe {
+            let to = region.tiles.at(t * channels);
+            simd::dispatch(TransformInput { from: &from, channels, to, plane: self.planes()[0] });
+        }
+    }
+
+    /// One panel of one position's product.
+    ///
+    /// # Safety
+    /// As [`Winograd::block`]; nobody else may use this panel of the products.
+    unsafe fn multiply(&self, weights: &Weights, tiles: usize, plane: usize, panel: usize, region: &Region) {
+        let panels = self.layout.panels;
+        let [before, after] = self.planes();
+        // SAFETY: all planes lie in the region.
+        unsafe {
+            let product = Gemm {
+                left: region.tiles.from(plane * before),
+                rows: &self.rows,
+                runs: &[Run { offset: 0, len: panels.k }],
+                right: &weights.weight[plane * apart(panels.floats())..],
+                panels,
+                start: Start::Zero,
+                bounds: Bounds::NONE,
+                out: region.products.from(plane * after),
+                pitch: panels.n,
+            };
+            product.block(0..tiles, panel..panel + 1);
+        }
+    }
+
+    /// Transforms the products of tile `t` of a block back and writes as much of the tile as lies in the output.
+    ///
+    /// # Safety
+    /// As [`Winograd::block`]; nobody else may use the tile's outputs.
+    unsafe fn spread(&self, y: &Map, weights: &Weights, first: usize, t: usize, region: &Region) {
+        let (h, w, channels) = (y.place.h, y.place.w, y.place.c);
+        let (s, oy, ox) = self.origin(first + t);
+        // SAFETY: the region holds the tile in every plane, and the output the pixels of its rows and columns.
+        unsafe {
+            simd::dispatch(TransformOutput {
+                from: region.products.at(t * channels),
+                plane: self.planes()[1],
+                channels,
+                bias: &weights.bias,
+                bounds: Bounds::of(self.step.activation),
+                to: y.at((s * h + oy) * w + ox),
+                pitch: [w * y.place.pitch, y.place.pitch],
+                size: [OUT.min(h - oy), OUT.min(w - ox)],
+            });
+        }
+    }
+}
+
+/// Where a block's tiles are transformed: zeros that stand for pixels beyond the input, the tiles position by position,
+/// and their products likewise.
+struct Region {
+    zeros: Shared,
+    tiles: Shared,
+    products: Shared,
+}
+
+impl Operation for Winograd {
+    fn forward(&self, frame: &Frame) {
+        let blocks = self.tiles.div_ceil(self.block);
+        let run = |thread: usize, i: usize| {
+            let first = i * self.block;
+            let [before, _] = self.planes();
+            // SAFETY: the scratch memory holds as many regions as threads get here at once, and blocks have their own
+            // outputs.
+            unsafe {
+                let zeros = frame.scratch.from(thread * self.region());
+                let tiles = zeros.from(apart(self.layout.panels.k));
+                let region = Region { zeros, tiles, products: tiles.from(PLANES * before) };
+                self.block(frame, first, self.block.min(self.tiles - first), &region);
+            }
+        };
+        if self.regions > 1 {
+            frame.pool.run_on(blocks, &run);
+        } else {
+            (0..blocks).for_each(|i| run(0, i));
+        }
+        let y = frame.map(self.step.output);
+        // SAFETY: nobody else uses the output.
+        unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
+    }
+
+    fn scratch(&self) -> usize {
+        self.region().saturating_mul(self.regions)
+    }
+}
+
+/// The distance of parts of this size.
+fn apart(floats: usize) -> usize {
+    floats.next_multiple_of(APART) + APART
+}
+
+/// Packs transformed kernels: a packed matrix for each position, [`apart`].
+pub(super) fn pack(panels: Panels, oihw: &[f32]) -> Buffer {
+    let plane = apart(panels.floats());
+    let mut packed = Buffer::zeros(PLANES * plane);
+    for n in 0..panels.n {
+        let (start, width) = panels.place(n);
+        for k in 0..panels.k {
+            let kernel = &oihw[(n * panels.k + k) * 9..][..9];
+            for (position, value) in transform_kernel(kernel).into_iter().enumerate() {
+                packed[position * plane + start + k * width] = value as f32;
+            }
+        }
+    }
+    packed
+}
+
+/// `G g G^T`.
+fn transform_kernel(kernel: &[f32]) -> [f64; PLANES] {
+    let mut half = [[0.0; 3]; IN];
+    for x in 0..3 {
+        let column = transform_taps([0, 1, 2].map(|y| f64::from(kernel[3 * y + x])));
+        (0..IN).for_each(|i| half[i][x] = column[i]);
+    }
+    let rows = half.map(transform_taps);
+    std::array::from_fn(|p| rows[p / IN][p % IN])
+}
+
+/// `G g`: the polynomial with these coefficients at each point, divided by the product of the distances to the others.
+fn transform_taps([g0, g1, g2]: [f64; 3]) -> [f64; IN] {
+    let at = |p: f64, product: f64| (g0 + g1 * p + g2 * p * p) / product;
+    [g0, at(A, -1.5), at(-A, -1.5), at(B, 6.0), at(-B, 6.0), g2]
+}
+
+/// `B^T d` of vectors.
+///
+/// # Safety
+/// S must be available.
+#[inline(always)]
+unsafe fn transform_inputs<S: Simd>(d: [S::V; IN]) -> [S::V; IN] {
+    // SAFETY: arithmetic only; S is available by the caller's promise.
+    unsafe {
+        let minus = |x, factor: f64, y| S::fma(x, S::splat(-factor as f32), y);
+        let (even_a, odd_a) = (minus(d[2], 2.0, d[4]), S::mul(minus(d[1], 2.0, d[3]), S::splat(A as f32)));
+        let (even_b, odd_b) = (minus(d[2], 0.5, d[4]), S::mul(minus(d[1], 0.5, d[3]), S::splat(B as f32)));
+        [
+            S::add(minus(d[2], 2.5, d[4]), d[0]),
+            S::add(even_a, odd_a),
+            S::sub(even_a, odd_a),
+            S::add(even_b, odd_b),
+            S::sub(even_b, odd_b),
+            S::add(minus(d[3], 2.5, d[5]), d[1]),
+        ]
+    }
+}
+
+/// `A^T m` of vectors.
+///
+/// # Safety
+/// S must be available.
+#[inline(always)]
+unsafe fn transform_products<S: Simd>(m: [S::V; IN]) -> [S::V; OUT] {
+    // SAFETY: arithmetic only; S is available by the caller's promise.
+    unsafe {
+        let (sum_a, odd_a) = (S::add(m[1], m[2]), S::mul(S::sub(m[1], m[2]), S::splat(A as f32)));
+        let (sum_b, odd_b) = (S::add(m[3], m[4]), S::mul(S::sub(m[3], m[4]), S::splat(B as f32)));
+        let weighted = |a, x: f32, b, y: f32| S::fma(a, S::splat(x), S::mul(b, S::splat(y)));
+        [
+            S::add(m[0], S::add(sum_a, sum_b)),
+            S::add(odd_a, odd_b),
+            weighted(sum_a, 0.5, sum_b, 2.0),
+            S::add(m[5], weighted(odd_a, 0.5, odd_b, 2.0)),
+        ]
+    }
+}
+
+/// The first channels of vectors that cover all of `channels`, of which there is at least one vector. The last overlaps
+/// the one before it and writes the same again.
+fn starts<S: Simd>(channels: usize) -> impl Iterator<Item = usize> {
+    (0..channels.div_ceil(S::LANES)).map(move |v| (v * S::LANES).min(channels - S::LANES))
+}
+
+/// Writes `B^T d B` of 6x6 pixels, position by position, `plane` floats apart.
+struct TransformInput<'a> {
+    from: &'a [*const f32; PLANES],
+    channels: usize,
+    to: *mut f32,
+    plane: usize,
+}
+
+impl Kernel for TransformInput<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the pixels and planes hold `channels`, of which there is at least a vector.
+        unsafe {
+            for c in starts::<S>(self.channels) {
+                let mut half = [[S::splat(0.0); IN]; IN];
+                for j in 0..IN {
+                    let mut column = [S::splat(0.0); IN];
+                    for i in 0..IN {
+                        column[i] = S::load(self.from[i * IN + j].add(c));
+                    }
+                    let column = transform_inputs::<S>(column);
+                    for i in 0..IN {
+                        half[i][j] = column[i];
+                    }
+                }
+                let mut to = self.to.add(c);
+                for i in 0..IN {
+                    let row = transform_inputs::<S>(half[i]);
+                    for j in 0..IN {
+                        S::store(to, row[j]);
+                        to = to.add(self.plane);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes `A^T m A`, plus the bias, within the bounds, to the part of 4x4 pixels that exists.
+struct TransformOutput<'a> {
+    from: *const f32,
+    plane: usize,
+    channels: usize,
+    bias: &'a [f32],
+    bounds: Bounds,
+    to: *mut f32,
+    /// Floats from one line to the next, and from one pixel to the next.
+    pitch: [usize; 2],
+    /// Lines and pixels that exist.
+    size: [usize; 2],
+}
+
+impl Kernel for TransformOutput<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the planes, the bias and the pixels hold `channels`, of which there is at least a vector.
+        unsafe {
+            for c in starts::<S>(self.channels) {
+                let mut half = [[S::splat(0.0); IN]; OUT];
+                for j in 0..IN {
+                    let mut column = [S::splat(0.0); IN];
+                    for i in 0..IN {
+                        column[i] = S::load(self.from.add((i * IN + j) * self.plane + c));
+                    }
+                    let column = transform_products::<S>(column);
+                    for i in 0..OUT {
+                        half[i][j] = column[i];
+                    }
+                }
+                let bias = S::load(self.bias.as_ptr().add(c));
+                for i in 0..OUT {
+                    if i < self.size[0] {
+                        let row = transform_products::<S>(half[i]);
+                        for j in 0..OUT {
+                            if j < self.size[1] {
+                                let to = self.to.add(i * self.pitch[0] + j * self.pitch[1] + c);
+                                S::store(to, self.bounds.apply::<S>(S::add(row[j], bias)));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Arithmetic of values with each other and with constants, and activations with constants.
+
+use super::host::{Host, broadcast_index};
+use super::node::{Op, Step, Stop, unsupported};
+use super::reader::{Activation, Reader, Val, vector_of};
+use crate::graph::Value;
+use crate::layers::{Add, BatchNorm2d, Clip, Conv2d, Layer, LeakyRelu, Linear, Mul, Relu};
+use crate::tensor::{Tensor, dims};
+
+/// `y = scale * x + shift` for each channel of a value.
+pub(super) struct Affine {
+    pub scale: Vec<f64>,
+    pub shift: Vec<f64>,
+}
+
+/// An operand.
+enum Operand {
+    Act(Activation),
+    Const(Host),
+}
+
+/// Add, Sub, Mul, Div and Sum.
+pub(super) fn arithmetic<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let mut operands = (0..op.proto.input.len()).map(|i| operand(reader, op, i)).collect::<Step<Vec<_>>>()?;
+    if let [Operand::Act(x), Operand::Const(c)] = &mut operands[..] {
+        align_left(op, x, c)?;
+    }
+    let sole = sole_use(reader, op);
+    let kind = op.proto.op_type.as_str();
+    if kind == "Sum" {
+        return sum(reader, op, operands);
+    }
+    let Ok([a, b]) = <[Operand; 2]>::try_from(operands) else {
+        return Err(op.invalid("inputs", 2, op.proto.input.len()));
+    };
+    match (kind, a, b) {
+        ("Add", Operand::Act(a), Operand::Act(b)) => add(reader, op, &[a, b]),
+        ("Mul", Operand::Act(a), Operand::Act(b)) => multiply(reader, op, &a, &b),
+        ("Sub", Operand::Act(a), Operand::Act(b)) => {
+            let negative = negated(reader, op, &b)?;
+            add(reader, op, &[a, negative])
+        }
+        (_, Operand::Act(x), Operand::Const(c)) => with_constant(reader, op, &x, &c, false, sole),
+        ("Add" | "Mul" | "Sub", Operand::Const(c), Operand::Act(x)) => with_constant(reader, op, &x, &c, true, sole),
+        _ => unsupported("a quotient by a value computed by the network"),
+    }
+}
+
+fn operand<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Operand> {
+    match reader.input(op, i)? {
+        Val::Act(x) => Ok(Operand::Act(x)),
+        Val::Const(c) => Ok(Operand::Const(c)),
+        Val::Stored(proto) => Ok(Operand::Const(reader.decode(proto)?)),
+        _ => unsupported(format!("input {i}: expected floats, got quantized values")),
+    }
+}
+
+/// Before opset 7, `axis` said where the second shape begins in the first: ones are added at its right.
+fn align_left(op: &Op, x: &Activation, c: &mut Host) -> Step {
+    if op.opset < 7 && op.attribute("axis").is_some() {
+        let rank = x.dims.len() + 1;
+        let end = op.axis(op.int("axis", 0)?, rank)? + c.shape.len();
+        c.shape.extend(std::iter::repeat_n(1, rank.saturating_sub(end)));
+    }
+    Ok(())
+}
+
+/// Whether the values that this node reads are read by no other (its own reading is over).
+pub(super) fn sole_use(reader: &Reader, op: &Op) -> bool {
+    op.proto.input.iter().all(|name| reader.left(name) == 0)
+}
+
+fn sum<'a>(reader: &mut Reader<'a>, op: &Op<'a>, operands: Vec<Operand>) -> Step<Activation> {
+    let (mut acts, mut constants) = (vec![], vec![]);
+    for operand in operands {
+        match operand {
+            Operand::Act(x) => acts.push(x),
+            Operand::Const(c) => constants.push(c),
+        }
+    }
+    let mut y = match &acts[..] {
+        [] => return unsupported("a sum of constants"),
+        [one] => one.view(one.dims.clone()),
+        many => add(reader, op, many)?,
+    };
+    for c in constants {
+        y = translated(reader, op, ".shift", &y, &c)?;
+    }
+    Ok(y)
+}
+
+fn add<'a>(reader: &mut Reader<'a>, op: &Op<'a>, terms: &[Activation]) -> Step<Activation> {
+    let values = aligned(reader, op, terms)?;
+    let value = reader.emit(op, "", Add {}, &values, vec![])?;
+    Ok(Activation::new(value, &terms[0].dims))
+}
+
+/// Forms of one shape of values of one ONNX shape.
+fn aligned<'a>(reader: &mut Reader<'a>, op: &Op<'a>, terms: &[Activation]) -> Step<Vec<Value>> {
+    let first = &terms[0];
+    if let Some(other) = terms.iter().find(|t| t.dims != first.dims) {
+        return unsupported(format!("shapes: expected two alike, got {} and {}", first.text(), other.text()));
+    }
+    let best: Vec<Value> = terms.iter().map(|t| reader.best_form(t)).collect();
+    if best.iter().all(|&v| reader.shape(v) == reader.shape(best[0])) {
+        return Ok(best);
+    }
+    terms.iter().map(|t| reader.vector(op, t)).collect()
+}
+
+/// A product; one factor may have one value for each channel.
+fn multiply<'a>(reader: &mut Reader<'a>, op: &Op<'a>, a: &Activation, b: &Activation) -> Step<Activation> {
+    let scales = |x: &Activation, by: &Activation| x.dims.len() == 3 && by.dims == [x.dims[0], 1, 1];
+    let (x, by) = if a.dims != b.dims && scales(b, a) { (b, a) } else { (a, b) };
+    let inputs = if x.dims != by.dims && scales(x, by) {
+        vec![reader.map(x)?, reader.map(by)?]
+    } else {
+        aligned(reader, op, &[x.clone(), by.clone()])?
+    };
+    let value = reader.emit(op, "", Mul {}, &inputs, vec![])?;
+    Ok(Activation::new(value, &x.dims))
+}
+
+fn negated<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<Activation> {
+    scaled(reader, op, ".negative", x, &Host::scalar(-1.0))
+}
+
+/// `c * x`, as a layer of its own.
+pub(super) fn scaled<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    suffix: &str,
+    x: &Activation,
+    c: &Host,
+) -> Step<Activation> {
+    let (value, scale) = per_channel(reader, op, x, c)?;
+    let affine = Affine { shift: vec![0.0; scale.len()], scale };
+    apply(reader, op, suffix, x, value, affine, false)
+}
+
+/// `x + c`, as a layer of its own.
+pub(super) fn translated<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    suffix: &str,
+    x: &Activation,
+    c: &Host,
+) -> Step<Activation> {
+    let (value, shift) = per_channel(reader, op, x, c)?;
+    let affine = Affine { scale: vec![1.0; shift.len()], shift };
+    apply(reader, op, suffix, x, value, affine, false)
+}
+
+fn with_constant<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    x: &Activation,
+    c: &Host,
+    constant_first: bool,
+    sole: bool,
+) -> Step<Activation> {
+    let (value, c) = per_channel(reader, op, x, c)?;
+    let n = c.len();
+    let negative = |c: &[f64]| c.iter().map(|c| -c).collect();
+    let affine = match op.proto.op_type.as_str() {
+        "Add" => Affine { scale: vec![1.0; n], shift: c },
+        "Sub" if constant_first => Affine { scale: vec![-1.0; n], shift: c },
+        "Sub" => Affine { scale: vec![1.0; n], shift: negative(&c) },
+        "Mul" => Affine { scale: c, shift: vec![0.0; n] },
+        _ => Affine { scale: c.iter().map(|c| 1.0 / c).collect(), shift: vec![0.0; n] },
+    };
+    apply(reader, op, "", x, value, affine, sole)
+}
+
+/// A constant as one value for each channel of a form of `x`, and that form. The constant's shape is ONNX's: aligned at
+/// the right with `x`'s, the batch included.
+fn per_channel(reader: &mut Reader, op: &Op, x: &Activation, c: &Host) -> Step<(Value, Vec<f64>)> {
+    let Some(values) = c.to_floats() else { return unsupported("a constant of integers") };
+    let misfit = || {
+        Stop::Unsupported(format!(
+            "constant: expected a scalar or a value for each channel of {}, got shape {}",
+            x.text(),
+            dims(&c.shape)
+        ))
+    };
+    if let [one] = values {
+        if c.shape.len() > x.dims.len() + 1 {
+            return Err(misfit());
+        }
+        let value = reader.best_form(x);
+        let channels = reader.shape(value).chw().0;
+        reader.charge(&[channels], 32)?;
+        return Ok((value, vec![f64::from(*one); channels]));
+    }
+    let own: &[usize] = match c.shape.len().checked_sub(x.dims.len()) {
+        Some(0) => &c.shape,
+        Some(1) if c.shape[0] == 1 => &c.shape[1..],
+        Some(_) => return Err(misfit()),
+        None => &c.shape,
+    };
+    let fits = |(&c, &x): (&usize, &usize)| c == 1 || c == x;
+    if !own.iter().rev().zip(x.dims.iter().rev()).all(fits) {
+        return Err(misfit());
+    }
+    let channels_only = own.len() == x.dims.len() && own[1..].iter().all(|&d| d == 1);
+    let full: &[usize] = &x.dims;
+    let (value, count) = match reader.channelled(x) {
+        Ok(map) if channels_only || full[1..].iter().all(|&d| d == 1) => (map, full[0]),
+        // A vector has a channel for each value; a feature map must stay a map.
+        _ if x.dims.len() == 3 && reader.map(x).is_ok() => return Err(misfit()),
+        _ => (reader.vector(op, x)?, x.elements()),
+    };
+    let area = x.elements() / count.max(1);
+    reader.charge(&[count], 32)?;
+    let at = |i: usize| f64::from(values[broadcast_index(i * area, full, own)]);
+    Ok((value, (0..count).map(at).collect()))
+}
+
+/// An affine function of a form of `x`: folded into the layer that made it if nothing else reads that (`sole`), or a
+/// batch normalisation without statistics.
+pub(super) fn apply<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    suffix: &str,
+    x: &Activation,
+    value: Value,
+    affine: Affine,
+    sole: bool,
+) -> Step<Activation> {
+    if sole && x.fresh && x.forms == [value] && fold(reader, value, &affine) {
+        return Ok(x.clone());
+    }
+    // `var + epsilon` is exactly 1.
+    let epsilon = 2f32.powi(-20);
+    let single = |v: &[f64]| vector_of(v.iter().map(|&v| v as f32).collect());
+    let n = affine.scale.len();
+    let params =
+        vec![single(&affine.scale), single(&affine.shift), vector_of(vec![0.0; n]), vector_of(vec![1.0 - epsilon; n])];
+    let layer = BatchNorm2d { epsilon, ..BatchNorm2d::default() };
+    let value = reader.emit(op, suffix, layer, &[value], params)?;
+    Ok(Activation::new(value, &x.dims))
+}
+
+/// Takes an affine function into the weights of the layer that made `value`, if it has such weights.
+fn fold(reader: &mut Reader, value: Value, affine: &Affine) -> bool {
+    let Some((node, tensors)) = reader.producer(value) else { return false };
+    match &mut node.layer {
+        Layer::Conv2d(Conv2d { bias, .. }) | Layer::Linear(Linear { bias, .. }) => *bias = true,
+        Layer::BatchNorm2d(_) => {}
+        _ => return false,
+    }
+    let weight = tensors.get_mut(&format!("{}.weight", node.name)).expect("the layer has a weight");
+    let per_channel = weight.data.len() / affine.scale.len();
+    for (i, w) in weight.data.iter_mut().enumerate() {
+        *w = (f64::from(*w) * affine.scale[i / per_channel]) as f32;
+    }
+    let bias = tensors.entry(format!("{}.bias", node.name)).or_insert_with(|| Tensor::zeros([affine.scale.len()]));
+    for (i, b) in bias.data.iter_mut().enumerate() {
+        *b = (f64::from(*b) * affine.scale[i] + affine.shift[i]) as f32;
+    }
+    true
+}
+
+/// Bounds as attributes before opset 11, as inputs since; a missing one is the type's largest.
+pub(super) fn clip<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    let mut bound = |name, i, default: f32| match op.opset {
+        ..11 => op.float(name, default),
+        _ => match reader.maybe_constant(op, i)? {
+            None => Ok(default),
+            Some(host) => host
+                .to_floats()
+                .and_then(|v| v.first().copied())
+                .ok_or_else(|| op.invalid(format!("input `{name}`"), "one float", "another constant")),
+        },
+    };
+    // Infinity could not be stored in a model file.
+    let finite = |v: f32| v.clamp(f32::MIN, f32::MAX);
+    let (min, max) = (finite(bound("min", 1, f32::MIN)?), finite(bound("max", 2, f32::MAX)?));
+    if min == 0.0 && max == f32::MAX {
+        return reader.push_elementwise(op, Relu {}, &x);
+    }
+    // The upper bound wins.
+    reader.push_elementwise(op, Clip { min: min.min(max), max }, &x)
+}
+
+pub(super) fn leaky_relu<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    let slope = op.float("alpha", 0.01)?;
+    match slope > 0.0 {
+        true => reader.push_elementwise(op, LeakyRelu { slope }, &x),
+        false => two_slopes(reader, op, &x, &Host::scalar(slope)),
+    }
+}
+
+pub(super) fn prelu<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    let mut slope = reader.constant(op, 1)?;
+    if op.opset < 7 && slope.shape.len() == 1 && !x.dims.is_empty() {
+        // One for each channel, before shapes were aligned at the right.
+        slope.shape.extend(std::iter::repeat_n(1, x.dims.len() - 1));
+    }
+    match slope.to_floats() {
+        Some(&[one]) if one > 0.0 => reader.push_elementwise(op, LeakyRelu { slope: one }, &x),
+        _ => two_slopes(reader, op, &x, &slope),
+    }
+}
+
+/// `max(x, 0) - slope * max(-x, 0)`, for slopes that no layer has: of any sign, one for each channel.
+fn two_slopes<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, slope: &Host) -> Step<Activation> {
+    let relu = |reader: &mut Reader<'a>, suffix: &str, x: &Activation| -> Step<Activation> {
+        let value = reader.emit(op, suffix, Relu {}, &[reader.best_form(x)], vec![])?;
+        Ok(Activation::new(value, &x.dims))
+    };
+    let positive = relu(reader, ".positive", x)?;
+    let minus = negated(reader, op, x)?;
+    let negative = relu(reader, ".rest", &minus)?;
+    let (value, slopes) = per_channel(reader, op, &negative, slope)?;
+    let affine = Affine { shift: vec![0.0; slopes.len()], scale: slopes.into_iter().map(|s| -s).collect() };
+    let negative = apply(reader, op, ".slope", &negative, value, affine, false)?;
+    add(reader, op, &[positive, negative])
+}

@@ -1,0 +1,179 @@
+//! Convolutions and matrix products.
+
+use super::host::{Host, broadcast, broadcast_index};
+use super::node::{Op, Step, Stop, unsupported};
+use super::reader::{Activation, Reader};
+use crate::layers::{AdaptiveAvgPool2d, Conv2d, Linear, Padding, Window};
+use crate::tensor::{Tensor, dims};
+
+/// A convolution of weights `[out, in / groups, kh, kw]`.
+pub(super) fn conv<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    let weight = reader.weights(op, 1)?;
+    let bias = bias(reader, op, 2)?;
+    conv_of(reader, op, &x, weight, bias)
+}
+
+fn bias<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Option<Tensor>> {
+    if op.input(i).is_none() { Ok(None) } else { reader.weights(op, i).map(Some) }
+}
+
+/// The convolution of `op`'s attributes with these weights.
+pub(super) fn conv_of<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    x: &Activation,
+    weight: Tensor,
+    bias: Option<Tensor>,
+) -> Step<Activation> {
+    let &[out_channels, _, kh, kw] = &weight.shape[..] else {
+        return unsupported(format!("weights: expected 4 dimensions (2-D), got {}", dims(&weight.shape)));
+    };
+    let map = reader.map(x)?;
+    if op.ints("kernel_shape").is_some_and(|k| *k != [kh as i64, kw as i64]) {
+        return Err(op.invalid("attribute `kernel_shape`", format!("{kh}x{kw} as the weights"), "another"));
+    }
+    let window = window(op, [kh, kw], [x.dims[1], x.dims[2]])?;
+    let groups = op.int("group", 1)?;
+    let groups = usize::try_from(groups).map_err(|_| op.invalid("attribute `group`", "1 or more", groups))?;
+    let layer = Conv2d { out_channels, window, groups, bias: bias.is_some() };
+    reader.push(op, layer, &[map], std::iter::once(weight).chain(bias).collect())
+}
+
+/// Kernel, stride, dilation and padding; automatic padding in numbers.
+pub(super) fn window(op: &Op, kernel: [usize; 2], input: [usize; 2]) -> Step<Window> {
+    let stride = op.counts::<2>("strides", 1)?;
+    let dilation = op.counts::<2>("dilations", 1)?;
+    let padding = Padding::Explicit([0; 4]);
+    let mut window = Window { kernel, stride, padding, dilation, ceil_mode: false };
+    if stride.contains(&0) || dilation.contains(&0) || kernel.contains(&0) {
+        return Err(op.invalid("kernel, strides and dilations", "1 or more", "0"));
+    }
+    let auto = op.string("auto_pad")?.unwrap_or_default();
+    window.padding = match auto.as_str() {
+        "" | "NOTSET" => Padding::Explicit(op.counts::<4>("pads", 0)?),
+        "VALID" => Padding::NONE,
+        "SAME_UPPER" | "SAME_LOWER" => {
+            let [top, left, bottom, right] = Window { padding: Padding::Same, ..window }.pads(input);
+            Padding::Explicit(if auto == "SAME_UPPER" {
+                [top, left, bottom, right]
+            } else {
+                [bottom, right, top, left]
+            })
+        }
+        other => return Err(op.invalid("attribute `auto_pad`", "NOTSET, VALID, SAME_UPPER or SAME_LOWER", other)),
+    };
+    Ok(window)
+}
+
+/// `alpha * x * B + beta * C`: a linear layer, whose weights take alpha and beta in.
+pub(super) fn gemm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    if op.int("transA", 0)? != 0 {
+        return unsupported("attribute `transA`: expected 0 (the first dimension is the batch), got 1");
+    }
+    let (alpha, beta) = (op.float("alpha", 1.0)?, op.float("beta", 1.0)?);
+    let mut weight = reader.weights(op, 1)?;
+    if op.int("transB", 0)? == 0 {
+        weight = transposed(reader, weight)?;
+    }
+    weight.data.iter_mut().for_each(|w| *w *= alpha);
+    let out = weight.shape[0];
+    let bias = match reader.maybe_constant(op, 2)? {
+        None => None,
+        Some(c) => Some(broadcast_bias(reader, op, &c, out)?.map(|c| c * beta)),
+    };
+    linear(reader, op, &x, weight, bias)
+}
+
+/// C of a Gemm as one value for each output.
+fn broadcast_bias(reader: &mut Reader, op: &Op, c: &Host, out: usize) -> Step<Tensor> {
+    let row = [1, out];
+    let Some(values) = c.to_floats() else { return Err(op.invalid("input 2", "floats", "integers")) };
+    if broadcast(&c.shape, &row).as_deref() != Some(&row) {
+        return unsupported(format!("input C: expected a row of {out} values, got {}", dims(&c.shape)));
+    }
+    reader.charge(&row, 4)?;
+    let data = (0..out).map(|i| values[broadcast_index(i, &row, &c.shape)]).collect();
+    Ok(Tensor { shape: vec![out], data })
+}
+
+pub(super) fn transposed(reader: &mut Reader, weight: Tensor) -> Step<Tensor> {
+    let &[rows, columns] = &weight.shape[..] else {
+        return unsupported(format!("weights: expected a matrix, got {}", dims(&weight.shape)));
+    };
+    reader.charge(&weight.shape, 4)?;
+    let mut data = vec![0.0; weight.data.len()];
+    for r in 0..rows {
+        for c in 0..columns {
+            data[c * rows + r] = weight.data[r * columns + c];
+        }
+    }
+    Ok(Tensor { shape: vec![columns, rows], data })
+}
+
+/// A linear layer of weights `[out, in]`.
+pub(super) fn linear<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    x: &Activation,
+    weight: Tensor,
+    bias: Option<Tensor>,
+) -> Step<Activation> {
+    if weight.shape.len() != 2 {
+        return unsupported(format!("weights: expected a matrix, got {}", dims(&weight.shape)));
+    }
+    if x.dims.len() != 1 {
+        return unsupported(format!("input shape: expected vectors NxF, got {}", x.text()));
+    }
+    let vector = reader.vector(op, x)?;
+    let layer = Linear { out_features: weight.shape[0], bias: bias.is_some() };
+    reader.push(op, layer, &[vector], std::iter::once(weight).chain(bias).collect())
+}
+
+/// A matrix product with a constant: a linear layer where the constant is on the right. Products with the matrices of
+/// an adaptive average pooling, as Convoke writes them, are that pooling again.
+pub(super) fn matmul<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    if op.input(0).is_some_and(|name| reader.is_constant(name)) {
+        let matrix = reader.weights(op, 0)?;
+        let x = reader.activation(op, 1)?;
+        return adaptive(reader, op, &x, &matrix, 0);
+    }
+    let x = reader.activation(op, 0)?;
+    let weight = reader.weights(op, 1)?;
+    let weight = transposed(reader, weight)?;
+    if x.dims.len() == 3 {
+        return adaptive(reader, op, &x, &weight, 1);
+    }
+    linear(reader, op, &x, weight, None)
+}
+
+/// The pooling along `axis` (0 height, 1 width) that a matrix `[out, in]` of means describes.
+fn adaptive<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    x: &Activation,
+    matrix: &Tensor,
+    axis: usize,
+) -> Step<Activation> {
+    let not_linear = || Stop::Unsupported(format!("input shapes: expected NxF times a matrix, got {}", x.text()));
+    let map = reader.map(x).map_err(|_| not_linear())?;
+    let mut output = [x.dims[1], x.dims[2]];
+    let &[out, input] = &matrix.shape[..] else { return Err(not_linear()) };
+    if input != output[axis] || out == 0 || *matrix != adaptive_matrix(out, input) {
+        return Err(not_linear());
+    }
+    output[axis] = out;
+    reader.push(op, AdaptiveAvgPool2d { output }, &[map], vec![])
+}
+
+/// The means of an adaptive average pooling of one axis, `[out, in]`.
+pub(super) fn adaptive_matrix(out: usize, input: usize) -> Tensor {
+    let mut matrix = Tensor::zeros([out, input]);
+    for o in 0..out {
+        let range = AdaptiveAvgPool2d::range(o, out, input);
+        let mean = 1.0 / range.len() as f32;
+        range.for_each(|i| matrix.data[o * input + i] = mean);
+    }
+    matrix
+}

@@ -1,0 +1,317 @@
+//! Quantized operators, computed in floats: weights are dequantized while reading, values are not rounded (but kept
+//! from becoming negative where their codes cannot be), and the scales that the file gives them are noted ([`super::Imported::scales`]).
+//!
+//! In a dynamically quantized network, `DynamicQuantizeLinear` gives `q = x / s + z` for a scale `s` that depends on x;
+//! `ConvInteger` gives `(q - z) * w`, and a product with `s` times the weights' scale brings it back. Here `q` and the
+//! convolution's output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights' scale only.
+
+use super::Scale;
+use super::elementwise::{self, scaled};
+use super::host::{Data, Host};
+use super::linear::{conv_of, linear};
+use super::node::{Op, Step, Stop, unsupported};
+use super::reader::{Activation, Reader, Val, vector_of};
+use crate::layers::{Add, Clip, Concat, GlobalAvgPool};
+use crate::tensor::{Tensor, dims};
+
+pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    match op.proto.op_type.as_str() {
+        "QuantizeLinear" => {
+            let x = reader.activation(op, 0)?;
+            let scale = scale(reader, op, 1)?;
+            Ok(vec![quantized(reader, op, x, scale)?])
+        }
+        "DequantizeLinear" => {
+            if op.input(0).is_some_and(|name| reader.is_codes(name)) {
+                return Ok(vec![Val::Act(dequantized_codes(reader, op)?)]);
+            }
+            let scale = scale(reader, op, 1)?;
+            let x = dequantized(reader, op, 0, &scale)?;
+            Ok(vec![Val::Act(x)])
+        }
+        "QLinearConv" => qlinear_conv(reader, op),
+        "QLinearMatMul" => qlinear_matmul(reader, op),
+        "QLinearAdd" => qlinear_add(reader, op),
+        "QLinearConcat" => qlinear_concat(reader, op),
+        "QLinearGlobalAveragePool" => qlinear_pool(reader, op),
+        "DynamicQuantizeLinear" => {
+            let x = reader.activation(op, 0)?;
+            let source = reader.best_form(&x);
+            let zero = Val::DynamicScale(source, Host { shape: vec![], data: Data::Int(vec![0]) });
+            Ok(vec![Val::Dynamic(x, source), Val::DynamicScale(source, Host::scalar(1.0)), zero])
+        }
+        _ => conv_integer(reader, op),
+    }
+}
+
+/// A value in 8 bits. Where zero is the smallest code, negative values end at it: converters leave a ReLU before to that.
+fn quantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: Activation, scale: Scale) -> Step<Val<'a>> {
+    let mut value = reader.best_form(&x);
+    let (low, high) = if scale.signed { (-128, 127) } else { (0, 255) };
+    if scale.zero_point == low && !reader.is_never_negative(value) {
+        let max = (high - low) as f32 * scale.scale;
+        value = reader.emit(op, ".clip", Clip { min: 0.0, max }, &[value], vec![])?;
+    }
+    reader.note_scale(value, scale);
+    Ok(Val::Quantized(Activation::new(value, &x.dims), scale))
+}
+
+/// The scale at input `i` and the zero point at the next.
+fn scale<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Scale> {
+    let scale = reader.constant(op, i)?;
+    let zero_point = reader.maybe_constant(op, i + 1)?;
+    let signed = matches!(&zero_point, Some(Host { data: Data::Int8(_), .. }));
+    let zero_point = zero_point.map_or(Some(vec![0]), |z| z.to_ints());
+    match (scale.to_floats(), zero_point.as_deref()) {
+        (Some(&[scale]), Some(&[zero_point])) => Ok(Scale { scale, zero_point, signed }),
+        _ => unsupported(format!("input {i}: expected one scale for all values, got shape {}", dims(&scale.shape))),
+    }
+}
+
+/// Quantized input `i`, whose scale must be the one it was quantized with.
+fn dequantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, scale: &Scale) -> Step<Activation> {
+    match reader.input(op, i)? {
+        Val::Quantized(x, own) if own == *scale => Ok(x.view(x.dims.clone())),
+        Val::Quantized(_, own) => unsupported(format!("input {i}: expected scale {own:?} as quantized, got {scale:?}")),
+        _ => unsupported(format!("input {i}: expected quantized values, got others")),
+    }
+}
+
+/// `(q - zero) * scale` of integers that the network is given, with one scale or one for each index of an axis.
+fn dequantized_codes<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let Val::Codes(q) = reader.input(op, 0)? else { return unsupported("input 0: expected integers") };
+    let (mut scale, zero) = (reader.constant(op, 1)?, reader.maybe_constant(op, 2)?);
+    let n = scale.data.len();
+    if scale.shape.len() > 1 || zero.as_ref().is_some_and(|z| z.data.len() != n) {
+        return unsupported(format!(
+            "input 1: expected a scale, or one for each index of an axis, got {}",
+            dims(&scale.shape)
+        ));
+    }
+    let mut zero = zero.unwrap_or_else(|| Host { shape: scale.shape.clone(), data: Data::Int(vec![0; n]) });
+    if n > 1 {
+        let rank = q.dims.len() + 1;
+        let axis = op.axis(op.int("axis", 1)?, rank)?;
+        let shape: Vec<usize> = (axis..rank).map(|a| if a == axis { n } else { 1 }).collect();
+        (scale.shape, zero.shape) = (shape.clone(), shape);
+    }
+    let centred = shifted(reader, op, &q, &zero)?;
+    scaled(reader, op, "", &centred, &scale)
+}
+
+/// `q - zero`, for zeros as one value, or as many as broadcast to channels.
+fn shifted<'a>(reader: &mut Reader<'a>, op: &Op<'a>, q: &Activation, zero: &Host) -> Step<Activation> {
+    let ints = zero.to_ints().ok_or_else(|| op.invalid("zero point", "integers", "floats"))?;
+    if ints.iter().all(|&z| z == 0) {
+        return Ok(q.clone());
+    }
+    let data = Data::Float(ints.iter().map(|&z| -z as f32).collect());
+    elementwise::translated(reader, op, ".centred", q, &Host { shape: zero.shape.clone(), data })
+}
+
+/// Weights at input `i` in floats, with the scale (one, or one for each index of `axis`) and zero point after them.
+fn dequantized_weights<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, axis: usize) -> Step<(Tensor, Vec<f32>)> {
+    let (q, scale, zero) = (reader.constant(op, i)?, reader.constant(op, i + 1)?, reader.maybe_constant(op, i + 2)?);
+    let x = dequantize(reader, op, &q, &scale, zero.as_ref(), axis)?;
+    Ok((x, scale.to_floats().unwrap_or_default().to_vec()))
+}
+
+/// DequantizeLinear of a constant.
+pub(super) fn dequantize_constant<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
+    if op.int("block_size", 0)? != 0 {
+        return unsupported("attribute `block_size`: expected 0");
+    }
+    let (q, scale, zero) = (reader.constant(op, 0)?, reader.constant(op, 1)?, reader.maybe_constant(op, 2)?);
+    let axis = if scale.data.len() == 1 { 0 } else { op.axis(op.int("axis", 1)?, q.shape.len())? };
+    let x = dequantize(reader, op, &q, &scale, zero.as_ref(), axis)?;
+    Ok(Host { shape: x.shape, data: Data::Float(x.data) })
+}
+
+/// `(q - zero) * scale`.
+fn dequantize(reader: &mut Reader, op: &Op, q: &Host, scale: &Host, zero: Option<&Host>, axis: usize) -> Step<Tensor> {
+    let scales = scale.to_floats().ok_or_else(|| op.invalid("scale", "floats", "integers"))?;
+    let zeros = match zero {
+        None => vec![0],
+        Some(zero) => zero.to_ints().ok_or_else(|| op.invalid("zero point", "integers", "floats"))?,
+    };
+    let size = q.shape.get(axis).copied().unwrap_or(1);
+    for n in [scales.len(), zeros.len()] {
+        if n != 1 && n != size {
+            return Err(op.invalid("scale and zero point", format!("1 or {size} values"), n));
+        }
+    }
+    reader.charge(&q.shape, 4)?;
+    let inner: usize = q.shape.iter().skip(axis + 1).product();
+    let value = |(i, q): (usize, i64)| {
+        let channel = i / inner.max(1) % size.max(1);
+        (q - zeros[channel % zeros.len()]) as f32 * scales[channel % scales.len()]
+    };
+    let data = match &q.data {
+        Data::Int8(v) => v.iter().map(|&q| i64::from(q)).enumerate().map(value).collect(),
+        Data::Uint8(v) => v.iter().map(|&q| i64::from(q)).enumerate().map(value).collect(),
+        Data::Int(v) => v.iter().map(|&q| q.clamp(-(1 << 40), 1 << 40)).enumerate().map(value).collect(),
+        Data::Float(_) => return Err(op.invalid("input 0", "integers", "floats")),
+    };
+    Ok(Tensor { shape: q.shape.clone(), data })
+}
+
+/// QuantizeLinear of a constant with one scale, or one for each index of `axis`.
+pub(super) fn quantize_constant<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
+    let (x, scale, zero) = (reader.weights(op, 0)?, reader.weights(op, 1)?, reader.maybe_constant(op, 2)?);
+    let axis = if scale.data.len() == 1 { 0 } else { op.axis(op.int("axis", 1)?, x.shape.len())? };
+    let zero = zero.unwrap_or(Host { shape: vec![], data: Data::Uint8(vec![0]) });
+    let zeros = zero.to_ints().ok_or_else(|| op.invalid("zero point", "integers", "floats"))?;
+    let size = x.shape.get(axis).copied().unwrap_or(1);
+    if [scale.data.len(), zeros.len()].iter().any(|&n| n != 1 && n != size) {
+        return Err(op.invalid("scale and zero point", format!("1 or {size} values"), scale.data.len()));
+    }
+    reader.charge(&x.shape, 8)?;
+    let inner: usize = x.shape.iter().skip(axis + 1).product();
+    let code = |(i, v): (usize, &f32)| {
+        let channel = i / inner.max(1) % size.max(1);
+        let zero = zeros[channel % zeros.len()] as f32;
+        (v / scale.data[channel % scale.data.len()]).round_ties_even() + zero
+    };
+    let codes = x.data.iter().enumerate().map(code);
+    // A float becomes the nearest value of the type.
+    let data = match zero.data {
+        Data::Int8(_) => Data::Int8(codes.map(|v| v as i8).collect()),
+        Data::Uint8(_) => Data::Uint8(codes.map(|v| v as u8).collect()),
+        _ => return unsupported("zero point: expected int8 or uint8"),
+    };
+    Ok(Host { shape: x.shape, data })
+}
+
+/// Inputs x, its scale and zero point, w, its scale and zero point, y's scale and zero point, bias (in units of x's
+/// scale times w's).
+fn qlinear_conv<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let x_scale = scale(reader, op, 1)?;
+    let x = dequantized(reader, op, 0, &x_scale)?;
+    let (weight, w_scales) = dequantized_weights(reader, op, 3, 0)?;
+    let y_scale = scale(reader, op, 6)?;
+    let unit = |i: usize| x_scale.scale * w_scales[i % w_scales.len()];
+    let bias = reader.maybe_ints(op, 8)?;
+    let bias = bias.map(|b| vector_of(b.iter().enumerate().map(|(i, &b)| b as f32 * unit(i)).collect()));
+    let y = conv_of(reader, op, &x, weight, bias)?;
+    Ok(vec![quantized(reader, op, y, y_scale)?])
+}
+
+fn qlinear_matmul<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let x_scale = scale(reader, op, 1)?;
+    let x = dequantized(reader, op, 0, &x_scale)?;
+    let (weight, _) = dequantized_weights(reader, op, 3, 1)?;
+    let y_scale = scale(reader, op, 6)?;
+    let weight = super::linear::transposed(reader, weight)?;
+    let y = linear(reader, op, &x, weight, None)?;
+    Ok(vec![quantized(reader, op, y, y_scale)?])
+}
+
+/// com.microsoft: a, its scale and zero point, b, its scale and zero point, y's scale and zero point.
+fn qlinear_add<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let (a_scale, b_scale) = (scale(reader, op, 1)?, scale(reader, op, 4)?);
+    let (a, b) = (dequantized(reader, op, 0, &a_scale)?, dequantized(reader, op, 3, &b_scale)?);
+    let y_scale = scale(reader, op, 6)?;
+    if a.dims != b.dims {
+        return unsupported(format!("shapes: expected two alike, got {} and {}", a.text(), b.text()));
+    }
+    let values = [reader.best_form(&a), reader.best_form(&b)];
+    let value = reader.emit(op, "", Add {}, &values, vec![])?;
+    Ok(vec![quantized(reader, op, Activation::new(value, &a.dims), y_scale)?])
+}
+
+/// com.microsoft: y's scale and zero point, then values, each followed by its scale and zero point.
+fn qlinear_concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let y_scale = scale(reader, op, 0)?;
+    let mut maps = vec![];
+    for i in (2..op.proto.input.len()).step_by(3) {
+        let own = scale(reader, op, i + 1)?;
+        let x = dequantized(reader, op, i, &own)?;
+        maps.push(reader.map(&x)?);
+    }
+    if op.int("axis", 1)? != 1 {
+        return unsupported("attribute `axis`: expected 1 (channels)");
+    }
+    let y = reader.push(op, Concat {}, &maps, vec![])?;
+    Ok(vec![quantized(reader, op, y, y_scale)?])
+}
+
+fn qlinear_pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let (x_scale, y_scale) = (scale(reader, op, 1)?, scale(reader, op, 3)?);
+    let x = dequantized(reader, op, 0, &x_scale)?;
+    if op.int("channels_last", 0)? != 0 {
+        return unsupported("attribute `channels_last`: expected 0");
+    }
+    let map = reader.map(&x)?;
+    let y = reader.push(op, GlobalAvgPool {}, &[map], vec![])?;
+    Ok(vec![quantized(reader, op, y, y_scale)?])
+}
+
+/// A convolution of dynamically quantized values with constant weights.
+fn conv_integer<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let (x, source) = match reader.input(op, 0)? {
+        Val::Dynamic(x, source) => (x, source),
+        Val::Codes(q) => {
+            let zero = reader.maybe_constant(op, 2)?.unwrap_or(Host { shape: vec![], data: Data::Int(vec![0]) });
+            let x = shifted(reader, op, &q, &zero)?;
+            let weight = integer_weights(reader, op)?;
+            return Ok(vec![Val::Codes(conv_of(reader, op, &x, weight, None)?)]);
+        }
+        _ => return unsupported("input 0: expected the output of a DynamicQuantizeLinear, or integers"),
+    };
+    match op.input(2).map(|name| reader.take(op, name)).transpose()? {
+        Some(Val::DynamicScale(of, zero)) if of == source && matches!(zero.data, Data::Int(_)) => {}
+        _ => return unsupported("input 2: expected the zero point of the same DynamicQuantizeLinear"),
+    }
+    let weight = integer_weights(reader, op)?;
+    let y = conv_of(reader, op, &x, weight, None)?;
+    Ok(vec![Val::Dynamic(y, source)])
+}
+
+fn integer_weights<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Tensor> {
+    let (weight, zero) = (reader.constant(op, 1)?, reader.maybe_constant(op, 3)?);
+    dequantize(reader, op, &weight, &Host::scalar(1.0), zero.as_ref(), 0)
+}
+
+/// Cast between floats, or of what is held as floats.
+pub(super) fn cast<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let to = op.int("to", 0)?;
+    match reader.input(op, 0)? {
+        // Float, float16 and double; bfloat16 would lose half of the digits.
+        Val::Act(x) if [1, 10, 11].contains(&to) => Ok(vec![Val::Act(x.view(x.dims.clone()))]),
+        Val::Codes(x) if [1, 10, 11].contains(&to) => Ok(vec![Val::Act(x.view(x.dims.clone()))]),
+        Val::Dynamic(x, source) if to == 1 => Ok(vec![Val::Dynamic(x, source)]),
+        _ => unsupported(format!("attribute `to`: data type {to} of a value computed by the network")),
+    }
+}
+
+/// A product that a dynamic scale is part of; `None` for any other.
+pub(super) fn rescaled<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Option<Val<'a>>> {
+    let is_dynamic = |i| op.input(i).is_some_and(|name| reader.is_dynamic(name));
+    if !(is_dynamic(0) || is_dynamic(1)) {
+        return Ok(None);
+    }
+    let (a, b) = (reader.input(op, 0)?, reader.input(op, 1)?);
+    match (a, b) {
+        (Val::DynamicScale(source, one), other) | (other, Val::DynamicScale(source, one))
+            if !matches!(other, Val::Dynamic(..)) =>
+        {
+            let by = match other {
+                Val::Const(host) => host,
+                Val::Stored(proto) => reader.decode(proto)?,
+                _ => return Err(mixed()),
+            };
+            if one != Host::scalar(1.0) {
+                return Err(mixed());
+            }
+            Ok(Some(Val::DynamicScale(source, by)))
+        }
+        (Val::Dynamic(x, a), Val::DynamicScale(b, by)) | (Val::DynamicScale(b, by), Val::Dynamic(x, a)) if a == b => {
+            scaled(reader, op, "", &x, &by).map(Val::Act).map(Some)
+        }
+        _ => Err(mixed()),
+    }
+}
+
+fn mixed() -> Stop {
+    Stop::Unsupported("a product of a dynamic scale that is no rescaling of its own values".into())
+}

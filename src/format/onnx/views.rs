@@ -1,0 +1,157 @@
+//! Operators that move numbers: other shapes, parts, stacks and frames of values.
+
+use super::constants::{Range, ranges, reshaped, text};
+use super::node::{Op, Step, Stop, unsupported};
+use super::reader::{Activation, BATCH, Reader, Val};
+use crate::layers::{Concat, Flatten, Layer, Pad, Slice};
+
+/// Reshape, Flatten, Squeeze and Unsqueeze: another view of the numbers, and where it is a vector of what was a map, a
+/// flatten.
+pub(super) fn reshape<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    let from: Vec<i64> = std::iter::once(BATCH).chain(x.dims.iter().map(|&d| d as i64)).collect();
+    let to = reshaped(reader, op, &from)?;
+    let sample: Option<Vec<usize>> =
+        to.iter().skip(1).map(|&d| usize::try_from(d).ok().filter(|_| d < BATCH / 2)).collect();
+    let (Some(&BATCH), Some(sample)) = (to.first(), sample) else {
+        return unsupported(format!(
+            "shape: expected the batch N first and alone, got {} of {}",
+            text(&to),
+            text(&from)
+        ));
+    };
+    let mut y = x.view(sample);
+    let is_vector = |v: &crate::graph::Value| !reader.shape(*v).is_map();
+    if y.dims.len() == 1 && !y.forms.iter().any(is_vector) {
+        let value = reader.emit(op, "", Flatten {}, &[y.forms[0]], vec![])?;
+        y.forms.push(value);
+    }
+    Ok(y)
+}
+
+pub(super) fn concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let parts = (0..op.proto.input.len()).map(|i| reader.activation(op, i)).collect::<Step<Vec<_>>>()?;
+    let Some(first) = parts.first() else { return Err(op.invalid("inputs", "at least one", "none")) };
+    let rank = first.dims.len() + 1;
+    let axis = op.axis(op.int("axis", 1)?, rank)?;
+    if axis != 1 {
+        return unsupported(format!("attribute `axis`: expected 1 (channels), got {axis}"));
+    }
+    if let Some(other) = parts.iter().find(|p| p.dims.len() + 1 != rank || p.dims[1..] != first.dims[1..]) {
+        return Err(op.invalid("shapes", format!("NxC and then as {}", first.text()), other.text()));
+    }
+    let mut dims = first.dims.clone();
+    dims[0] = parts.iter().map(|p| p.dims[0]).sum();
+    if parts.len() == 1 {
+        return Ok(first.view(dims));
+    }
+    // Stacks along the first dimension are stacks of the numbers, whatever the view.
+    let maps = parts.iter().map(|p| reader.map(p)).collect::<Step<Vec<_>>>();
+    let values = match maps {
+        Ok(maps) => maps,
+        Err(_) => parts.iter().map(|p| reader.vector(op, p)).collect::<Step<_>>()?,
+    };
+    let value = reader.emit(op, "", Concat {}, &values, vec![])?;
+    Ok(Activation::new(value, &dims))
+}
+
+pub(super) fn slice<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    let ranges = ranges(reader, op, x.dims.len() + 1)?;
+    let whole = |r: &Range| r.start == 0 && r.step == 1 && r.end >= BATCH / 2;
+    if ranges[0].as_ref().is_some_and(|r| !whole(r)) {
+        return unsupported("a slice of the batch");
+    }
+    let mut layer = Slice { start: [0; 3], end: [0; 3], step: [1; 3] };
+    let map = reader.map(&x)?;
+    for a in 0..3 {
+        let range = ranges[a + 1].unwrap_or(Range { start: 0, end: i64::MAX, step: 1 });
+        let (start, count) = range.resolve(x.dims[a]);
+        if range.step < 0 || count == 0 {
+            return unsupported(format!("axis {}: expected a forward range that is not empty", a + 1));
+        }
+        layer.start[a] = start as usize;
+        // The step may be larger than the axis; then one is taken.
+        layer.step[a] = usize::try_from(range.step).unwrap_or(usize::MAX).min(x.dims[a]);
+        layer.end[a] = layer.start[a] + (count - 1) * layer.step[a] + 1;
+    }
+    if x.dims == count_of(&layer) {
+        return Ok(x.view(x.dims.clone()));
+    }
+    reader.push(op, layer, &[map], vec![])
+}
+
+fn count_of(slice: &Slice) -> [usize; 3] {
+    std::array::from_fn(|a| (slice.end[a] - slice.start[a]).div_ceil(slice.step[a]))
+}
+
+/// Parts of a map along channels, height or width.
+pub(super) fn split<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let x = reader.activation(op, 0)?;
+    let axis = op.axis(op.int("axis", 0)?, x.dims.len() + 1)?;
+    let sizes = if op.opset < 13 { op.ints("split").map(<[i64]>::to_vec) } else { reader.maybe_ints(op, 1)? };
+    if axis == 0 {
+        return unsupported("a split of the batch");
+    }
+    let map = reader.map(&x)?;
+    let (parts, size) = (op.proto.output.len(), x.dims[axis - 1]);
+    let even = || {
+        (0..parts).map(|i| (size.div_ceil(parts) as i64).min(size as i64 - (size.div_ceil(parts) * i) as i64)).collect()
+    };
+    let sizes: Vec<i64> = sizes.unwrap_or_else(even);
+    let valid = sizes.len() == parts && sizes.iter().all(|&s| s > 0 && s <= size as i64);
+    if !valid || sizes.iter().sum::<i64>() != size as i64 {
+        return Err(op.invalid("split", format!("{parts} positive sizes of {size} together"), format!("{sizes:?}")));
+    }
+    let mut layer = Slice { start: [0; 3], end: [x.dims[0], x.dims[1], x.dims[2]], step: [1; 3] };
+    let mut outputs = vec![];
+    for (i, &part) in sizes.iter().enumerate() {
+        layer.end[axis - 1] = layer.start[axis - 1] + part as usize;
+        let value = reader.emit(op, &format!(".{i}"), layer, &[map], vec![])?;
+        outputs.push(Val::Act(Activation::new(value, &count_of(&layer))));
+        layer.start[axis - 1] = layer.end[axis - 1];
+    }
+    Ok(outputs)
+}
+
+/// Pad with a constant; amounts are attributes before opset 11, inputs since, with axes since opset 18.
+pub(super) fn pad<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    let mode = op.string("mode")?.unwrap_or_else(|| "constant".into());
+    if mode != "constant" {
+        return unsupported(format!("attribute `mode`: expected constant, got {mode}"));
+    }
+    let rank = x.dims.len() + 1;
+    let (pads, value, axes) = if op.opset < 11 {
+        (op.ints("pads").map(<[i64]>::to_vec), op.float("value", 0.0)?, None)
+    } else {
+        let value = reader.maybe_constant(op, 2)?;
+        let value = value.map_or(Some(0.0), |v| v.to_floats().and_then(|v| v.first().copied()));
+        let value = value.ok_or_else(|| Stop::Unsupported("input `constant_value`: expected a float".into()))?;
+        (reader.maybe_ints(op, 1)?, value, reader.maybe_ints(op, 3)?)
+    };
+    let axes = axes.unwrap_or_else(|| (0..rank as i64).collect());
+    let axes = axes.into_iter().map(|a| op.axis(a, rank)).collect::<Step<Vec<usize>>>()?;
+    let pads = pads.unwrap_or_default();
+    if pads.len() != 2 * axes.len() {
+        return Err(op.invalid("pads", format!("{} values", 2 * axes.len()), pads.len()));
+    }
+    let amount = |v: i64| usize::try_from(v).ok().filter(|&v| v <= 1 << 15);
+    let mut amounts = vec![[0; 2]; rank];
+    for (i, &axis) in axes.iter().enumerate() {
+        let (Some(before), Some(after)) = (amount(pads[i]), amount(pads[i + axes.len()])) else {
+            return unsupported(format!("pads: expected 0 to 32768, got {pads:?}"));
+        };
+        amounts[axis] = [before, after];
+    }
+    if amounts.iter().all(|a| *a == [0; 2]) {
+        return Ok(x.view(x.dims.clone()));
+    }
+    if amounts[0] != [0; 2] {
+        return unsupported("padding of the batch");
+    }
+    let map = reader.map(&x)?;
+    let side = |s: usize| std::array::from_fn(|a| amounts[a + 1][s]);
+    let layer: Layer = Pad { before: side(0), after: side(1), value }.into();
+    reader.push(op, layer, &[map], vec![])
+}

@@ -1,0 +1,38 @@
+//! Global average pooling (Lin et al., 2013; the notes' section 4): the mean of each feature map, `C x 1 x 1`.
+
+use super::attributes::attributes;
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
+use crate::tensor::{Shape, Tensor};
+
+/// The mean of each feature map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GlobalAvgPool {}
+
+attributes!(GlobalAvgPool {});
+
+impl LayerDef for GlobalAvgPool {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+        Ok(Shape::from([only_map(inputs)?.0, 1, 1]))
+    }
+}
+
+impl Reference for GlobalAvgPool {
+    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
+        let [n, c, h, w] = x[0].nchw();
+        let mean = |plane: &[f64]| plane.iter().sum::<f64>() / (h * w) as f64;
+        Tensor { shape: vec![n, c, 1, 1], data: x[0].data.chunks(h * w).map(mean).collect() }
+    }
+
+    fn backward(
+        &self,
+        x: &[&Tensor<f64>],
+        _params: &[&Tensor<f64>],
+        _y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        _mode: Mode,
+    ) -> Gradients {
+        let [_, _, h, w] = x[0].nchw();
+        let data = (0..x[0].data.len()).map(|i| dy.data[i / (h * w)] / (h * w) as f64).collect();
+        Gradients::input(Tensor { shape: x[0].shape.clone(), data })
+    }
+}

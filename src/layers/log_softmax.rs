@@ -1,0 +1,47 @@
+//! Logarithm of softmax over channels: `y[c] = x[c] - log(sum over k of exp(x[k]))`, at each position of a map.
+
+use super::attributes::attributes;
+use super::softmax::for_each_position;
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
+use crate::tensor::{Shape, Tensor};
+
+/// Logarithm of softmax over channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogSoftmax {}
+
+attributes!(LogSoftmax {});
+
+impl LayerDef for LogSoftmax {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+        only(inputs).cloned()
+    }
+}
+
+impl Reference for LogSoftmax {
+    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
+        let x = x[0];
+        let mut y = x.clone();
+        for_each_position(x.nchw(), |at| {
+            let max = at.iter().map(|&i| x.data[i]).fold(f64::NEG_INFINITY, f64::max);
+            let log_sum = max + at.iter().map(|&i| (x.data[i] - max).exp()).sum::<f64>().ln();
+            at.iter().for_each(|&i| y.data[i] = x.data[i] - log_sum);
+        });
+        y
+    }
+
+    fn backward(
+        &self,
+        _x: &[&Tensor<f64>],
+        _params: &[&Tensor<f64>],
+        y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        _mode: Mode,
+    ) -> Gradients {
+        let mut dx = dy.clone();
+        for_each_position(y.nchw(), |at| {
+            let sum: f64 = at.iter().map(|&i| dy.data[i]).sum();
+            at.iter().for_each(|&i| dx.data[i] = dy.data[i] - y.data[i].exp() * sum);
+        });
+        Gradients::input(dx)
+    }
+}

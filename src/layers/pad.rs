@@ -1,0 +1,70 @@
+//! Pad: a constant around a map, in channels, height and width. Zeros in new channels are what the option-A shortcut of
+//! the CIFAR ResNets adds (He et al., 2016, section 4.2).
+
+use super::attributes::attributes;
+use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
+use crate::tensor::{Shape, Tensor};
+
+/// Attributes of a padding, each `[channels, height, width]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pad {
+    /// How many before.
+    pub before: [usize; 3],
+    /// How many after.
+    pub after: [usize; 3],
+    /// The constant.
+    pub value: f32,
+}
+
+attributes!(Pad { before, after, value });
+
+impl Pad {
+    fn size(&self, (c, h, w): (usize, usize, usize)) -> [usize; 3] {
+        let input = [c, h, w];
+        std::array::from_fn(|a| self.before[a].saturating_add(input[a]).saturating_add(self.after[a]))
+    }
+
+    /// Calls `f(flat index in y, flat index in x)` for the values that are not padding.
+    fn for_each(&self, [n, c, h, w]: [usize; 4], mut f: impl FnMut(usize, usize)) {
+        let [oc, oh, ow] = self.size((c, h, w));
+        for i in 0..n * c * h * w {
+            let (s, ch, y, x) = (i / (c * h * w), i / (h * w) % c, i / w % h, i % w);
+            let [bc, by, bx] = self.before;
+            f(((s * oc + ch + bc) * oh + y + by) * ow + x + bx, i);
+        }
+    }
+}
+
+impl LayerDef for Pad {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+        let size = self.size(only_map(inputs)?);
+        if !self.value.is_finite() {
+            return Err(Mismatch::new("value", "a finite number", self.value));
+        }
+        Ok(Shape::from(size))
+    }
+}
+
+impl Reference for Pad {
+    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
+        let [n, c, h, w] = x[0].nchw();
+        let [oc, oh, ow] = self.size((c, h, w));
+        let data = vec![f64::from(self.value); n * oc * oh * ow];
+        let mut y = Tensor { shape: vec![n, oc, oh, ow], data };
+        self.for_each(x[0].nchw(), |o, i| y.data[o] = x[0].data[i]);
+        y
+    }
+
+    fn backward(
+        &self,
+        x: &[&Tensor<f64>],
+        _params: &[&Tensor<f64>],
+        _y: &Tensor<f64>,
+        dy: &Tensor<f64>,
+        _mode: Mode,
+    ) -> Gradients {
+        let mut dx = Tensor::zeros(x[0].shape.clone());
+        self.for_each(x[0].nchw(), |o, i| dx.data[i] = dy.data[o]);
+        Gradients::input(dx)
+    }
+}

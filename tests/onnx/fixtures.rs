@@ -1,0 +1,95 @@
+//! Small files as exporters write them (`tests/golden/onnx/`, with the script that made each) and what ONNX Runtime
+//! makes of them; and the other way, files for ONNX Runtime to check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use convoke::cpu::Pool;
+use convoke::format::onnx;
+use convoke::graph::{Init, Params};
+use convoke::tensor::Tensor;
+use convoke::zoo;
+use serde::Deserialize;
+
+use crate::suite::{cases, random};
+use crate::{by_reference, difference, run, write};
+
+#[derive(Deserialize)]
+struct Golden {
+    shape: Vec<usize>,
+    x: Vec<f32>,
+    y: Vec<f32>,
+    tolerance: f32,
+}
+
+fn fixture(name: &str) -> (onnx::Imported, Golden) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/onnx").join(name);
+    let imported = onnx::read_with(fs::read(path.with_extension("onnx")).unwrap(), &onnx::Options::default());
+    let golden = serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
+    (imported.unwrap_or_else(|e| panic!("{name}: {e}")), golden)
+}
+
+/// The kinds of layers that a fixture became.
+fn check(name: &str) -> (Vec<&'static str>, onnx::Imported) {
+    let (imported, golden) = fixture(name);
+    let x = Tensor::new(golden.shape, golden.x).unwrap();
+    let y = run(&imported.graph, &imported.params, &x, &Pool::single()).unwrap().remove(0);
+    if let Some(difference) = difference(&y.data, &golden.y, golden.tolerance) {
+        panic!("{name}: {difference}\n{}", imported.graph.to_json());
+    }
+    (imported.graph.nodes().iter().map(|n| n.layer.kind()).collect(), imported)
+}
+
+#[test]
+fn affine_constants_are_folded() {
+    let (kinds, _) = check("scaled");
+    assert_eq!(kinds, ["conv2d", "batch_norm2d", "relu", "avg_pool2d", "global_avg_pool", "softmax"]);
+}
+
+#[test]
+fn shape_arithmetic_becomes_a_flatten_and_a_shuffle() {
+    let (kinds, imported) = check("shape_arithmetic");
+    assert_eq!(kinds, ["conv2d", "channel_shuffle", "clip", "max_pool2d", "flatten", "linear"]);
+    assert_eq!(imported.params.get("m.bias").data.len(), 5);
+}
+
+#[test]
+fn mobile_parts() {
+    check("squeeze_excite");
+}
+
+#[test]
+fn quantized_networks_are_read_as_floats() {
+    let (kinds, imported) = check("qdq");
+    // The quantizer leaves ReLUs to the smallest code.
+    assert_eq!(kinds, ["conv2d", "clip", "conv2d", "add", "global_avg_pool", "flatten", "linear"]);
+    assert!(imported.scales.contains_key("input") && imported.scales.len() > 4, "{:?}", imported.scales);
+    check("qlinear");
+    check("dynamic");
+}
+
+/// Writes every case of the suite and some networks for `tests/golden/onnx_check.py`, into `target/tmp/onnx` or where
+/// `CONVOKE_ONNX_OUT` says.
+#[test]
+#[ignore = "writes files that another program checks"]
+fn export() {
+    let folder =
+        std::env::var("CONVOKE_ONNX_OUT").unwrap_or_else(|_| concat!(env!("CARGO_TARGET_TMPDIR"), "/onnx").into());
+    let folder = PathBuf::from(folder);
+    fs::create_dir_all(&folder).unwrap();
+    let store = |name: &str, graph: &convoke::graph::Graph, params: &Params| {
+        let x = random(&graph.input().batched(2), 5);
+        let y = by_reference(graph, params, &x).remove(0);
+        let floats = |t: &Tensor| t.data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
+        fs::write(folder.join(format!("{name}.onnx")), write(graph, params)).unwrap();
+        fs::write(folder.join(format!("{name}.x.f32")), floats(&x)).unwrap();
+        fs::write(folder.join(format!("{name}.y.f32")), floats(&y)).unwrap();
+    };
+    for (i, case) in cases().iter().enumerate() {
+        store(&format!("case{i:03}"), &case.graph, &case.problem().params);
+    }
+    for name in ["lenet5", "lenet5-1998", "resnet20", "nin", "densenet40", "first-example"] {
+        let graph = zoo::network(name, zoo::Options::default()).unwrap();
+        store(name, &graph, &Params::init(&graph, Init::He, 7));
+    }
+}

@@ -1,0 +1,146 @@
+//! Files that are no networks for Convoke, and what it says of them.
+
+use convoke::Error;
+use convoke::format::onnx::{self, Options};
+use convoke::graph::{Graph, Init, Params};
+use convoke::zoo;
+use proptest::prelude::*;
+
+use crate::write;
+
+fn lenet() -> (Graph, Params) {
+    let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
+    let params = Params::init(&graph, Init::He, 1);
+    (graph, params)
+}
+
+/// LeNet-5's file with every text replaced by another of the same length.
+fn edited(from: &str, to: &str) -> Error {
+    assert_eq!(from.len(), to.len());
+    let (graph, params) = lenet();
+    let mut bytes = write(&graph, &params);
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|&i| bytes[i..].starts_with(from.as_bytes())).collect();
+    assert!(!places.is_empty());
+    for i in places {
+        bytes[i..][..to.len()].copy_from_slice(to.as_bytes());
+    }
+    onnx::read(&bytes).unwrap_err()
+}
+
+#[test]
+fn everything_that_is_not_supported_is_listed_at_once() {
+    let Error::Unsupported { problems, .. } = edited("MaxPool", "MaxRoiP") else { panic!("another error") };
+    assert_eq!(
+        problems,
+        [
+            "node `pool1` (MaxRoiP): an operator that Convoke does not have",
+            "node `pool2` (MaxRoiP): an operator that Convoke does not have"
+        ]
+    );
+}
+
+#[test]
+fn attributes_are_named() {
+    let message = edited("kernel_shape", "kernel_shapf").to_string();
+    assert!(message.contains("pool1") && message.contains("kernel_shape"), "{message}");
+    let message = edited("transB", "transA").to_string();
+    assert!(message.contains("node `fc1` (Gemm): attribute `transA`"), "{message}");
+}
+
+#[test]
+fn versions_are_named() {
+    let (graph, params) = lenet();
+    let mut bytes = write(&graph, &params);
+    assert_eq!(&bytes[..2], [0x08, 8], "the IR version comes first");
+    bytes[1] = 2;
+    assert!(onnx::read(&bytes).unwrap_err().to_string().contains("ONNX IR: version 2"), "IR");
+    bytes[1] = 8;
+    let opset = bytes.len() - 1;
+    assert_eq!(bytes[opset], 17, "the operator set comes last");
+    bytes[opset] = 5;
+    assert!(onnx::read(&bytes).unwrap_err().to_string().contains("ONNX operator set: version 5"), "operator set");
+}
+
+#[test]
+fn other_files_are_refused() {
+    for bytes in [&b""[..], b"<!doctype html>", b"{}", &[0xff; 100], &[0x08, 8]] {
+        assert!(onnx::read(bytes).is_err());
+    }
+}
+
+/// Protobuf, by hand: a field of bytes.
+fn field(number: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    let mut length = body.len();
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    [bytes, body.to_vec()].concat()
+}
+
+/// A model of one graph (the bytes of its fields).
+fn model(graph: &[Vec<u8>]) -> Vec<u8> {
+    [vec![0x08, 8], field(7, &graph.concat()), field(8, &[0x10, 17])].concat()
+}
+
+/// A tensor of floats in another file, or with huge dimensions.
+#[test]
+fn external_and_impossible_weights_are_refused() {
+    let tensor = |rest: &[u8]| [vec![0x10, 1], field(8, b"w"), rest.to_vec()].concat();
+    let input = field(
+        11,
+        &[
+            field(1, b"x"),
+            field(
+                2,
+                &field(
+                    1,
+                    &[vec![0x08, 1], field(2, &[field(1, &field(2, b"N")), field(1, &[0x08, 3])].concat())].concat(),
+                ),
+            ),
+        ]
+        .concat(),
+    );
+    let node = field(1, &[field(1, b"x"), field(1, b"w"), field(2, b"y"), field(4, b"MatMul")].concat());
+    let output = field(12, &field(1, b"y"));
+    let read = |tensor: Vec<u8>| {
+        onnx::read(&model(&[node.clone(), input.clone(), output.clone(), field(5, &tensor)])).unwrap_err().to_string()
+    };
+    let message = read(tensor(&[0x08, 3, 0x08, 2, 0x70, 1]));
+    assert!(message.contains("tensor `w`") && message.contains("external data"), "{message}");
+    // 2^34 x 2^34 values, of which the file has none.
+    let huge = [0x08, 0x80, 0x80, 0x80, 0x80, 0x40];
+    let message = read(tensor(&[huge, huge].concat()));
+    assert!(message.contains("tensor `w`") && message.contains("product"), "{message}");
+    let message = read(tensor(&[0x08, 3, 0x08, 2]));
+    assert!(message.contains("6 values for shape 3x2"), "{message}");
+}
+
+#[test]
+fn constants_that_a_file_only_describes_are_limited() {
+    let (graph, params) = lenet();
+    let bytes = write(&graph, &params);
+    let options = Options { constant_bytes: Some(1000), ..Options::default() };
+    assert_eq!(onnx::read_with(bytes, &options).unwrap_err().code(), "too-large");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn damaged_files_never_panic(seed in any::<u32>(), count in 1usize..6) {
+        let graph = zoo::network("inception", zoo::Options::default()).unwrap();
+        let mut bytes = write(&graph, &Params::init(&graph, Init::He, 1));
+        let mut rng = convoke::rng::Rng::new(seed, 0);
+        // Weights are most of the file and seldom matter: damage its ends.
+        for _ in 0..count {
+            let n = bytes.len();
+            let at = if rng.below(2) == 0 { rng.below(4000.min(n)) } else { n - 1 - rng.below(2000.min(n)) };
+            bytes[at] = rng.word() as u8;
+        }
+        let _ = onnx::read(&bytes);
+    }
+}

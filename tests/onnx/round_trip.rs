@@ -1,0 +1,65 @@
+//! Every layer, written and read back, gives the same numbers.
+
+use convoke::Error;
+use convoke::format::onnx;
+use convoke::graph::{Graph, Init, Params};
+use convoke::layers::Layer;
+use convoke::zoo;
+
+use crate::suite::{cases, random};
+use crate::{by_reference, difference, write};
+
+fn check(graph: &Graph, params: &Params, batch: usize) {
+    let bytes = write(graph, params);
+    let back = onnx::read(&bytes).unwrap_or_else(|e| panic!("{e}\n{}", graph.to_json()));
+    let x = random(&graph.input().batched(batch), 5);
+    for (got, want) in by_reference(&back.graph, &back.params, &x).iter().zip(&by_reference(graph, params, &x)) {
+        if let Some(difference) = difference(&got.data, &want.data, 1e-6) {
+            panic!("{difference}\nwritten {}\nread {}", graph.to_json(), back.graph.to_json());
+        }
+    }
+}
+
+#[test]
+fn every_case_of_the_suite() {
+    let cases = cases();
+    for case in &cases {
+        check(&case.graph, &case.problem().params, case.batch);
+    }
+    let covered = |kind: &&&str| cases.iter().any(|c| c.graph.nodes().iter().any(|n| n.layer.kind() == **kind));
+    assert_eq!(Layer::KINDS.iter().filter(covered).count(), Layer::KINDS.len(), "the suite has every layer");
+}
+
+#[test]
+fn names_layers_and_weights_survive() {
+    for name in ["lenet5", "lenet5-1998", "resnet20", "nin", "densenet40", "inception", "first-example"] {
+        let graph = zoo::network(name, zoo::Options::default()).unwrap();
+        let params = Params::init(&graph, Init::He, 7);
+        let back = onnx::read(&write(&graph, &params)).unwrap();
+        let names = |g: &Graph| g.nodes().iter().map(|n| (n.name.clone(), n.layer.kind())).collect::<Vec<_>>();
+        assert_eq!(names(&back.graph), names(&graph), "{name}");
+        assert_eq!(back.params, params, "{name}");
+        assert_eq!(back.graph.input(), graph.input(), "{name}");
+        assert_eq!(write(&back.graph, &back.params).len(), write(&graph, &params).len(), "{name}");
+    }
+}
+
+#[test]
+fn auxiliary_heads_are_outputs() {
+    let options = zoo::Options { auxiliary: true, ..zoo::Options::default() };
+    let graph = zoo::network("googlenet-torchvision", options).unwrap();
+    let params = Params::init(&graph, Init::He, 7);
+    let back = onnx::read(&write(&graph, &params)).unwrap();
+    assert_eq!(back.graph.outputs().len(), 3);
+    assert_eq!(back.params, params);
+}
+
+#[test]
+fn a_truncated_file_is_refused_at_every_length() {
+    let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
+    let bytes = write(&graph, &Params::init(&graph, Init::He, 1));
+    for length in (0..bytes.len()).step_by(997) {
+        let error = onnx::read(&bytes[..length]).unwrap_err();
+        assert!(matches!(error, Error::Format { .. } | Error::Version { .. }), "{length}: {error}");
+    }
+}
