@@ -22,6 +22,8 @@ process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
 // --- how each runner reports ---
 
+// A count may name the tests that failed; the names stand again at the very end.
+
 /** `test result: ok. 3 passed; 0 failed; …`, once per test binary: cargo test and wasm-pack test. */
 function countRust(output) {
   const total = { passed: 0, failed: 0 };
@@ -29,7 +31,8 @@ function countRust(output) {
     total.passed += Number(passed);
     total.failed += Number(failed);
   }
-  return total;
+  const names = [...output.matchAll(/^test (\S+) \.\.\. FAILED/gm)].map(([, name]) => name);
+  return { ...total, names };
 }
 
 /** `node: 120 passed (90 on the engine, 30 folded), 0 failed, 12 not supported`, once per group of ONNX's tests. */
@@ -54,8 +57,12 @@ const vitest = (name, root, bin = "tests") => {
     ],
     count() {
       if (!existsSync(report)) return { passed: 0, failed: 0 };
-      const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, "utf8"));
-      return { passed: numPassedTests, failed: numFailedTests };
+      const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, "utf8"));
+      const names = testResults
+        .flatMap(({ assertionResults }) => assertionResults)
+        .filter(({ status }) => status === "failed")
+        .map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages[0]?.split("\n")[0]}`);
+      return { passed: numPassedTests, failed: numFailedTests, names };
     },
   };
 };
@@ -248,7 +255,9 @@ for (const name of chosen) {
     const counts = await runStep(step);
     row.passed += counts.passed;
     row.failed += counts.failed;
-    if (counts.failed > 0) failures.push(step.name === name ? name : `${name}: ${step.name}`);
+    if (counts.failed === 0) continue;
+    failures.push(step.name === name ? name : `${name}: ${step.name}`);
+    for (const test of counts.names ?? []) failures.push(`  ${test}`);
   }
   row.seconds = (Date.now() - started) / 1000;
   rows.push(row);

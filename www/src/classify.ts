@@ -11,6 +11,12 @@ import { latestOnly } from "./latest.js";
 import { createSampleRow, samples } from "./samples.js";
 import { chance, milliseconds } from "./text.js";
 
+interface Drawn {
+  pixels: Uint8Array | undefined;
+  /** Whether the stroke has ended. */
+  done: boolean;
+}
+
 export function setUpClassify(current: CurrentNetwork, revive: () => void): void {
   const answer = byId("answer");
   const said = byId("answer-text");
@@ -23,7 +29,7 @@ export function setUpClassify(current: CurrentNetwork, revive: () => void): void
   let first = true;
 
   /** Says it only at the end of a stroke, so that a screen reader is not flooded. */
-  const classify = latestOnly(async ({ pixels, done }: { pixels: Uint8Array | undefined; done: boolean }) => {
+  async function answerTo({ pixels, done }: Drawn): Promise<void> {
     const network = current.get()?.network;
     if (!pixels || !network) {
       clear(network ? "Nothing drawn yet" : "Waiting for the network");
@@ -51,6 +57,11 @@ export function setUpClassify(current: CurrentNetwork, revive: () => void): void
       const remedies = crashed ? [{ label: "Start the engine again", run: revive }] : [];
       showError(errors, "Could not classify", error, ...remedies);
     }
+  }
+
+  const classify = latestOnly(async (drawn: Drawn) => {
+    await answerTo(drawn);
+    if (drawn.pixels === digit) answer.ariaBusy = "false";
   });
 
   function clear(text: string): void {
@@ -70,6 +81,7 @@ export function setUpClassify(current: CurrentNetwork, revive: () => void): void
     digit = pixels;
     hint.hidden = pixels !== undefined;
     paintSeen();
+    answer.ariaBusy = "true"; // until the answer belongs to these pixels
     classify({ pixels, done });
   });
   createSampleRow(byId("samples"), byId("more-samples", HTMLButtonElement), (sample) => pad.show(sample.pixels));
