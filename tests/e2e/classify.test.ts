@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => browser.close());
 
-test("classifies a digit at once, nothing cached", async () => {
+test("classifies a digit when it opens, nothing cached", async () => {
   const { page, complaints, close } = await open(browser, url);
   await classified(page);
   expect(await text(page, "answer-text")).toMatch(/^It is 3: [>\d]/);
