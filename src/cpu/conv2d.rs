@@ -3,7 +3,7 @@
 use super::algorithm::{self, Algorithm};
 use super::depthwise::Depthwise;
 use super::elementwise::{Copy, Sum};
-use super::gemm::{Bounds, Gemm, Gradient, Panels, Run, Start, column_sums, pack_rows, transpose};
+use super::gemm::{Addend, Bounds, Gemm, Gradient, Panels, Run, Start, column_sums, pack_rows, transpose};
 use super::memory::{Map, Shared, split};
 use super::operation::{Frame, Operation, Setting};
 use super::pool::Pool;
@@ -283,19 +283,23 @@ impl Convolution {
                     runs: &own,
                     right,
                     panels,
-                    start: if write.accumulate { Start::Output } else { Start::Zero },
+                    start: Start::Zero,
+                    addend: None,
                     bounds: Bounds::NONE,
                     out: dx.channel(g * self.layout.cig),
                     pitch: dx.place.pitch,
                 };
+                // What other readers of the input wrote there.
+                let before = |pitch| write.accumulate.then_some(Addend { from: gemm.out, pitch });
                 match input_gradient {
                     // A linear layer's rows are whole samples.
                     InputGradient::Direct => {
                         let pitch = if self.layout.taps > 1 { self.layout.panels.k } else { gemm.pitch };
-                        Gemm { pitch, ..gemm }.run(frame.pool);
+                        Gemm { pitch, addend: before(pitch), ..gemm }.run(frame.pool);
                     }
                     InputGradient::Flipped(lowering) => {
-                        Gemm { rows: &lowering.rows, runs: &lowering.runs, ..gemm }.run(frame.pool);
+                        let (rows, runs, addend) = (&lowering.rows[..], &lowering.runs[..], before(gemm.pitch));
+                        Gemm { rows, runs, addend, ..gemm }.run(frame.pool);
                     }
                     InputGradient::Columns => self.columns(frame, &gemm, &dx, g, rest),
                 }
@@ -317,7 +321,7 @@ impl Convolution {
                 unsafe {
                     let columns = rest.from(thread * COLUMN_ROWS * k);
                     let rows = &gemm.rows[s * pixels + first..][..count];
-                    let part = Gemm { rows, start: Start::Zero, out: columns, pitch: k, ..*gemm };
+                    let part = Gemm { rows, out: columns, pitch: k, ..*gemm };
                     part.block(0..count, 0..part.panels.count());
                     (0..count).for_each(|i| self.scatter(columns.at(i * k), dx, g, s, first + i));
                 }
@@ -399,7 +403,8 @@ impl Operation for Convolution {
     fn forward(&self, frame: &Frame) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
         let weights = frame.weights(self.step.node);
-        // SAFETY: the plan keeps input and output apart; the scratch memory holds the staged map.
+        let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
+        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the staged map.
         unsafe {
             let left = self.lowering.stage(frame.pool, &x, frame.scratch);
             for g in 0..self.layout.groups {
@@ -410,6 +415,7 @@ impl Operation for Convolution {
                     right: self.layout.group(&weights.weight, g),
                     panels: self.layout.panels,
                     start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
+                    addend: addend.as_ref().map(|map| Addend { from: map.channel(0), pitch: map.place.pitch }),
                     bounds: Bounds::of(self.step.activation),
                     out: y.channel(g * self.layout.panels.n),
                     pitch: y.place.pitch,

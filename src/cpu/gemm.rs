@@ -88,8 +88,14 @@ pub(super) enum Start<'a> {
     Zero,
     /// One value for each column, padded as the panels are.
     Bias(&'a [f32]),
-    /// What the output holds.
-    Output,
+}
+
+/// A matrix that is added to the product, as large as the output: what that holds already, or another.
+#[derive(Clone, Copy)]
+pub(super) struct Addend {
+    pub from: Shared,
+    /// Floats from one row to the next.
+    pub pitch: usize,
 }
 
 /// Bounds that outputs are kept in as they are written: the activations that cost next to nothing there.
@@ -134,7 +140,7 @@ impl Bounds {
     }
 }
 
-/// `out = left * right + start`, then an activation that tiles can do.
+/// `out = left * right + start + addend`, then an activation that tiles can do.
 pub(super) struct Gemm<'a> {
     pub left: Shared,
     /// Where each row starts.
@@ -143,6 +149,7 @@ pub(super) struct Gemm<'a> {
     pub right: &'a [f32],
     pub panels: Panels,
     pub start: Start<'a>,
+    pub addend: Option<Addend>,
     pub bounds: Bounds,
     pub out: Shared,
     /// Floats from one output row to the next.
@@ -151,8 +158,8 @@ pub(super) struct Gemm<'a> {
 
 impl Gemm<'_> {
     /// # Safety
-    /// Every run of every row must lie in `left` and nobody may write there meanwhile; `out` must hold all rows, and
-    /// nobody else may use their columns meanwhile.
+    /// Every run of every row must lie in `left`, every row in `addend`, and nobody may write there meanwhile; `out`, which
+    /// may be `addend`, must hold all rows, and nobody else may use their columns meanwhile.
     pub(super) unsafe fn run(&self, pool: &Pool) {
         let (rows, panels) = (self.rows.len(), self.panels.count());
         let blocks = rows.div_ceil(BLOCK_ROWS);
@@ -182,7 +189,7 @@ impl Gemm<'_> {
             let (column, width) = (self.panels.column(panel), self.panels.width(panel));
             let start = match self.start {
                 Start::Bias(bias) => Some(&bias[column..][..width]),
-                _ => None,
+                Start::Zero => None,
             };
             for first in rows.clone().step_by(step) {
                 let count = step.min(rows.end - first);
@@ -195,7 +202,10 @@ impl Gemm<'_> {
                         runs: self.runs,
                         right: self.right.as_ptr().add(self.panels.start(panel)),
                         start: start.map_or(std::ptr::null(), <[f32]>::as_ptr),
-                        accumulate: matches!(self.start, Start::Output),
+                        addend: self
+                            .addend
+                            .map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
+                        addend_pitch: self.addend.map_or(0, |a| a.pitch),
                         bounds: self.bounds,
                         out: self.out.at(first * self.pitch + column),
                         pitch: self.pitch,
@@ -227,7 +237,9 @@ struct Tile<'a> {
     runs: &'a [Run],
     right: *const f32,
     start: *const f32,
-    accumulate: bool,
+    /// Null when nothing is added.
+    addend: *const f32,
+    addend_pitch: usize,
     bounds: Bounds,
     out: *mut f32,
     pitch: usize,
@@ -264,11 +276,12 @@ impl Tile<'_> {
                 unsafe {
                     let y = S::load(sums.add((m * NV + v) * S::LANES));
                     let to = self.out.add(m * self.pitch + v * S::LANES);
+                    let addend = self.addend.wrapping_add(m * self.addend_pitch + v * S::LANES);
                     let n = self.columns.saturating_sub(v * S::LANES);
                     if n >= S::LANES {
-                        self.finish::<S, _>(Whole, y, to);
+                        self.finish::<S, _>(Whole, y, addend, to);
                     } else if n > 0 {
-                        self.finish::<S, _>(Part(n), y, to);
+                        self.finish::<S, _>(Part(n), y, addend, to);
                     }
                 }
             }
@@ -276,11 +289,11 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    unsafe fn finish<S: Simd, A: Access>(&self, a: A, mut y: S::V, to: *mut f32) {
+    unsafe fn finish<S: Simd, A: Access>(&self, a: A, mut y: S::V, addend: *const f32, to: *mut f32) {
         // SAFETY: see `write`.
         unsafe {
-            if self.accumulate {
-                y = S::add(a.load::<S>(to), y);
+            if !self.addend.is_null() {
+                y = S::add(a.load::<S>(addend), y);
             }
             a.store::<S>(to, self.bounds.apply::<S>(y));
         }
@@ -695,9 +708,10 @@ mod tests {
         };
         let want: Vec<f64> = (0..m * n).map(|i| truth(i / n, i % n)).collect();
         let left = Shared::new(&mut left);
-        for start in [Start::Zero, Start::Bias(&bias), Start::Output] {
+        for (start, add) in [(Start::Zero, false), (Start::Bias(&bias), false), (Start::Bias(&bias), true)] {
             let before = random(m * pitch, 4);
             let mut out = before.clone();
+            let to = Shared::new(&mut out);
             let gemm = Gemm {
                 left,
                 rows: &rows,
@@ -705,8 +719,9 @@ mod tests {
                 right: &packed,
                 panels,
                 start,
+                addend: add.then_some(Addend { from: to, pitch }),
                 bounds: Bounds::of(matches!(start, Start::Bias(_)).then_some(Activation::Relu)),
-                out: Shared::new(&mut out),
+                out: to,
                 pitch,
             };
             // SAFETY: the rows and the output are as large as their pitches say.
@@ -714,10 +729,10 @@ mod tests {
             for i in 0..m {
                 for j in 0..n {
                     let got = out[i * pitch + j];
+                    let addend = if add { f64::from(before[i * pitch + j]) } else { 0.0 };
                     match start {
                         Start::Zero => close(got, want[i * n + j]),
-                        Start::Bias(bias) => close(got, (want[i * n + j] + f64::from(bias[j])).max(0.0)),
-                        Start::Output => close(got, want[i * n + j] + f64::from(before[i * pitch + j])),
+                        Start::Bias(bias) => close(got, (want[i * n + j] + f64::from(bias[j]) + addend).max(0.0)),
                     }
                 }
                 assert_eq!(out[i * pitch + n], before[i * pitch + n]);

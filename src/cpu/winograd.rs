@@ -82,10 +82,11 @@ impl Winograd {
     /// `region` must be for nobody else.
     unsafe fn block(&self, frame: &Frame, first: usize, count: usize, region: &Region) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
         let weights = frame.weights(self.step.node);
         let Panels { k, n, .. } = self.layout.panels;
         let panels = self.layout.panels.count();
-        // SAFETY: tasks have their own tiles, or their own panels of a plane; the plan keeps input and output apart.
+        // SAFETY: tasks have their own tiles, or their own panels of a plane; the plan keeps inputs and output apart.
         unsafe {
             std::slice::from_raw_parts_mut(region.zeros.at(0), k).fill(0.0);
             split(frame.pool, count, PLANES * k, |tiles| tiles.for_each(|t| self.gather(&x, first, t, region)));
@@ -93,7 +94,7 @@ impl Winograd {
                 parts.for_each(|i| self.multiply(weights, count, i / panels, i % panels, region));
             });
             split(frame.pool, count, PLANES * n, |tiles| {
-                tiles.for_each(|t| self.spread(&y, weights, first, t, region))
+                tiles.for_each(|t| self.spread(&y, addend.as_ref(), weights, first, t, region));
             });
         }
     }
@@ -140,6 +141,7 @@ impl Winograd {
                 right: &weights.weight[plane * apart(panels.floats())..],
                 panels,
                 start: Start::Zero,
+                addend: None,
                 bounds: Bounds::NONE,
                 out: region.products.from(plane * after),
                 pitch: panels.n,
@@ -152,18 +154,21 @@ impl Winograd {
     ///
     /// # Safety
     /// As [`Winograd::block`]; nobody else may use the tile's outputs.
-    unsafe fn spread(&self, y: &Map, weights: &Weights, first: usize, t: usize, region: &Region) {
+    unsafe fn spread(&self, y: &Map, addend: Option<&Map>, weights: &Weights, first: usize, t: usize, region: &Region) {
         let (h, w, channels) = (y.place.h, y.place.w, y.place.c);
         let (s, oy, ox) = self.origin(first + t);
         // SAFETY: the region holds the tile in every plane, and the output the pixels of its rows and columns.
         unsafe {
+            let pixel = (s * h + oy) * w + ox;
             simd::dispatch(TransformOutput {
                 from: region.products.at(t * channels),
                 plane: self.planes()[1],
                 channels,
                 bias: &weights.bias,
                 bounds: Bounds::of(self.step.activation),
-                to: y.at((s * h + oy) * w + ox),
+                addend: addend.map_or(std::ptr::null(), |map| map.at(pixel).cast_const()),
+                addend_pitch: addend.map_or([0; 2], |map| [w * map.place.pitch, map.place.pitch]),
+                to: y.at(pixel),
                 pitch: [w * y.place.pitch, y.place.pitch],
                 size: [OUT.min(h - oy), OUT.min(w - ox)],
             });
@@ -335,12 +340,15 @@ impl Kernel for TransformInput<'_> {
     }
 }
 
-/// Writes `A^T m A`, plus the bias, within the bounds, to the part of 4x4 pixels that exists.
+/// Writes `A^T m A`, plus the bias and the addend, within the bounds, to the part of 4x4 pixels that exists.
 struct TransformOutput<'a> {
     from: *const f32,
     plane: usize,
     channels: usize,
     bias: &'a [f32],
+    /// Pixels as those of the output; null when nothing is added.
+    addend: *const f32,
+    addend_pitch: [usize; 2],
     bounds: Bounds,
     to: *mut f32,
     /// Floats from one line to the next, and from one pixel to the next.
@@ -374,8 +382,13 @@ impl Kernel for TransformOutput<'_> {
                         let row = transform_products::<S>(half[i]);
                         for j in 0..OUT {
                             if j < self.size[1] {
+                                let mut y = S::add(row[j], bias);
+                                if !self.addend.is_null() {
+                                    let [line, pixel] = self.addend_pitch;
+                                    y = S::add(y, S::load(self.addend.add(i * line + j * pixel + c)));
+                                }
                                 let to = self.to.add(i * self.pitch[0] + j * self.pitch[1] + c);
-                                S::store(to, self.bounds.apply::<S>(S::add(row[j], bias)));
+                                S::store(to, self.bounds.apply::<S>(y));
                             }
                         }
                     }

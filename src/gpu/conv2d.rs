@@ -41,7 +41,9 @@ struct Step {
     splits: u32,
     slice: u32,
     scratch: u32,
-    unused: [u32; 3],
+    addend: u32,
+    addend_pitch: u32,
+    unused: u32,
 }
 
 /// A window in numbers, as every shader with windows has it.
@@ -80,13 +82,21 @@ impl Geometry {
 pub(super) struct Conv {
     pub x: Place,
     pub y: Place,
+    /// Added to the result before the activation.
+    pub addend: Option<Place>,
     pub window: Window,
     pub slot: Slot,
 }
 
 impl Conv {
     fn new(r: &Recorder<'_>, layer: &Conv2d, step: &PlanStep) -> Self {
-        Conv { x: step.inputs[0], y: step.output, window: layer.window, slot: r.slot(step.node) }
+        Conv {
+            x: step.inputs[0],
+            y: step.output,
+            addend: step.inputs.get(1).copied(),
+            window: layer.window,
+            slot: r.slot(step.node),
+        }
     }
 
     fn form(&self) -> &Form {
@@ -118,7 +128,9 @@ impl Conv {
             splits: 1,
             slice: 0,
             scratch: 0,
-            unused: [0; 3],
+            addend: self.addend.map_or(u32::MAX, |place| place.offset as u32),
+            addend_pitch: self.addend.map_or(0, |place| place.pitch as u32),
+            unused: 0,
         }
     }
 

@@ -34,9 +34,10 @@ struct Step {
     splits: u32,
     slice: u32,
     scratch: u32,
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
+    // Added to the result, unless it is NONE: where it begins, and floats from one pixel to the next.
+    addend: u32,
+    addend_pitch: u32,
+    unused: u32,
 }
 
 @group(0) @binding(1) var<storage, read> params: array<vec4<f32>>;
@@ -144,10 +145,22 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     let pitch_y = step.y.pitch;
     let left = step.pixels - first;
     let to = step.y.offset + first * pitch_y + group * step.cout + block * 4u;
+    if (step.addend != NONE) {
+        let at = step.addend + group * step.cout + block * 4u;
+        acc_p += addend4(at, first);
+        acc_q += addend4(at, first + 4u);
+    }
     finish4(to, acc_p, count, left);
     if (left > 4u) {
         finish4(to + 4u * pitch_y, acc_q, count, left - 4u);
     }
+}
+
+// Four pixels of the addend; those beyond the last pixel or channel are read from elsewhere and not written.
+fn addend4(at: u32, first: u32) -> mat4x4<f32> {
+    let p = vec4<u32>(at) + (vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u)) * step.addend_pitch;
+    let i = vec4<u32>(0u, 1u, 2u, 3u);
+    return mat4x4<f32>(load4(p.x + i), load4(p.y + i), load4(p.z + i), load4(p.w + i));
 }
 
 // Writes `left` pixels of `count` channels.
@@ -189,6 +202,9 @@ fn forward_vector(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     for (var j = 0u; j < run; j++) {
         acc += arena[x + j] * params[k];
         k += blocks;
+    }
+    if (step.addend != NONE) {
+        acc += load4(vec4<u32>(step.addend + n * step.addend_pitch + block * 4u) + vec4<u32>(0u, 1u, 2u, 3u));
     }
     finish(step.y.offset + n * step.y.pitch + block * 4u, acc, step.cout - block * 4u);
 }

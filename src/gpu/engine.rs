@@ -7,7 +7,7 @@ use super::trainer::Control;
 use super::weights::Layout;
 use crate::error::Result;
 use crate::graph::{Graph, Params};
-use crate::plan::{Plan, Purpose};
+use crate::plan::{Plan, Purpose, rewrite};
 use crate::tensor::Tensor;
 
 /// A network on the device, ready to classify.
@@ -23,12 +23,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Uploads the parameters and prepares for single samples.
+    /// Uploads the parameters, with batch normalisation folded into them, and prepares for single samples.
     ///
     /// # Errors
     /// [`crate::Error::TooLarge`] for a tensor that the adapter cannot hold, [`crate::Error::Backend`] when it refuses
     /// something else, [`crate::Error::DeviceLost`].
     pub async fn new(graph: &Graph, params: &Params, device: &Device) -> Result<Engine> {
+        let (graph, params) = rewrite::for_inference(graph, params.clone())?;
+        let (graph, params) = (&graph, &params);
         let plan = Plan::new(graph, 1, Purpose::Inference);
         let layout = Layout::new(graph, &plan, device.max_floats());
         let make = || {

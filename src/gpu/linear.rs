@@ -21,7 +21,7 @@ fn conv(r: &Recorder<'_>, step: &Step) -> Conv {
     // The order of the weights is the same either way.
     slot.form.kernel = [x.h, x.w];
     slot.form.cin = x.c;
-    Conv { x, y: step.output, window: Window { kernel: [x.h, x.w], ..Window::new(1) }, slot }
+    Conv { x, y: step.output, addend: None, window: Window { kernel: [x.h, x.w], ..Window::new(1) }, slot }
 }
 
 pub(super) fn forward(r: &mut Recorder<'_>, step: &Step) {

@@ -1,7 +1,7 @@
 //! How a graph runs: which steps, in which order, on which part of one arena. Every engine executes the same plan.
 //!
 //! Planning drops what need not run (dead nodes; dropout at inference; flatten where the next linear layer can read
-//! the map as it lies), fuses activations into the layer before them, writes branches straight into their
+//! the map as it lies), fuses activations and, at inference, residual sums into the layer before them, writes branches straight into their
 //! concatenation, and lets values share memory when they are not alive at once.
 
 mod memory;
@@ -49,7 +49,8 @@ impl Place {
 pub struct Step {
     /// Index into the graph's nodes.
     pub node: usize,
-    /// What it reads. A concatenation reads only the inputs that do not already lie in place.
+    /// What it reads. A concatenation reads only the inputs that do not already lie in place; what a convolution reads
+    /// second is added to its result, before the activation.
     pub inputs: Vec<Place>,
     /// For a concatenation, the first channel of each of `inputs` in the output.
     pub channels: Vec<usize>,

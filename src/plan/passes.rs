@@ -51,8 +51,9 @@ impl Passes {
         let alive = alive(graph, &outputs);
         let same_as = aliases(graph, &outputs, training);
         let fused = fusions(graph, &outputs, &alive);
+        let sums = if training { vec![None; graph.nodes().len()] } else { sums(graph, &outputs, &alive, &same_as) };
         let slices = slices(graph, &alive, &same_as);
-        let steps = steps(graph, &alive, &same_as, &fused, &slices);
+        let steps = steps(graph, &alive, &same_as, &Fusions { activations: fused, sums }, &slices);
         let (buffers, slots) = slots(graph, &steps, &same_as, &slices);
         Passes {
             steps,
@@ -131,6 +132,22 @@ fn order_is_free(graph: &Graph, outputs: &[Output], consumers: &[Vec<usize>], fl
     true
 }
 
+/// A sum that is computed by the convolution that makes one of its two inputs.
+#[derive(Clone, Copy)]
+struct Sum {
+    /// The sum's node.
+    node: usize,
+    /// The other input.
+    addend: Value,
+}
+
+/// What is fused into each node.
+struct Fusions {
+    /// An activation node.
+    activations: Vec<Option<usize>>,
+    sums: Vec<Option<Sum>>,
+}
+
 /// For each node, the activation node that is fused into it.
 fn fusions(graph: &Graph, outputs: &[Output], alive: &[bool]) -> Vec<Option<usize>> {
     let consumers = graph.consumers();
@@ -146,6 +163,25 @@ fn fusions(graph: &Graph, outputs: &[Output], alive: &[bool]) -> Vec<Option<usiz
         }
     };
     graph.nodes().iter().enumerate().map(fuse).collect()
+}
+
+/// For each convolution, the sum that it computes as it writes: that of its result, which only the sum reads, and a value
+/// that is there before it, as the shortcut of a residual block is.
+fn sums(graph: &Graph, outputs: &[Output], alive: &[bool], same_as: &[Value]) -> Vec<Option<Sum>> {
+    let consumers = graph.consumers();
+    let mut sums = vec![None; graph.nodes().len()];
+    for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| alive[*i]) {
+        let (Layer::Add(_), [a, b]) = (&node.layer, &node.inputs[..]) else { continue };
+        let (&last, &other) = if a > b { (a, b) } else { (b, a) };
+        let Some(conv) = last.node() else { continue };
+        let alone = consumers[last.index()].iter().filter(|&&reader| alive[reader]).eq([&i]);
+        // Grouped ones, depthwise among them, have kernels of their own, and no network adds to them.
+        let can = matches!(graph.nodes()[conv].layer, Layer::Conv2d(c) if c.groups == 1);
+        if can && alone && last != other && outputs.iter().all(|o| o.value != last) {
+            sums[conv] = Some(Sum { node: i, addend: same_as[other.index()] });
+        }
+    }
+    sums
 }
 
 /// For each value, the concatenation it is written into and its first channel there.
@@ -172,10 +208,11 @@ fn slices(graph: &Graph, alive: &[bool], same_as: &[Value]) -> Slices {
     slices
 }
 
-fn steps(graph: &Graph, alive: &[bool], same_as: &[Value], fused: &[Option<usize>], slices: &Slices) -> Vec<ValueStep> {
+fn steps(graph: &Graph, alive: &[bool], same_as: &[Value], fused: &Fusions, slices: &Slices) -> Vec<ValueStep> {
+    let Fusions { activations, sums } = fused;
     let is_fused_away = |i: usize| {
-        let producer = graph.nodes()[i].inputs[0].node();
-        producer.is_some_and(|p| fused[p] == Some(i))
+        let is_fused_into = |p: usize| activations[p] == Some(i) || sums[p].is_some_and(|sum| sum.node == i);
+        graph.nodes()[i].inputs.iter().filter_map(|v| v.node()).any(is_fused_into)
     };
     let mut steps = vec![];
     for (i, node) in graph.nodes().iter().enumerate() {
@@ -200,7 +237,13 @@ fn steps(graph: &Graph, alive: &[bool], same_as: &[Value], fused: &[Option<usize
         } else {
             step.inputs = node.inputs.iter().map(|v| same_as[v.index()]).collect();
         }
-        if let Some(activation) = fused[i] {
+        let mut last = i;
+        if let Some(sum) = sums[i] {
+            step.inputs.push(sum.addend);
+            last = sum.node;
+            step.output = Value::of_node(last);
+        }
+        if let Some(activation) = activations[last] {
             step.activation = graph.nodes()[activation].layer.activation();
             step.output = Value::of_node(activation);
         }

@@ -39,6 +39,35 @@ fn dropout_runs_only_in_training() {
 }
 
 #[test]
+fn a_sum_is_computed_by_the_convolution_that_it_waits_for() {
+    let mut b = Builder::new("residual", [4, 6, 6]);
+    let a = b.add("a", conv(4), Value::INPUT);
+    let c = b.add("c", conv(4), a);
+    let y = b.sum("add", &[c, a]);
+    let y = b.add("relu", Relu {}, y);
+    let graph = b.finish(y).unwrap();
+    let plan = Plan::new(&graph, 1, Purpose::Inference);
+    assert_eq!(kinds(&graph, &plan), ["conv2d", "conv2d"]);
+    assert_eq!(plan.steps[1].inputs, [a, a].map(|v| plan.place(v).unwrap()));
+    assert_eq!(plan.steps[1].activation, Some(Activation::Relu));
+    assert_eq!(plan.place(c), None, "only the sum is written");
+    assert_eq!(kinds(&graph, &Plan::new(&graph, 1, TRAINING)), ["conv2d", "conv2d", "add"]);
+}
+
+#[test]
+fn a_sum_stays_when_its_convolution_has_another_reader_or_its_inputs_are_one() {
+    let mut b = Builder::new("read-twice", [4, 6, 6]);
+    let a = b.add("a", conv(4), Value::INPUT);
+    let sum = b.sum("add", &[a, Value::INPUT]);
+    let product = b.product("mul", sum, a);
+    let twice = b.add("c", conv(4), product);
+    let y = b.sum("double", &[twice, twice]);
+    let graph = b.finish(y).unwrap();
+    let plan = Plan::new(&graph, 1, Purpose::Inference);
+    assert_eq!(kinds(&graph, &plan), ["conv2d", "add", "mul", "conv2d", "add"]);
+}
+
+#[test]
 fn nodes_without_a_reader_do_not_run() {
     let mut b = Builder::new("dead", [3, 4, 4]);
     let y = b.add("conv", conv(2), Value::INPUT);

@@ -237,6 +237,26 @@ fn structures(cases: &mut Vec<Case>) {
     let y = b.sum("add2", &[y, a, Value::INPUT]);
     push("residual block with fan-out of three", 3, b, y);
 
+    // Sums that convolutions compute as they write: after Winograd's, with an activation that tiles cannot do, into a
+    // concatenation; on maps of one pixel; of two convolutions.
+    let strided = |kernel, padding| {
+        let window = Window { stride: [2, 2], padding: Padding::all(padding), ..Window::new(kernel) };
+        Conv2d { window, ..Conv2d::new(17, kernel) }
+    };
+    let mut b = Builder::new("shortcuts", [16, 9, 10]);
+    let y = b.add("conv1", conv(16), Value::INPUT);
+    let y = b.sum("add1", &[Value::INPUT, y]);
+    let y = b.add("tanh", Tanh {}, y);
+    let other = b.add("conv2", strided(1, 0), y);
+    let z = b.add("conv3", strided(3, 1), y);
+    let z = b.sum("add2", &[z, other]);
+    let z = b.add("relu", Relu {}, z);
+    let z = b.concat("cat", &[z, other]);
+    let z = b.add("gap", GlobalAvgPool {}, z);
+    let w = b.add("conv4", Conv2d::new(34, 1), z);
+    let w = b.sum("add3", &[w, z]);
+    push("sums computed by the convolutions before them", 3, b, w);
+
     let mut b = Builder::new("inception", [5, 8, 8]);
     let one = b.add("b1", Conv2d::new(4, 1), Value::INPUT);
     let one = b.add("b1r", Relu {}, one);
