@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 WASM_BINDGEN=0.2.130 # the same as in Cargo.toml: the program and the crate must match exactly
 WASM_PACK=0.15.1
 # ONNX's own tests and checker, and a runtime to compare with: tests/onnx uses them.
-PYTHON_PACKAGES="onnx==1.19.1 onnxruntime==1.32.0 numpy==2.4.6"
+# Pillow only makes golden numbers: tests/golden/images.py.
+PYTHON_PACKAGES="onnx==1.19.1 onnxruntime==1.32.0 numpy==2.4.6 pillow==12.3.0"
 # Rust links with gcc; the tests need a browser, a software GPU and pictures of clothes.
 APT_PACKAGES="gcc libc6-dev chromium chromium-driver libvulkan1 mesa-vulkan-drivers dataset-fashion-mnist"
 

@@ -90,7 +90,7 @@ const wasmTests = (tier) => ({
         --release -- $WASM_FEATURES --test web --test web_worker ${long ? "-- --include-ignored" : ""}`,
       ),
       // The default of 20 s is for all tests of a binary together.
-      env: { WASM_BINDGEN_TEST_TIMEOUT: "300" },
+      env: { WASM_BINDGEN_TEST_TIMEOUT: long ? "1800" : "300" },
       count: countRust,
     },
   ],

@@ -72,13 +72,7 @@ impl Image {
 }
 
 fn check(width: usize, height: usize, bytes_per_pixel: usize, bytes: usize) -> Result<()> {
-    let pixels = (width as u64).saturating_mul(height as u64);
-    if pixels == 0 {
-        return Err(Error::argument("image size", "at least 1x1", format!("{width}x{height}")));
-    }
-    if pixels > MAX_PIXELS {
-        return Err(Error::TooLarge { what: "pixels of an image".into(), actual: pixels, limit: MAX_PIXELS });
-    }
+    let pixels = count_pixels(width, height)?;
     if bytes as u64 != pixels * bytes_per_pixel as u64 {
         return Err(Error::Shape {
             tensor: "image".into(),
@@ -87,4 +81,16 @@ fn check(width: usize, height: usize, bytes_per_pixel: usize, bytes: usize) -> R
         });
     }
     Ok(())
+}
+
+/// The number of pixels of an image of this size, if there may be one.
+pub(super) fn count_pixels(width: usize, height: usize) -> Result<u64> {
+    let pixels = (width as u64).saturating_mul(height as u64);
+    if pixels == 0 {
+        return Err(Error::argument("image size", "at least 1x1", format!("{width}x{height}")));
+    }
+    if pixels > MAX_PIXELS {
+        return Err(Error::TooLarge { what: "pixels of an image".into(), actual: pixels, limit: MAX_PIXELS });
+    }
+    Ok(pixels)
 }

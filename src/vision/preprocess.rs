@@ -5,6 +5,7 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use serde::{Deserialize, Serialize};
 
 use super::Image;
+use super::image::count_pixels;
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, dims};
 
@@ -231,7 +232,14 @@ fn check_channel_values(name: &str, values: &[f32], channels: usize, valid: fn(f
 }
 
 /// With antialiasing when shrinking, like Pillow and unlike a canvas or OpenCV: networks are trained on such images.
+/// Also like Pillow, rows first: what is rounded and clipped between the two passes shows at sharp edges.
 fn resize(image: &Image, height: usize, width: usize, interpolation: Interpolation) -> Result<Image> {
+    let wide = scale(image, image.height(), width, interpolation)?;
+    scale(&wide, height, width, interpolation)
+}
+
+fn scale(image: &Image, height: usize, width: usize, interpolation: Interpolation) -> Result<Image> {
+    count_pixels(width, height)?;
     let failed = |e: &dyn std::fmt::Display| Error::argument("image", format!("one to scale to {width}x{height}"), e);
     let source = ImageRef::new(image.width() as u32, image.height() as u32, image.pixels(), PixelType::U8x4);
     let source = source.map_err(|e| failed(&e))?;
@@ -243,8 +251,12 @@ fn resize(image: &Image, height: usize, width: usize, interpolation: Interpolati
 }
 
 fn crop(image: &Image, side: usize, background: u8) -> Result<Image> {
-    // The offset of the square in the image, negative where the square is larger; halves round to even (torchvision).
-    let offset = |length: usize| ((length as f64 - side as f64) / 2.0).round_ties_even() as isize;
+    // The offset of the square in the image, negative where the square is larger. As in torchvision, halves round to even
+    // inside the image and towards zero around it.
+    let offset = |length: usize| {
+        let rest = length as isize - side as isize;
+        (rest + (rest.max(0) / 2 & 1)) / 2
+    };
     let (top, left) = (offset(image.height()), offset(image.width()));
     let pixel = |y: isize, x: isize| {
         let inside = (0..image.height() as isize).contains(&y) && (0..image.width() as isize).contains(&x);

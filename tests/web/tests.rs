@@ -5,12 +5,16 @@ use convoke::graph::reference;
 use convoke::{cpu, gpu};
 use wasm_bindgen_test::wasm_bindgen_test;
 
+use crate::suite::networks::Network;
 use crate::suite::training::{LEARNING_RATE, LOSS, OPTIMIZER, STEPS, batch, check, lenet};
 use crate::suite::{Case, Problem, SEED, STEP, cases};
 
 /// As natively, see tests/cpu.rs and tests/gpu.rs.
 const CPU_TOLERANCE: f32 = 2e-5;
 const GPU_TOLERANCE: f32 = 1e-4;
+/// Against ONNX Runtime, over all layers of a network: as natively in tests/parity.rs, and for WebGPU.
+const CPU_PARITY: f32 = 1e-4;
+const GPU_PARITY: f32 = 2e-4;
 
 fn fail_if_any(failures: Vec<String>) {
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
@@ -52,6 +56,13 @@ async fn on_gpu(case: &Case, device: &gpu::Device) -> Result<(), String> {
         .dparams
         .iter()
         .try_for_each(|(name, want)| case.check(&format!("gradient of {name}"), dparams.get(name), want, GPU_TOLERANCE))
+}
+
+async fn network_on_gpu(name: &str, device: &gpu::Device) -> Result<(), String> {
+    let network = Network::new(name);
+    let said = |e: convoke::Error| format!("{e}\n  network: {name}");
+    let mut engine = gpu::Engine::new(network.graph(), &network.params, device).await.map_err(said)?;
+    network.check(&engine.run(&network.x).await.map_err(said)?, GPU_PARITY)
 }
 
 async fn device() -> gpu::Device {
@@ -97,4 +108,37 @@ async fn training_on_the_gpu_agrees_with_the_references() {
         losses.push(trainer.step(&x, &labels, LEARNING_RATE).await.expect("a finite loss").loss);
     }
     check("webgpu", &losses);
+}
+
+#[wasm_bindgen_test]
+fn networks_on_the_cpu_agree_with_onnx_runtime() {
+    let pool = cpu::Pool::single();
+    let on_cpu = |name| {
+        let network = Network::new(name);
+        let mut engine = cpu::Engine::new(network.graph(), &network.params, &pool).expect("a valid network");
+        network.check(&engine.run(&network.x).expect("a valid input"), CPU_PARITY)
+    };
+    let names = ["lenet5", "resnet20", "nin", "resnet18", "googlenet"];
+    fail_if_any(names.into_iter().filter_map(|name| on_cpu(name).err()).collect());
+}
+
+#[wasm_bindgen_test]
+async fn networks_on_the_gpu_agree_with_onnx_runtime() {
+    let device = device().await;
+    let mut failures = vec![];
+    for name in ["lenet5", "resnet20"] {
+        failures.extend(network_on_gpu(name, &device).await.err());
+    }
+    fail_if_any(failures);
+}
+
+#[wasm_bindgen_test]
+#[ignore = "a software adapter takes long for networks of this size"]
+async fn large_networks_on_the_gpu_agree_with_onnx_runtime() {
+    let device = device().await;
+    let mut failures = vec![];
+    for name in ["nin", "resnet18"] {
+        failures.extend(network_on_gpu(name, &device).await.err());
+    }
+    fail_if_any(failures);
 }

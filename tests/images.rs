@@ -1,0 +1,63 @@
+//! From a file to pixels as Pillow and torchvision do it: tests/golden/images.py made the files and the expectations.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+#[allow(dead_code, reason = "the command's way of reading pictures is what is tested here")]
+#[path = "../src/bin/convoke/files.rs"]
+mod files;
+
+use std::path::{Path, PathBuf};
+
+use convoke::vision::Preprocess;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    source: String,
+    preprocess: Preprocess,
+    expected: String,
+    /// How far a byte may be off; 2 but for JPEG with colours of half the resolution.
+    tolerance: u8,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/images")
+}
+
+impl Case {
+    fn check(&self) -> Result<(), String> {
+        let read = |file: &str| files::read_image(&folder().join(file)).expect("a picture of the folder");
+        let (got, [h, w]) = self.preprocess.pixels(&read(&self.source)).expect("a valid preprocessing");
+        // The expectation is of the same channels, untouched.
+        let as_it_is = Preprocess { channels: self.preprocess.channels, ..Preprocess::default() };
+        let (want, size) = as_it_is.pixels(&read(&self.expected)).expect("a valid preprocessing");
+        if [h, w] != size {
+            return Err(format!("{}: {h}x{w} instead of {}x{}", self.expected, size[0], size[1]));
+        }
+        let differences = || got.iter().zip(&want).map(|(a, b)| a.abs_diff(*b));
+        let worst = differences().max().expect("at least one pixel");
+        let off = differences().filter(|&d| d > self.tolerance).count();
+        (off == 0).then_some(()).ok_or_else(|| {
+            format!(
+                "{}: {off} of {} bytes are off by more than {}, one by {worst}",
+                self.expected,
+                got.len(),
+                self.tolerance
+            )
+        })
+    }
+}
+
+#[test]
+fn files_become_the_pixels_of_pillow() {
+    let golden = std::fs::read(folder().join("images.json")).expect("the list of cases");
+    let Golden { cases } = serde_json::from_slice(&golden).expect("a valid list");
+    assert!(!cases.is_empty());
+    let failures: Vec<String> = cases.iter().filter_map(|case| case.check().err()).collect();
+    assert!(failures.is_empty(), "{} of {} cases differ:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
