@@ -16,8 +16,8 @@ use crate::{Outcome, diagram, files};
 #[derive(clap::Args)]
 #[command(
     mut_arg("model", |a| a.value_name("MODEL|NAME").help("A model file in any format, or the name of a network")),
-    after_help = "Examples:\n  convoke describe lenet5\n  convoke describe models/lenet5-mnist.safetensors --format json\n  \
-        convoke describe inception --format mermaid"
+    after_help = "Examples:\n  convoke describe lenet5\n  \
+        convoke describe models/lenet5-mnist.safetensors --format json\n  convoke describe inception --format mermaid"
 )]
 pub struct Args {
     #[command(flatten)]

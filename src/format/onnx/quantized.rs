@@ -1,9 +1,11 @@
 //! Quantized operators, computed in floats: weights are dequantized while reading, values are not rounded (but kept
-//! from becoming negative where their codes cannot be), and the scales that the file gives them are noted ([`super::Imported::scales`]).
+//! from becoming negative where their codes cannot be), and the scales that the file gives them are noted
+//! ([`super::Imported::scales`]).
 //!
 //! In a dynamically quantized network, `DynamicQuantizeLinear` gives `q = x / s + z` for a scale `s` that depends on x;
-//! `ConvInteger` gives `(q - z) * w`, and a product with `s` times the weights' scale brings it back. Here `q` and the
-//! convolution's output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights' scale only.
+//! `ConvInteger` and `MatMulInteger` give `(q - z) * w`, and a product with `s` times the weights' scale brings it
+//! back. Here `q` and the output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights'
+//! scale only.
 
 use super::Scale;
 use super::elementwise::{self, scaled};
