@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use convoke::cpu;
 use convoke::format::{Meta, Model, Weights};
 use convoke::graph::{Builder, Init, Params, Value};
 use convoke::layers::{AvgPool2d, Flatten};
 use convoke::rng::Rng;
+use convoke::tensor::Tensor;
 use convoke::zoo;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
@@ -110,7 +112,7 @@ fn figures(line: &str) -> (f64, f64, u64) {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["train", "quantize", "eval", "classify", "describe", "data", "data export"] {
+    for command in ["train", "quantize", "eval", "classify", "describe", "convert", "data", "data export"] {
         let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = succeed(&args);
         assert!(help.contains("Example") && help.contains(&format!("convoke {command}")), "{help}");
@@ -226,6 +228,164 @@ fn describe_counts_as_the_paper_does() {
         file.contains("T-shirt/top, Trouser") && file.contains("convoke train lenet5 --data fashion-mnist"),
         "{file}"
     );
+}
+
+#[test]
+fn describe_shows_how_near_the_memory_is_to_its_minimum() {
+    let json = succeed(&["describe", "inception", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let [bytes, minimum] = ["activationBytes", "activationBytesMinimum"].map(|key| json[key].as_u64().unwrap());
+    assert!(0 < minimum && minimum <= bytes);
+    let table = succeed(&["describe", "inception"]);
+    let ratio = format!("the memory is {:.2} times that", bytes as f64 / minimum as f64);
+    assert!(table.contains(&ratio), "{ratio} in\n{table}");
+}
+
+#[test]
+fn describe_shows_the_plan() {
+    let rows = |args: &[&str]| -> Vec<Vec<String>> {
+        let words = |line: &str| line.split_whitespace().map(String::from).collect();
+        succeed(args).lines().skip(2).map(words).collect()
+    };
+    let plan = rows(&["describe", "resnet20", "--plan"]);
+    assert_eq!(plan[1][..4], ["conv1", "conv2d", "direct", "16x32x32"]);
+    assert!(plan.iter().any(|row| row[..3] == ["layer1.0.conv1", "conv2d", "winograd"]));
+    // Batch normalisation, ReLU and sums have no steps of their own, but for sums with a shortcut of option A's zeros.
+    assert!(plan.iter().all(|row| !["batch_norm2d", "relu"].contains(&row[1].as_str())));
+    let total = &plan[plan.len() - 1];
+    assert_eq!((total.len(), total[0].as_str(), total[1].as_str()), (4, "total", "40,551,040"));
+    assert!(total[2].parse::<f64>().unwrap() > 0.0 && total[3].parse::<f64>().unwrap() > 0.0);
+    let exact = rows(&["describe", "resnet20", "--plan", "--exact"]);
+    assert!(exact.iter().all(|row| row[2] != "winograd"));
+    let file = rows(&["describe", "models/lenet5-mnist.safetensors", "--plan"]);
+    assert_eq!(file.len(), 9, "seven steps between head and total");
+    fail(&["describe", "lenet5", "--exact"], 2, &["--plan"]);
+}
+
+#[test]
+fn describe_draws_diagrams() {
+    let mermaid = succeed(&["describe", "models/lenet5-mnist.safetensors", "--format", "mermaid"]);
+    assert!(mermaid.starts_with("flowchart TD\n    n0[\"lenet5<br/>input<br/>1x32x32\"]\n"), "{mermaid}");
+    assert!(mermaid.contains("n1[\"conv1<br/>conv2d<br/>6x28x28\"]") && mermaid.contains("n0 --> n1\n"), "{mermaid}");
+    let graph = zoo::network("inception", zoo::Options::default()).unwrap();
+    let edges: usize = graph.nodes().iter().map(|n| n.inputs.len()).sum();
+    let dot = succeed(&["describe", "inception", "--format", "dot"]);
+    assert!(dot.starts_with("digraph \"inception\" {\n") && dot.ends_with("}\n"), "{dot}");
+    assert_eq!(dot.matches(" -> ").count(), edges);
+    assert_eq!(dot.matches("[label=").count(), graph.nodes().len() + 1);
+}
+
+/// Images that are not alike, and how the model reads them.
+fn logits(model: &Model) -> Vec<f32> {
+    let shape = model.graph.input().batched(2);
+    let mut rng = Rng::new(3, 0);
+    let data = (0..shape.iter().product()).map(|_| rng.below(1000) as f32 / 500.0 - 1.0).collect();
+    let mut engine = cpu::Engine::new(&model.graph, &model.params, &cpu::Pool::single()).unwrap();
+    engine.run(&Tensor::new(shape, data).unwrap()).unwrap().data
+}
+
+#[test]
+fn models_are_converted_to_onnx_and_back() {
+    let folder = folder("convert");
+    let (own, onnx, back) = ("models/lenet5-mnist.safetensors", folder.join("m.onnx"), folder.join("back.safetensors"));
+    let said = succeed(&["convert", own, text(&onnx)]);
+    let size = std::fs::metadata(&onnx).unwrap().len();
+    assert_eq!(said, format!("wrote {} ({size} bytes)\n", text(&onnx)));
+    succeed(&["convert", text(&onnx), text(&back)]);
+    let (before, after) = (read(&repository().join(own)), read(&back));
+    assert_eq!(after.graph, before.graph);
+    assert_eq!(logits(&after), logits(&before));
+    assert_eq!((&after.meta.labels, &after.meta.preprocess), (&before.meta.labels, &before.meta.preprocess));
+    assert_eq!(after.meta.provenance["command"], before.meta.provenance["command"]);
+
+    // What the command reads, it reads in any format.
+    let described = succeed(&["describe", text(&onnx)]);
+    assert!(described.contains("61,706  416,520") && described.contains("0, 1, 2"), "{described}");
+    let no_extension = folder.join("model");
+    std::fs::copy(&onnx, &no_extension).unwrap();
+    assert_eq!(succeed(&["describe", text(&no_extension)]), described);
+    let stripes = stripes(&folder, 1, 1);
+    let image = text(&stripes.join("a-left/000.png")).to_string();
+    let top = |model: &str| succeed(&["classify", model, &image, "--size", "32", "--threads", "1"]);
+    assert_eq!(top(text(&onnx)), top(own));
+    let small = folder.join("small.safetensors");
+    succeed(&["quantize", text(&onnx), "--out", text(&small)]);
+    succeed(&["convert", text(&onnx), text(&back), "--weights", "int8"]);
+    assert_eq!(read(&back).params, read(&small).params);
+    let eval = |model: &str| succeed(&["eval", model, "--data", text(&stripes), "--size", "32", "--threads", "1"]);
+    assert_eq!(eval(text(&onnx)), eval(own));
+}
+
+/// Tensors by name as plain safetensors, as PyTorch's libraries write them.
+fn plain_safetensors(params: &[(String, Tensor)]) -> Vec<u8> {
+    let bytes = |t: &Tensor| t.data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let stored: Vec<(&str, Vec<usize>, Vec<u8>)> =
+        params.iter().map(|(name, t)| (name.as_str(), t.shape.clone(), bytes(t))).collect();
+    let view = |shape: &[usize], data| {
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), data).unwrap()
+    };
+    let views = stored.iter().map(|(name, shape, data)| (*name, view(shape, data)));
+    safetensors::serialize(views, None).unwrap()
+}
+
+#[test]
+fn weights_alone_become_a_model_with_a_network_by_name() {
+    let folder = folder("convert-weights");
+    let graph = zoo::network("resnet20", zoo::Options { classes: Some(3), ..zoo::Options::default() }).unwrap();
+    let params = Params::init(&graph, Init::He, 5);
+    let named = |from: &str, to: &str| -> Vec<(String, Tensor)> {
+        params.iter().map(|(name, t)| (name.replace(from, to), t.clone())).collect()
+    };
+    let (file, out) = (folder.join("weights.safetensors"), folder.join("model.safetensors"));
+    // timm's name of the classifier, and what only training needs.
+    let mut timm = named("fc.", "head.fc.");
+    timm.push(("bn1.num_batches_tracked".into(), Tensor::zeros([1])));
+    std::fs::write(&file, plain_safetensors(&timm)).unwrap();
+    let labels = folder.join("labels.txt");
+    std::fs::write(&labels, "cat\ndog\r\nhorse\n").unwrap();
+    let arch = ["--arch", "resnet20", "--classes", "3"];
+    let base = ["convert", text(&file), text(&out)];
+    let options = ["--labels", text(&labels), "--resize", "36", "--crop", "32", "--mean", "0.5,0.4,0.3"];
+    succeed(&[&base[..], &arch, &options].concat());
+    let model = read(&out);
+    assert_eq!((&model.graph, &model.params), (&graph, &params));
+    assert_eq!(model.meta.labels, ["cat", "dog", "horse"]);
+    let preprocess = model.meta.preprocess.unwrap();
+    assert_eq!((preprocess.resize, preprocess.crop, preprocess.mean), (Some(36), Some(32), vec![0.5, 0.4, 0.3]));
+    assert!(succeed(&[&["describe", text(&file)], &arch[..]].concat()).starts_with("resnet20, input 3x32x32"));
+
+    let name = text(&file);
+    fail(&base, 2, &[name, "expected --arch", "does not say its network"]);
+    fail(&[&base[..], &["--classes", "3"]].concat(), 2, &[name, "expected --arch beside --classes"]);
+    fail(&[&base[..], &["--arch", "resnet21"]].concat(), 1, &["unknown network `resnet21`", "resnet20"]);
+    fail(&[&base[..], &["--arch", "resnet20"]].concat(), 1, &[name, "misshapen [fc.weight: expected 10x64, got 3x64"]);
+    fail(&[&base[..], &arch, &["--mean", "0.5"]].concat(), 1, &["--size, --resize or --crop"]);
+    std::fs::write(&labels, "cat\ndog\n").unwrap();
+    fail(&[&base[..], &arch, &["--labels", text(&labels)]].concat(), 1, &["`labels`", "3 names", "got 2"]);
+    let other = folder.join("x.onnx");
+    let onnx = ["convert", name, text(&other), "--labels", text(&labels)];
+    fail(&[&onnx[..], &arch].concat(), 1, &["`labels`", "3 names", "got 2"]);
+    assert!(!other.exists());
+    std::fs::write(&file, plain_safetensors(&named("conv1.weight", "stem.weight"))).unwrap();
+    fail(&[&base[..], &arch].concat(), 1, &[name, "missing [conv1.weight, ", "unexpected [", "stem.weight"]);
+}
+
+#[test]
+fn conversions_that_cannot_be_are_refused() {
+    let folder = folder("convert-refused");
+    let (own, out) = ("models/lenet5-mnist.safetensors", folder.join("m.onnx"));
+    let bin = folder.join("m.bin");
+    fail(&["convert", own, text(&bin)], 2, &["m.bin", ".safetensors or .onnx"]);
+    fail(&["convert", own, text(&out), "--weights", "int8"], 2, &["int8", ".safetensors"]);
+    fail(&["convert", "nowhere.onnx", text(&out)], 1, &["nowhere.onnx", "No such file"]);
+    fail(&["convert", "tests/malformed/page.html", text(&out)], 1, &["page.html", "got an HTML page"]);
+    assert!(!out.exists());
+    succeed(&["convert", own, text(&out)]);
+    fail(&["describe", text(&out), "--arch", "lenet5"], 2, &["m.onnx", "no --arch", "--arch lenet5"]);
+    fail(&["describe", "lenet5", "--arch", "lenet5"], 2, &["lenet5", "a file of weights"]);
+    let cut = folder.join("cut.onnx");
+    std::fs::write(&cut, &std::fs::read(&out).unwrap()[..1000]).unwrap();
+    fail(&["describe", text(&cut)], 1, &["cut.onnx", "ONNX model"]);
 }
 
 #[test]

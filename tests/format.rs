@@ -5,8 +5,9 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/counting.rs"]
+mod counting;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -19,46 +20,9 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-/// Counts the bytes each thread has allocated, and the most it had at once.
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // A thread that is ending has no counters any more.
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + bytes);
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
-    });
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
 /// Reads a model and says how many bytes were allocated at once meanwhile.
 fn read_counting(bytes: &[u8]) -> (convoke::Result<Model>, usize) {
-    let before = LIVE.get();
-    PEAK.set(before);
-    let model = Model::from_bytes(bytes);
-    (model, (PEAK.get() - before) as usize)
+    counting::counting(|| Model::from_bytes(bytes))
 }
 
 fn graph() -> Graph {
@@ -136,6 +100,18 @@ fn half_precision_is_read() {
             assert!((a - b).abs() <= 1e-3 * b.abs(), "{name}: {a} for {b}");
         }
     }
+}
+
+#[test]
+fn the_part_of_a_network_that_ends_in_a_layer() {
+    let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
+    let model = Model { params: Params::init(&graph, Init::He, 1), graph, meta: model_meta(10) };
+    let part = model.until("pool1").unwrap();
+    assert_eq!((part.graph.nodes().len(), part.graph.classes()), (3, 6 * 14 * 14));
+    let names: Vec<&str> = part.params.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["conv1.bias", "conv1.weight"]);
+    assert_eq!((part.meta.labels.len(), &part.meta.preprocess), (0, &model.meta.preprocess));
+    assert_eq!(model.until("pool9").unwrap_err().code(), "argument");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 #[allow(dead_code, reason = "the command's way of reading pictures is what is tested here")]
-#[path = "../src/bin/convoke/files.rs"]
-mod files;
+#[path = "../src/bin/convoke/picture.rs"]
+mod picture;
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ fn folder() -> PathBuf {
 
 impl Case {
     fn check(&self) -> Result<(), String> {
-        let read = |file: &str| files::read_image(&folder().join(file)).expect("a picture of the folder");
+        let read = |file: &str| picture::read(&folder().join(file)).expect("a picture of the folder");
         let (got, [h, w]) = self.preprocess.pixels(&read(&self.source)).expect("a valid preprocessing");
         // The expectation is of the same channels, untouched.
         let as_it_is = Preprocess { channels: self.preprocess.channels, ..Preprocess::default() };

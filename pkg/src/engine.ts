@@ -10,6 +10,7 @@ import type {
   Capabilities,
   Classification,
   EngineOptions,
+  LayerTime,
   NetworkInfo,
   Progress,
   StepReport,
@@ -154,6 +155,38 @@ export class Engine {
         ? network.classifyPixels(pixels.data, pixels.width, pixels.height, top)
         : network.classify((image as TensorData).data, Uint32Array.from((image as TensorData).shape), top);
     return this.#with(id, (entry) => recovering(entry, classify));
+  }
+
+  /** The outputs of these layers, each from a run of the part of the network that ends in it. */
+  async activations(id: number, image: Pixels | TensorData, layers: string[]): Promise<Record<string, TensorData>> {
+    const pixels = "shape" in image ? undefined : await pixelsOf(image);
+    const of = async ({ network }: Entry) => {
+      const x = inputOf(network, image, pixels);
+      const result: Record<string, TensorData> = {};
+      for (const layer of layers) {
+        const part = network.until(layer);
+        try {
+          await part.plan(network.backend);
+          result[layer] = await part.run(x.data, Uint32Array.from(x.shape));
+        } finally {
+          part.free();
+        }
+      }
+      return result;
+    };
+    const result = await this.#with(id, (entry) => recovering(entry, of));
+    return transfer(
+      result,
+      Object.values(result).map((y) => y.data.buffer as ArrayBuffer),
+    );
+  }
+
+  async profile(id: number, image: Pixels | TensorData): Promise<LayerTime[]> {
+    const pixels = "shape" in image ? undefined : await pixelsOf(image);
+    return this.#with(id, ({ network }) => {
+      const x = inputOf(network, image, pixels);
+      return network.profile(x.data, Uint32Array.from(x.shape));
+    });
   }
 
   async save(id: number, quantize?: "int8"): Promise<Bytes> {
@@ -453,6 +486,15 @@ async function recovering<T>(entry: Entry, work: (entry: Entry) => Promise<T>): 
     await entry.network.plan("webgpu");
     return work(entry);
   }
+}
+
+/** The input that an image becomes; a tensor is one already. */
+function inputOf(
+  network: WasmNetwork,
+  image: Pixels | TensorData,
+  pixels: Awaited<ReturnType<typeof pixelsOf>> | undefined,
+): TensorData {
+  return pixels ? network.tensor(pixels.data, pixels.width, pixels.height) : (image as TensorData);
 }
 
 /** The shorter of two runs on zeros, after one that warms up; one run if it is long. */

@@ -3,7 +3,7 @@ import { readResponse } from "./download.js";
 import type { OpenOptions, Origin } from "./engine.js";
 import { environment } from "./environment.js";
 import { ConvokeError, wrongArgument } from "./errors.js";
-import { portable } from "./pixels.js";
+import { type Pixels, portable } from "./pixels.js";
 import { Trainer } from "./trainer.js";
 import type {
   Backend,
@@ -13,6 +13,7 @@ import type {
   EngineOptions,
   ImageSource,
   LayerInfo,
+  LayerTime,
   LoadOptions,
   NetworkInfo,
   Source,
@@ -123,12 +124,26 @@ export class Network implements Disposable {
   async classify(image: ImageSource, { top = 5 }: { top?: number } = {}): Promise<Classification[]> {
     if (!Number.isInteger(top) || top < 1) throw wrongArgument("top", "a whole number from 1", top);
     this.#check();
-    const pixels = await portable(image);
-    if ("shape" in pixels) checkTensor(pixels);
-    // A bitmap that was made for this call is given away, one of the caller's is copied.
-    const given = pixels !== image && "close" in pixels ? [pixels] : [];
-    const { connection } = this.#handle;
-    return this.#call((engine, id) => engine.classify(id, connection.give(pixels, given), top));
+    const given = await this.#given(image);
+    return this.#call((engine, id) => engine.classify(id, given, top));
+  }
+
+  /**
+   * What the named layers give out for one image (or a batch `{ data, shape }`), `[N, C, H, W]`: the feature maps. Each is
+   * computed by itself, on the network's backend, so a layer costs about as much as the network up to it.
+   */
+  async activations(image: ImageSource, layers: string[]): Promise<Record<string, TensorData>> {
+    if (!Array.isArray(layers)) throw wrongArgument("layers", "an array of names", typeof layers);
+    this.#check();
+    const given = await this.#given(image);
+    return this.#call((engine, id) => engine.activations(id, given, layers));
+  }
+
+  /** How long each step of one run takes. Only on the CPU: a GPU's steps cannot be told apart. */
+  async profile(image: ImageSource): Promise<LayerTime[]> {
+    this.#check();
+    const given = await this.#given(image);
+    return this.#call((engine, id) => engine.profile(id, given));
   }
 
   /** A trainer of these weights: `trainer.network` is this network. */
@@ -160,6 +175,13 @@ export class Network implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** The image as it crosses to the engine. A bitmap that was made for it is given away, one of the caller's is copied. */
+  async #given(image: ImageSource): Promise<Pixels | TensorData> {
+    const pixels = await portable(image);
+    if ("shape" in pixels) checkTensor(pixels);
+    return this.#handle.connection.give(pixels, pixels !== image && "close" in pixels ? [pixels] : []);
   }
 
   #check(): void {

@@ -90,6 +90,16 @@ export interface LayerInfo {
   macs: number;
 }
 
+/** How long a step of a run took. */
+export interface LayerTime {
+  /** The layer that the step begins with; layers fused into it have no time of their own. */
+  name: string;
+  kind: string;
+  /** How it was computed, of layers with weights: `direct`, `winograd` or `depthwise`. */
+  algorithm?: string;
+  milliseconds: number;
+}
+
 /** What is known of a network once it is loaded. */
 export interface NetworkInfo {
   name: string;

@@ -60,6 +60,39 @@ test("what is known of a network", async () => {
   expect(await Network.networks()).toContain("lenet5-1998");
 });
 
+test("the feature maps of layers", async () => {
+  using net = await Network.load(path);
+  const maps = await net.activations(gray, ["conv1", "act1", "fc3"]);
+  expect(Object.entries(maps).map(([name, { shape }]) => [name, shape])).toEqual([
+    ["conv1", [1, 6, 28, 28]],
+    ["act1", [1, 6, 28, 28]],
+    ["fc3", [1, 10]],
+  ]);
+  expect(maps.act1!.data).toEqual(maps.conv1!.data.map((v) => Math.max(v, 0)));
+  expect(maps.conv1!.data.some((v) => v < 0)).toBe(true);
+  expect(maps.fc3!.data).toEqual((await net.run(gray)).data);
+  // An image is made an input first.
+  const logits = (await net.activations(seven, ["fc3"])).fc3!.data;
+  expect(logits.indexOf(Math.max(...logits))).toBe(7);
+  const error = await failure(net.activations(gray, ["conv9"]));
+  expect([error.code, error.message]).toEqual(["argument", expect.stringContaining("`lenet5`")]);
+});
+
+test("the time of each step", async () => {
+  using net = await Network.load(path);
+  const times = await net.profile(seven);
+  expect(times.map(({ name, kind, algorithm }) => [name, kind, algorithm])).toEqual([
+    ["conv1", "conv2d", "direct"],
+    ["pool1", "max_pool2d", undefined],
+    ["conv2", "conv2d", "direct"],
+    ["pool2", "max_pool2d", undefined],
+    ["fc1", "linear", "direct"],
+    ["fc2", "linear", "direct"],
+    ["fc3", "linear", "direct"],
+  ]);
+  expect(times.every(({ milliseconds }) => milliseconds >= 0)).toBe(true);
+});
+
 test("the phases of a load are reported", async () => {
   const url = await serve((_, response) => void response.writeHead(200, { "Content-Length": file.length }).end(file));
   const onProgress = vi.fn();

@@ -100,6 +100,22 @@ impl Model {
         Ok(Model { graph, params, meta: Meta::default() })
     }
 
+    /// The part of the network that ends in this layer's output, with its weights: what the layer gives out is what it
+    /// answers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such layer.
+    pub fn until(&self, layer: &str) -> Result<Model> {
+        let graph = self.graph.until(layer)?;
+        let tensors = graph.params().into_iter().map(|(name, _)| {
+            let tensor = self.params.get(&name).clone();
+            (name, tensor)
+        });
+        let params = Params::new(&graph, tensors.collect())?;
+        let meta = Meta { preprocess: self.meta.preprocess.clone(), ..Meta::default() };
+        Ok(Model { graph, params, meta })
+    }
+
     /// How an image becomes an input: what the file says, or stretched to the input's size.
     ///
     /// # Errors

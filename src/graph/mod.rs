@@ -161,6 +161,19 @@ impl Graph {
         self.nodes.iter().flat_map(of_node).collect()
     }
 
+    /// The part of the network that ends in this node's output.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such node.
+    pub fn until(&self, name: &str) -> Result<Graph> {
+        let Some(last) = self.nodes.iter().position(|n| n.name == name) else {
+            return Err(Error::argument("layer", format!("the name of a layer of `{}`", self.name), name));
+        };
+        let nodes = self.nodes[..=last].to_vec();
+        let outputs = vec![Output { value: Value::of_node(last), loss_weight: 1.0 }];
+        Graph::new(self.name.clone(), self.input.clone(), nodes, outputs)
+    }
+
     /// The nodes that read each value, by [`Value::index`].
     pub fn consumers(&self) -> Vec<Vec<usize>> {
         let mut consumers = vec![vec![]; self.nodes.len() + 1];

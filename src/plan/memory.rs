@@ -31,10 +31,11 @@ pub(super) struct Layout {
 }
 
 /// Greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020): the largest
-/// buffers choose first, each the lowest offset that is free while it is alive.
+/// buffers choose first, each the lowest offset that is free while it is alive. Of equal ones the earlier first: the
+/// branches of a residual network then leave no gaps.
 pub(super) fn allocate(buffers: &[Buffer]) -> Layout {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(buffers[i].floats), i));
+    order.sort_by_key(|&i| (std::cmp::Reverse(buffers[i].floats), buffers[i].first));
     let mut offsets = vec![0; buffers.len()];
     let mut placed: Vec<usize> = vec![];
     let mut size = 0;

@@ -194,6 +194,16 @@ fn memory_is_not_reused_while_it_is_needed() {
     assert!(plan.arena as f64 <= 1.2 * plan.largest_live as f64);
 }
 
+/// Of no network does the memory exceed by more than a fifth what is alive at once.
+#[test]
+fn networks_take_little_more_memory_than_they_must() {
+    for name in zoo::names() {
+        let graph = zoo::network(&name, zoo::Options::default()).unwrap();
+        let Plan { arena, largest_live, .. } = Plan::new(&graph, 1, Purpose::Inference);
+        assert!(arena as f64 <= 1.2 * largest_live as f64, "{name}: {arena} for {largest_live}");
+    }
+}
+
 #[test]
 fn every_step_of_a_training_plan_has_a_backward() {
     let graph = lenet();

@@ -255,7 +255,7 @@ fn crop(image: &Image, side: usize, background: u8) -> Result<Image> {
     // inside the image and towards zero around it.
     let offset = |length: usize| {
         let rest = length as isize - side as isize;
-        (rest + (rest.max(0) / 2 & 1)) / 2
+        (rest + ((rest.max(0) / 2) & 1)) / 2
     };
     let (top, left) = (offset(image.height()), offset(image.width()));
     let pixel = |y: isize, x: isize| {

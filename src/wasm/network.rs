@@ -51,11 +51,28 @@ struct Info<'a> {
     provenance: &'a std::collections::BTreeMap<String, String>,
 }
 
+/// `LayerTime` in `types.ts`.
+#[derive(Serialize)]
+struct Timed {
+    name: String,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<&'static str>,
+    milliseconds: f32,
+}
+
 #[derive(Serialize)]
 struct Answer {
     label: String,
     index: usize,
     probability: f32,
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// Milliseconds.
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
 }
 
 #[wasm_bindgen]
@@ -129,11 +146,7 @@ impl Network {
     /// The main output for a batch `[N, C, H, W]`.
     #[wasm_bindgen(unchecked_return_type = "{ data: Float32Array<ArrayBuffer>, shape: number[] }")]
     pub async fn run(&mut self, data: Vec<f32>, shape: Vec<usize>) -> Result<JsValue, JsValue> {
-        let y = self.output(Tensor::new(shape, data)?).await?;
-        let result = Object::new();
-        set(&result, "data", &Float32Array::from(&y.data[..]));
-        set(&result, "shape", &y.shape.iter().map(|&d| JsValue::from(d as u32)).collect::<Array>());
-        Ok(result.into())
+        Ok(tensor_to_js(&self.output(Tensor::new(shape, data)?).await?))
     }
 
     /// The `top` likeliest classes of one input `[1, C, H, W]`.
@@ -158,6 +171,37 @@ impl Network {
         let image = Image::rgba(width, height, rgba)?;
         let x = self.model.preprocess()?.batch([&image])?;
         self.answer(x, top).await
+    }
+
+    /// The input `{ data, shape }` that an image of RGBA bytes becomes.
+    #[wasm_bindgen(unchecked_return_type = "{ data: Float32Array<ArrayBuffer>, shape: number[] }")]
+    pub fn tensor(&self, rgba: Vec<u8>, width: usize, height: usize) -> Result<JsValue, JsValue> {
+        let image = Image::rgba(width, height, rgba)?;
+        Ok(tensor_to_js(&self.model.preprocess()?.batch([&image])?))
+    }
+
+    /// The part of the network that ends in this layer, to be planned.
+    pub fn until(&self, layer: &str) -> Result<Network, JsValue> {
+        Ok(Network::of(self.model.until(layer)?, self.pool.clone()))
+    }
+
+    /// How long each step takes on the CPU for a batch `[N, C, H, W]`.
+    #[wasm_bindgen(unchecked_return_type = "any")]
+    pub fn profile(&mut self, data: Vec<f32>, shape: Vec<usize>) -> Result<JsValue, JsValue> {
+        let x = Tensor::new(shape, data)?;
+        let Some(Engine::Cpu(engine)) = &mut self.engine else {
+            return Err(Error::argument("backend", "cpu, whose steps can be timed", self.backend_name()).into());
+        };
+        let mut ends = vec![now()];
+        engine.run_watched(&x, &mut |_| ends.push(now()))?;
+        let steps = engine.steps();
+        let timed = |(i, step): (usize, &cpu::StepInfo)| Timed {
+            name: step.name.clone(),
+            kind: step.kind,
+            algorithm: step.algorithm.map(cpu::Algorithm::name),
+            milliseconds: (ends[i + 1] - ends[i]) as f32,
+        };
+        Ok(to_js(&steps.iter().enumerate().map(timed).collect::<Vec<_>>()))
     }
 
     /// The network as a model file, in 32 bits or `int8`.
@@ -234,6 +278,13 @@ async fn shared_device() -> Result<gpu::Device> {
 pub(super) fn to_js(value: &impl Serialize) -> JsValue {
     let text = serde_json::to_string(value).expect("plain data");
     js_sys::JSON::parse(&text).expect("JSON that was just written")
+}
+
+fn tensor_to_js(tensor: &Tensor) -> JsValue {
+    let result = Object::new();
+    set(&result, "data", &Float32Array::from(&tensor.data[..]));
+    set(&result, "shape", &tensor.shape.iter().map(|&d| JsValue::from(d as u32)).collect::<Array>());
+    result.into()
 }
 
 pub(super) fn bytes_to_js(bytes: &[u8]) -> JsValue {

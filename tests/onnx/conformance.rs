@@ -48,6 +48,7 @@ const OPERATORS: &[&str] = &[
     "LeakyRelu",
     "LogSoftmax",
     "MatMul",
+    "MatMulInteger",
     "MaxPool",
     "Mul",
     "PRelu",

@@ -88,7 +88,7 @@ fn export() {
     for (i, case) in cases().iter().enumerate() {
         store(&format!("case{i:03}"), &case.graph, &case.problem().params);
     }
-    for name in ["lenet5", "lenet5-1998", "resnet20", "nin", "densenet40", "first-example"] {
+    for name in ["lenet5", "lenet5-1998", "resnet20", "nin", "densenet40", "first-example", "inception"] {
         let graph = zoo::network(name, zoo::Options::default()).unwrap();
         store(name, &graph, &Params::init(&graph, Init::He, 7));
     }

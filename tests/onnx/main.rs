@@ -1,7 +1,10 @@
 //! ONNX files: what is written comes back, what others wrote is read, and what cannot be read is said.
 
 mod conformance;
+#[path = "../support/counting.rs"]
+mod counting;
 mod fixtures;
+mod malformed;
 mod refusals;
 mod round_trip;
 #[path = "../suite/mod.rs"]

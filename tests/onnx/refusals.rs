@@ -69,56 +69,6 @@ fn other_files_are_refused() {
     }
 }
 
-/// Protobuf, by hand: a field of bytes.
-fn field(number: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![number << 3 | 2];
-    let mut length = body.len();
-    while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-    [bytes, body.to_vec()].concat()
-}
-
-/// A model of one graph (the bytes of its fields).
-fn model(graph: &[Vec<u8>]) -> Vec<u8> {
-    [vec![0x08, 8], field(7, &graph.concat()), field(8, &[0x10, 17])].concat()
-}
-
-/// A tensor of floats in another file, or with huge dimensions.
-#[test]
-fn external_and_impossible_weights_are_refused() {
-    let tensor = |rest: &[u8]| [vec![0x10, 1], field(8, b"w"), rest.to_vec()].concat();
-    let input = field(
-        11,
-        &[
-            field(1, b"x"),
-            field(
-                2,
-                &field(
-                    1,
-                    &[vec![0x08, 1], field(2, &[field(1, &field(2, b"N")), field(1, &[0x08, 3])].concat())].concat(),
-                ),
-            ),
-        ]
-        .concat(),
-    );
-    let node = field(1, &[field(1, b"x"), field(1, b"w"), field(2, b"y"), field(4, b"MatMul")].concat());
-    let output = field(12, &field(1, b"y"));
-    let read = |tensor: Vec<u8>| {
-        onnx::read(&model(&[node.clone(), input.clone(), output.clone(), field(5, &tensor)])).unwrap_err().to_string()
-    };
-    let message = read(tensor(&[0x08, 3, 0x08, 2, 0x70, 1]));
-    assert!(message.contains("tensor `w`") && message.contains("external data"), "{message}");
-    // 2^34 x 2^34 values, of which the file has none.
-    let huge = [0x08, 0x80, 0x80, 0x80, 0x80, 0x40];
-    let message = read(tensor(&[huge, huge].concat()));
-    assert!(message.contains("tensor `w`") && message.contains("product"), "{message}");
-    let message = read(tensor(&[0x08, 3, 0x08, 2]));
-    assert!(message.contains("6 values for shape 3x2"), "{message}");
-}
-
 #[test]
 fn constants_that_a_file_only_describes_are_limited() {
     let (graph, params) = lenet();

@@ -1,9 +1,10 @@
 //! Every layer, written and read back, gives the same numbers.
 
 use convoke::Error;
-use convoke::format::onnx;
+use convoke::format::{Meta, Model, onnx};
 use convoke::graph::{Graph, Init, Params};
 use convoke::layers::Layer;
+use convoke::vision::{Channels, Preprocess};
 use convoke::zoo;
 
 use crate::suite::{cases, random};
@@ -62,4 +63,30 @@ fn a_truncated_file_is_refused_at_every_length() {
         let error = onnx::read(&bytes[..length]).unwrap_err();
         assert!(matches!(error, Error::Format { .. } | Error::Version { .. }), "{length}: {error}");
     }
+}
+
+#[test]
+fn labels_preprocessing_and_provenance_survive() {
+    let graph = zoo::network("lenet5", zoo::Options { classes: Some(2), ..zoo::Options::default() }).unwrap();
+    let preprocess = Preprocess {
+        channels: Channels::Gray,
+        resize: Some(28),
+        pad: 2,
+        mean: vec![0.1307],
+        std: vec![0.3081],
+        ..Preprocess::default()
+    };
+    let meta = Meta {
+        labels: ["näin", "\"so\"\n"].map(String::from).to_vec(),
+        preprocess: Some(preprocess),
+        provenance: [("seed", "3"), ("command", "convoke train lenet5")].map(|(k, v)| (k.into(), v.into())).into(),
+    };
+    let model = Model { params: Params::init(&graph, Init::He, 1), graph, meta };
+    let back = onnx::read(&onnx::write(&model).unwrap()).unwrap();
+    assert_eq!(back.meta, model.meta);
+    let none = Model { meta: Meta::default(), ..model.clone() };
+    assert_eq!(onnx::read(&onnx::write(&none).unwrap()).unwrap().meta, Meta::default());
+    let wrong = Model { meta: Meta { labels: vec!["one".into()], ..Meta::default() }, ..model };
+    let error = onnx::write(&wrong).unwrap_err().to_string();
+    assert!(error.contains("2 names") && error.contains("got 1"), "{error}");
 }

@@ -1,12 +1,17 @@
 // The network the page classifies with; it is owned here.
 import type { Network } from "convoke";
 
+/** A network of the engine's list with random weights. */
+export interface Created {
+  create: string;
+}
+
 export interface Current {
   network: Network;
   /** Where it comes from, as the page says it. */
   origin: string;
-  /** What it was loaded from: it is loaded again when its worker has crashed. The shipped one has an address. */
-  source: string | Blob | Uint8Array;
+  /** What it was loaded from: it is loaded again when its worker has crashed. Shipped ones have an address. */
+  source: string | Blob | Uint8Array | Created;
 }
 
 export class CurrentNetwork {
@@ -25,7 +30,11 @@ export class CurrentNetwork {
     if (former !== next.network) former?.dispose();
   }
 
-  onChange(listener: (current: Current) => void): void {
+  /** Returns what ends the listening. */
+  onChange(listener: (current: Current) => void): () => void {
     this.#listeners.push(listener);
+    return () => {
+      this.#listeners = this.#listeners.filter((other) => other !== listener);
+    };
   }
 }

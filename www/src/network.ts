@@ -1,6 +1,8 @@
 // The network in use: what it is, its layers, its file.
-import { Network } from "convoke";
+import { Network, type Progress } from "convoke";
+import clothesUrl from "../../models/lenet5-fashion-mnist.safetensors?url";
 import shippedUrl from "../../models/lenet5-mnist.safetensors?url";
+import photographsUrl from "../../models/resnet20-cifar10.safetensors?url";
 import type { Forced } from "./address.js";
 import type { Current, CurrentNetwork } from "./current.js";
 import { byId, make } from "./dom.js";
@@ -10,11 +12,23 @@ import { showLayers } from "./layers.js";
 import { count, shape } from "./text.js";
 import { beginWait } from "./waits.js";
 
+/** How the origin of a file of the user's begins. */
+const OWN = "from the file";
+
+/** The trained networks of the picker. */
+const trained = [
+  ["LeNet-5: digits (MNIST)", shippedUrl],
+  ["LeNet-5: clothes (Fashion-MNIST)", clothesUrl],
+  ["ResNet-20: photographs (CIFAR-10)", photographsUrl],
+] as const;
+
 /** Returns what brings the network back after its worker has crashed. */
 export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => void {
   const errors = byId("network-errors");
   const shipped = byId("shipped", HTMLButtonElement);
   const file = byId("file", HTMLInputElement);
+  const picker = byId("picker", HTMLSelectElement);
+  const arch = byId("arch", HTMLSelectElement);
   const saves = [byId("save", HTMLButtonElement), byId("save-int8", HTMLButtonElement)];
 
   async function load(source: Current["source"], what: string, origin: string): Promise<void> {
@@ -25,12 +39,16 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
     const wait = beginWait(byId(atStart ? "classify-waits" : "network-waits"), what, () => controller.abort());
     try {
       const backend = current.get()?.network.backend;
-      const network = await Network.load(source, {
-        ...(backend ? { backend } : { backend: "cpu" }),
+      const options = {
+        ...(backend ? { backend } : { backend: "cpu" as const }),
         ...forced,
         signal: controller.signal,
-        onProgress: (progress) => wait.progress(progress),
-      });
+        onProgress: (progress: Progress) => wait.progress(progress),
+      };
+      const isCreated = typeof source === "object" && "create" in source;
+      const network = isCreated
+        ? await Network.create(source.create, { ...options, seed: 1 })
+        : await Network.load(source, { ...options, ...(origin.startsWith(OWN) && arch.value && { arch: arch.value }) });
       current.replace({ network, origin, source });
     } catch (error) {
       const again = { label: "Try again", run: () => void load(source, what, origin) };
@@ -59,7 +77,24 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
   }
 
   const loadShipped = () => load(shippedUrl, "The network's weights", "shipped with this page");
-  const loadFile = (chosen: File) => load(chosen, chosen.name, `from the file ${chosen.name}`);
+  const loadFile = (chosen: File) => load(chosen, chosen.name, `${OWN} ${chosen.name}`);
+
+  async function listNetworks(): Promise<void> {
+    const option = (label: string, value: string) => make("option", { textContent: label, value });
+    const names = await Network.networks();
+    arch.append(...names.map((name) => option(name, name)));
+    picker.append(
+      make("optgroup", { label: "Trained" }, ...trained.map(([label, url]) => option(label, url))),
+      make("optgroup", { label: "With random weights" }, ...names.map((name) => option(name, name))),
+    );
+  }
+
+  picker.addEventListener("change", () => {
+    const { value } = picker;
+    const label = picker.selectedOptions[0]?.textContent ?? value;
+    if (trained.some(([, url]) => url === value)) void load(value, label, "shipped with this page");
+    else if (value) void load({ create: value }, label, "random weights: its answers mean nothing yet");
+  });
 
   shipped.addEventListener("click", loadShipped);
   for (const button of saves) button.addEventListener("click", () => void save(button.id === "save-int8"));
@@ -76,18 +111,26 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
     const dropped = event.dataTransfer?.files[0];
     if (!dropped) return;
     event.preventDefault();
+    if (dropped.type.startsWith("image/")) return; // one to look at
     void loadFile(dropped);
   });
 
   current.onChange((now) => {
     for (const button of saves) button.disabled = false;
-    shipped.hidden = typeof now.source === "string";
+    shipped.hidden = now.source === shippedUrl;
+    const { source } = now;
+    picker.value = typeof source === "string" ? source : "create" in source ? source.create : "";
     byId("network-line").textContent = describe(now);
     showProvenance(now.network);
     showLayers(byId("layers"), byId("layers-total"), now.network);
   });
 
   void loadShipped();
+  // The engine is asked once it runs anyway.
+  const stopWaiting = current.onChange(() => {
+    stopWaiting();
+    listNetworks().catch((error) => showError(errors, "Could not list the networks", error));
+  });
   return () => {
     const now = current.get();
     if (now) void load(now.source, "The network", now.origin);

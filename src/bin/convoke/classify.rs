@@ -7,14 +7,14 @@ use convoke::engine::Engine;
 use convoke::vision::top_k;
 use serde_json::json;
 
-use crate::{Outcome, backend, files, preprocess};
+use crate::{Outcome, backend, files, picture, preprocess};
 
 /// Classify images with a model.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  convoke classify models/lenet5-mnist.safetensors digit.png --top 3")]
 pub struct Args {
-    /// A model file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: files::ModelArgs,
     /// PNG, JPEG or WebP files.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -38,12 +38,12 @@ enum Format {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Outcome {
-    let model = files::read_model(&args.model)?;
-    let preprocess = args.preprocess.complete(&model, &args.model)?;
+    let model = args.model.read()?;
+    let preprocess = args.preprocess.complete(&model, &args.model.model)?;
     let mut engine = Engine::new(&model.graph, &model.params, &args.backend.open().await?).await?;
     let mut all = vec![];
     for path in &args.images {
-        let logits = engine.run(&preprocess.batch([&files::read_image(path)?])?).await?;
+        let logits = engine.run(&preprocess.batch([&picture::read(path)?])?).await?;
         let top = top_k(&logits.data, args.top.into());
         if args.format == Format::Text {
             files::print(path.display())?;

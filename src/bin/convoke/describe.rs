@@ -1,69 +1,97 @@
 //! `convoke describe`: what a network is made of and what it costs.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use convoke::cpu::Prefer;
 use convoke::format::{Meta, Model};
-use convoke::graph::{Cost, Graph};
+use convoke::graph::{Cost, Graph, Init, Params};
 use convoke::plan::{Plan, Purpose};
 use convoke::zoo;
 use serde_json::json;
 
 use crate::files::grouped;
-use crate::{Outcome, files};
+use crate::{Outcome, diagram, files, plan};
 
 /// Describe a network or a model file: layers, shapes, parameters, multiply-accumulates, memory.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  convoke describe lenet5\n  convoke describe models/lenet5-mnist.safetensors --format json"
+    mut_arg("model", |a| a.value_name("MODEL|NAME").help("A model file in any format, or the name of a network")),
+    after_help = "Examples:\n  convoke describe lenet5\n  \
+        convoke describe models/lenet5-mnist.safetensors --format json\n  convoke describe inception --format mermaid\n  convoke describe resnet50 --plan"
 )]
 pub struct Args {
-    /// A model file, or the name of a network.
-    #[arg(value_name = "MODEL|NAME")]
-    subject: String,
-    /// Classes of a network by name [default: its own].
-    #[arg(long, value_name = "N")]
-    classes: Option<usize>,
+    #[command(flatten)]
+    model: files::ModelArgs,
     /// With the auxiliary heads that a network by name is trained with.
     #[arg(long)]
     auxiliary: bool,
     /// How to print it.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// What the CPU engine does instead: each step with its algorithm, timed here on one thread. A network by name gets
+    /// random weights.
+    #[arg(long, conflicts_with = "format")]
+    plan: bool,
+    /// With --plan: without algorithms that round differently from a sum of products (Winograd's).
+    #[arg(long, requires = "plan")]
+    exact: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
     Table,
     Json,
+    /// A flowchart that Markdown pages draw.
+    Mermaid,
+    /// Graphviz.
+    Dot,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Outcome {
-    let path = PathBuf::from(&args.subject);
-    let looks_like_file = path.exists() || path.extension().is_some() || args.subject.contains('/');
-    let (graph, meta) = if looks_like_file { from_file(&path)? } else { (by_name(&args)?, Meta::default()) };
+    let path = &args.model.model;
+    let looks_like_file = path.is_file() || path.extension().is_some() || path.components().count() > 1;
+    if args.plan {
+        let model = if looks_like_file { args.model.read()? } else { random(by_name(&args)?) };
+        let prefer = if args.exact { Prefer::Exactness } else { Prefer::Speed };
+        files::print(plan::table(&model, prefer)?)?;
+        return Ok(());
+    }
+    let (graph, meta) = if looks_like_file { from_file(&args.model)? } else { (by_name(&args)?, Meta::default()) };
     let text = match args.format {
         Format::Table => table(&graph, &meta),
         Format::Json => json(&graph, &meta),
+        Format::Mermaid => diagram::mermaid(&graph),
+        Format::Dot => diagram::dot(&graph),
     };
     files::print(text)?;
     Ok(())
 }
 
-fn from_file(path: &Path) -> convoke::Result<(Graph, Meta)> {
-    let Model { graph, meta, .. } = files::read_model(path)?;
+fn from_file(args: &files::ModelArgs) -> Outcome<(Graph, Meta)> {
+    let Model { graph, meta, .. } = args.read()?;
     Ok((graph, meta))
 }
 
-fn by_name(args: &Args) -> convoke::Result<Graph> {
-    zoo::network(&args.subject, zoo::Options { classes: args.classes, auxiliary: args.auxiliary })
+fn by_name(args: &Args) -> Outcome<Graph> {
+    let files::ModelArgs { model, arch, classes } = &args.model;
+    match arch {
+        Some(_) => Err(args.model.usage("a file of weights beside --arch")),
+        None => {
+            Ok(zoo::network(&model.to_string_lossy(), zoo::Options { classes: *classes, auxiliary: args.auxiliary })?)
+        }
+    }
 }
 
-/// Bytes of the memory in which the values of one sample live during inference.
-fn activation_bytes(graph: &Graph) -> u64 {
-    4 * Plan::new(graph, 1, Purpose::Inference).arena as u64
+fn random(graph: Graph) -> Model {
+    Model { params: Params::init(&graph, Init::of(&graph), 1), graph, meta: Meta::default() }
+}
+
+/// Bytes of the memory in which the values of one sample live during inference, and how few would do.
+fn activation_bytes(graph: &Graph) -> (u64, u64) {
+    let plan = Plan::new(graph, 1, Purpose::Inference);
+    (4 * plan.arena as u64, 4 * plan.largest_live as u64)
 }
 
 fn total(costs: &[Cost], of: impl Fn(&Cost) -> u64) -> u64 {
@@ -72,12 +100,14 @@ fn total(costs: &[Cost], of: impl Fn(&Cost) -> u64) -> u64 {
 
 fn json(graph: &Graph, meta: &Meta) -> String {
     let costs = graph.costs();
+    let (bytes, minimum) = activation_bytes(graph);
     let description = json!({
         "name": graph.name(),
         "input": graph.input(),
         "parameters": total(&costs, |c| c.parameters),
         "macs": total(&costs, |c| c.macs),
-        "activationBytes": activation_bytes(graph),
+        "activationBytes": bytes,
+        "activationBytesMinimum": minimum,
         "layers": costs,
         "labels": meta.labels,
         "preprocess": files::json(&meta.preprocess),
@@ -103,8 +133,11 @@ fn table(graph: &Graph, meta: &Meta) -> String {
         let line = format!("{name:w0$}  {kind:w1$}  {shape:w2$}  {parameters:>w3$}  {macs:>w4$}");
         writeln!(text, "{}", line.trim_end()).expect("writing to a string");
     }
-    let mut facts =
-        vec![("activations", format!("{} bytes (one sample, inference)", grouped(activation_bytes(graph))))];
+    let (bytes, minimum) = activation_bytes(graph);
+    let activations = format!("{} bytes (one sample, inference)", grouped(bytes));
+    let ratio = bytes as f64 / minimum as f64;
+    let minimum = format!("{} bytes alive at once: the memory is {ratio:.2} times that", grouped(minimum));
+    let mut facts = vec![("activations", activations), ("minimum", minimum)];
     if !meta.labels.is_empty() {
         facts.push(("labels", meta.labels.join(", ")));
     }

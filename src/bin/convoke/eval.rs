@@ -1,6 +1,6 @@
 //! `convoke eval`: how a model does on images whose classes are known.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use convoke::engine::{Backend, Engine};
 use convoke::format::Model;
@@ -23,8 +23,8 @@ const BATCH: usize = 64;
     convoke eval models/lenet5-mnist.safetensors --data mnist\n  \
     convoke eval resnet18.safetensors --data photos --resize 256 --crop 224 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225")]
 pub struct Args {
-    /// A model file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: files::ModelArgs,
     #[command(flatten)]
     data: data::Args,
     #[command(flatten)]
@@ -35,8 +35,8 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Outcome {
-    let model = files::read_model(&args.model)?;
-    let preprocess = args.preprocess.complete(&model, &args.model)?;
+    let model = args.model.read()?;
+    let preprocess = args.preprocess.complete(&model, &args.model.model)?;
     let samples = args.data.samples()?;
     let evaluation = evaluate(&model, &preprocess, &samples, &args.backend.open().await?).await?;
     files::print(line(&evaluation))?;

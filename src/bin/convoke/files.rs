@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use convoke::format::Model;
-use convoke::vision::Image;
-use convoke::{Error, Result};
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use convoke::format::{Meta, Model, onnx, weights};
+use convoke::graph::Graph;
+use convoke::{Error, Result, zoo};
+use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
+
+use crate::{Failure, Outcome};
 
 /// An error about the file or folder at `path`.
 pub fn io(path: &Path, reason: impl std::fmt::Display) -> Error {
@@ -18,9 +21,81 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| io(path, e))
 }
 
-/// The model in a file; errors name the file.
-pub fn read_model(path: &Path) -> Result<Model> {
-    Model::from_bytes(&read(path)?).map_err(|e| io(path, e))
+/// A model file in any format.
+#[derive(clap::Args)]
+pub struct ModelArgs {
+    /// A model file: Convoke's own, ONNX, or with --arch safetensors with torchvision's or timm's names.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// The network whose weights MODEL holds, where the file does not say: a name that `convoke describe` knows.
+    #[arg(long, value_name = "NAME")]
+    pub arch: Option<String>,
+    /// Classes of a network by name [default: its own].
+    #[arg(long, value_name = "N")]
+    pub classes: Option<usize>,
+}
+
+impl ModelArgs {
+    /// The model; errors name the file.
+    pub fn read(&self) -> Outcome<Model> {
+        let network = self.network()?;
+        let bytes = read(&self.model)?;
+        let is_onnx = Format::of(&self.model) == Some(Format::Onnx) || looks_like_onnx(&bytes);
+        let model = match network {
+            Some(_) if is_onnx => return Err(self.usage("no --arch, as an ONNX file holds its network")),
+            Some(graph) => weights::read(&graph, &bytes).map(|params| Model { graph, params, meta: Meta::default() }),
+            None if is_onnx => onnx::read(&bytes),
+            None if has_weights_only(&bytes) => return Err(self.usage("--arch, as the file does not say its network")),
+            None => Model::from_bytes(&bytes),
+        };
+        Ok(model.map_err(|e| io(&self.model, e))?)
+    }
+
+    /// The network that `--arch` names.
+    fn network(&self) -> Outcome<Option<Graph>> {
+        match (&self.arch, self.classes) {
+            (Some(name), classes) => Ok(Some(zoo::network(name, zoo::Options { classes, ..zoo::Options::default() })?)),
+            (None, Some(_)) => Err(self.usage("--arch beside --classes")),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Options that do not go with the file.
+    pub fn usage(&self, expected: &str) -> Failure {
+        let given = [("--arch", self.arch.clone()), ("--classes", self.classes.map(|n| n.to_string()))];
+        let given: Vec<String> = given.into_iter().filter_map(|(name, v)| Some(format!("{name} {}", v?))).collect();
+        let given = if given.is_empty() { "neither".into() } else { given.join(" ") };
+        Failure::Usage(Error::argument(self.model.display().to_string(), expected, given))
+    }
+}
+
+/// A format of model files, as a name's extension says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Safetensors,
+    Onnx,
+}
+
+impl Format {
+    /// The format of a file of this name, if it says one.
+    pub fn of(path: &Path) -> Option<Format> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "safetensors" => Some(Format::Safetensors),
+            "onnx" => Some(Format::Onnx),
+            _ => None,
+        }
+    }
+}
+
+/// An ONNX file begins with the field of its IR version, safetensors with a length and a brace.
+fn looks_like_onnx(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x08) && bytes.get(8) != Some(&b'{')
+}
+
+/// Whether these are safetensors that Convoke has not written.
+fn has_weights_only(bytes: &[u8]) -> bool {
+    let is_plain = |m: &Metadata| m.metadata().as_ref().is_none_or(|m| m.keys().all(|k| k != "convoke"));
+    SafeTensors::read_metadata(bytes).is_ok_and(|(_, metadata)| is_plain(&metadata))
 }
 
 /// That a file can be made at `path`, as far as can be told: asked before work that takes long.
@@ -47,20 +122,6 @@ pub fn print(text: impl std::fmt::Display) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(io(Path::new("standard output"), e)),
         _ => Ok(()),
     }
-}
-
-/// The picture in a PNG, JPEG or WebP file, turned as its camera says.
-pub fn read_image(path: &Path) -> Result<Image> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| io(path, e))?;
-    let decode = |reader: ImageReader<_>| {
-        let mut decoder = reader.into_decoder()?;
-        let orientation = decoder.orientation()?;
-        let mut image = DynamicImage::from_decoder(decoder)?;
-        image.apply_orientation(orientation);
-        Ok::<_, image::ImageError>(image)
-    };
-    let image = decode(reader).map_err(|e| io(path, e))?.into_rgba8();
-    Image::rgba(image.width() as usize, image.height() as usize, image.into_raw())
 }
 
 /// `1234567` as `1,234,567`.

@@ -1,11 +1,15 @@
-//! The `convoke` command: train, quantize, evaluate and describe networks from a shell.
+//! The `convoke` command: train, quantize, evaluate, describe and convert networks from a shell.
 
 mod backend;
 mod classify;
+mod convert;
 mod data;
 mod describe;
+mod diagram;
 mod eval;
 mod files;
+mod picture;
+mod plan;
 mod preprocess;
 mod quantize;
 mod train;
@@ -15,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use convoke::Error;
 
-/// Train, quantize, evaluate and describe convolutional networks.
+/// Train, quantize, evaluate, describe and convert convolutional networks.
 #[derive(Parser)]
 #[command(
     name = "convoke",
@@ -35,6 +39,7 @@ enum Command {
     Eval(eval::Args),
     Classify(classify::Args),
     Describe(describe::Args),
+    Convert(convert::Args),
     Data(data::export::Args),
 }
 
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => pollster::block_on(eval::run(args)),
         Command::Classify(args) => pollster::block_on(classify::run(args)),
         Command::Describe(args) => describe::run(args),
+        Command::Convert(args) => convert::run(args),
         Command::Data(args) => data::export::run(args),
     };
     let (error, status) = match outcome {

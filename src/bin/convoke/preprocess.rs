@@ -8,7 +8,7 @@ use convoke::vision::{Channels, Preprocess};
 use convoke::{Error, Result};
 
 /// How an image becomes an input; each option replaces what the model file says.
-#[derive(clap::Args)]
+#[derive(Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "Preprocessing")]
 pub struct Args {
     /// Stretch to this size: 224 or HEIGHTxWIDTH.
@@ -31,7 +31,7 @@ pub struct Args {
     channels: Option<Colours>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Colours {
     Rgb,
     Gray,
@@ -62,6 +62,11 @@ impl Args {
         }
         p.validate()?;
         Ok(p)
+    }
+
+    /// The same, where a model may do without.
+    pub fn optional(&self, model: &Model, path: &Path) -> Result<Option<Preprocess>> {
+        if *self == Args::default() { Ok(model.meta.preprocess.clone()) } else { self.complete(model, path).map(Some) }
     }
 
     fn missing(path: &Path) -> Error {

@@ -12,8 +12,8 @@ use crate::{Outcome, backend, eval, files};
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  convoke quantize lenet5.safetensors --out lenet5-int8.safetensors --data mnist")]
 pub struct Args {
-    /// A model file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: files::ModelArgs,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -30,13 +30,13 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args) -> Outcome {
     files::check_writable(&args.out)?;
-    let before = files::read_model(&args.model)?;
+    let before = args.model.read()?;
     let mut after = Model::from_bytes(&before.to_bytes(Weights::Int8)?)?;
     print_errors(&before)?;
     if let Some(data) = args.data {
         let samples = data::Args { data, data_dir: args.data_dir.clone() }.samples()?;
         let backend = args.backend.open().await?;
-        let compare = async |model: &Model| eval::evaluate_own(model, &args.model, &samples, &backend).await;
+        let compare = async |model: &Model| eval::evaluate_own(model, &args.model.model, &samples, &backend).await;
         let (then, now) = (compare(&before).await?, compare(&after).await?);
         files::print(format_args!("before  {}", eval::line(&then)))?;
         files::print(format_args!("after   {}", eval::line(&now)))?;

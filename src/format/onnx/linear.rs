@@ -6,7 +6,7 @@ use super::reader::{Activation, Reader};
 use crate::layers::{AdaptiveAvgPool2d, Conv2d, Linear, Padding, Window};
 use crate::tensor::{Tensor, dims};
 
-/// A convolution of weights `[out, in / groups, kh, kw]`.
+/// A convolution of weights `[out, in / groups, kh, kw]`, or `[out, in / groups, k]` over lines.
 pub(super) fn conv<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
     let weight = reader.weights(op, 1)?;
@@ -26,24 +26,52 @@ pub(super) fn conv_of<'a>(
     weight: Tensor,
     bias: Option<Tensor>,
 ) -> Step<Activation> {
-    let &[out_channels, _, kh, kw] = &weight.shape[..] else {
-        return unsupported(format!("weights: expected 4 dimensions (2-D), got {}", dims(&weight.shape)));
+    let map = reader.frame(x)?;
+    let &[out_channels, _, ref kernel @ ..] = &weight.shape[..] else {
+        return unsupported(format!("weights: expected 3 or 4 dimensions, got {}", dims(&weight.shape)));
     };
-    let map = reader.map(x)?;
-    if op.ints("kernel_shape").is_some_and(|k| *k != [kh as i64, kw as i64]) {
-        return Err(op.invalid("attribute `kernel_shape`", format!("{kh}x{kw} as the weights"), "another"));
+    let given = op.ints("kernel_shape").map(|k| k.iter().map(|&k| usize::try_from(k).unwrap_or(0)));
+    if given.is_some_and(|given| !given.eq(kernel.iter().copied())) {
+        return Err(op.invalid("attribute `kernel_shape`", format!("{} as the weights", dims(kernel)), "another"));
     }
-    let window = window(op, [kh, kw], [x.dims[1], x.dims[2]])?;
+    let window = window(op, kernel, x)?;
+    let mut weight = weight;
+    weight.shape.resize(4, 1);
     let groups = op.int("group", 1)?;
     let groups = usize::try_from(groups).map_err(|_| op.invalid("attribute `group`", "1 or more", groups))?;
     let layer = Conv2d { out_channels, window, groups, bias: bias.is_some() };
-    reader.push(op, layer, &[map], std::iter::once(weight).chain(bias).collect())
+    let y = reader.push(op, layer, &[map], std::iter::once(weight).chain(bias).collect())?;
+    Ok(unframed(y, x))
 }
 
-/// Kernel, stride, dilation and padding; automatic padding in numbers.
-pub(super) fn window(op: &Op, kernel: [usize; 2], input: [usize; 2]) -> Step<Window> {
-    let stride = op.counts::<2>("strides", 1)?;
-    let dilation = op.counts::<2>("dilations", 1)?;
+/// The map that a layer makes of [`Reader::frame`], with as many dimensions as `x` had.
+pub(super) fn unframed(mut y: Activation, x: &Activation) -> Activation {
+    y.dims.truncate(x.dims.len());
+    y
+}
+
+/// An attribute with a number for each spatial dimension; of a line, the other dimension's is `missing`.
+fn sides(op: &Op, name: &str, is_line: bool, missing: usize) -> Step<[usize; 2]> {
+    if is_line { op.counts(name, missing).map(|[side]| [side, missing]) } else { op.counts(name, missing) }
+}
+
+/// Kernel, stride, dilation and padding for a value of one or two spatial dimensions, which is computed as its
+/// [`Reader::frame`]; automatic padding in numbers.
+pub(super) fn window(op: &Op, kernel: &[usize], x: &Activation) -> Step<Window> {
+    let is_line = x.dims.len() == 2;
+    let (kernel, input) = match (kernel, &x.dims[..]) {
+        (&[h, w], &[_, ih, iw]) => ([h, w], [ih, iw]),
+        (&[h], &[_, ih]) => ([h, 1], [ih, 1]),
+        _ => {
+            return unsupported(format!(
+                "kernel: expected as many dimensions as in {}, got {}",
+                x.text(),
+                dims(kernel)
+            ));
+        }
+    };
+    let stride = sides(op, "strides", is_line, 1)?;
+    let dilation = sides(op, "dilations", is_line, 1)?;
     let padding = Padding::Explicit([0; 4]);
     let mut window = Window { kernel, stride, padding, dilation, ceil_mode: false };
     if stride.contains(&0) || dilation.contains(&0) || kernel.contains(&0) {
@@ -51,7 +79,8 @@ pub(super) fn window(op: &Op, kernel: [usize; 2], input: [usize; 2]) -> Step<Win
     }
     let auto = op.string("auto_pad")?.unwrap_or_default();
     window.padding = match auto.as_str() {
-        "" | "NOTSET" => Padding::Explicit(op.counts::<4>("pads", 0)?),
+        "" | "NOTSET" if is_line => Padding::Explicit(op.counts("pads", 0).map(|[top, bottom]| [top, 0, bottom, 0])?),
+        "" | "NOTSET" => Padding::Explicit(op.counts("pads", 0)?),
         "VALID" => Padding::NONE,
         "SAME_UPPER" | "SAME_LOWER" => {
             let [top, left, bottom, right] = Window { padding: Padding::Same, ..window }.pads(input);

@@ -2,12 +2,13 @@
 //!
 //! Read: IR version 3 and later, operator sets 6 to 24 of the default domain (after 21 the operators below only accept
 //! more types), weights inside the file, one input whose first dimension is the batch. What Convoke has no layer for is
-//! listed all at once ([`Error::Unsupported`]). Operators: AveragePool, BatchNormalization, Cast, Clip, Concat, Constant,
-//! ConstantOfShape, Conv, ConvInteger, DequantizeLinear, Dropout, DynamicQuantizeLinear, Flatten, Gather, Gemm,
-//! GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, LeakyRelu, LogSoftmax, LRN, MatMul, MaxPool, Add,
-//! Sub, Mul, Div, Sum, Pad, PRelu, QLinearConv, QLinearMatMul, QuantizeLinear, ReduceMean, Relu, Reshape, Shape, Sigmoid,
-//! Slice, Softmax, Split, Squeeze, Tanh, Transpose, Unsqueeze, and com.microsoft's QLinearAdd, QLinearConcat and
-//! QLinearGlobalAveragePool. Quantized files are read as the networks of floats that they stand for.
+//! listed all at once ([`Error::Unsupported`]). Operators: AveragePool, BatchNormalization, Cast, Clip, Concat,
+//! Constant, ConstantOfShape, Conv, ConvInteger, DequantizeLinear, Dropout, DynamicQuantizeLinear, Flatten, Gather,
+//! Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, LeakyRelu, LogSoftmax, LRN, MatMul,
+//! MatMulInteger, MaxPool, Add, Sub, Mul, Div, Sum, Pad, PRelu, QLinearConv, QLinearMatMul, QuantizeLinear, ReduceMean,
+//! Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Split, Squeeze, Tanh, Transpose, Unsqueeze, and com.microsoft's
+//! QLinearAdd, QLinearConcat and QLinearGlobalAveragePool; convolutions and poolings in one or two dimensions.
+//! Quantized files are read as the networks of floats that they stand for.
 //!
 //! Hostile bytes: the number of records is limited before the file is decoded ([`MAX_RECORDS`]), tensors are only
 //! allocated once the file has shown to hold their values, and what is computed from constants is limited by
@@ -133,8 +134,10 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
 /// own names.
 ///
 /// # Errors
-/// [`Error::TooLarge`] for a model of more than [`MAX_FILE`] bytes, which protobuf cannot hold.
+/// [`Error::Format`] when labels or preprocessing do not fit the network; [`Error::TooLarge`] for a model of more than
+/// [`MAX_FILE`] bytes, which protobuf cannot hold.
 pub fn write(model: &Model) -> Result<Vec<u8>> {
+    model.meta.check(&model.graph)?;
     writer::write(&model.graph, &model.params, meta::write(&model.meta))
 }
 

@@ -110,11 +110,11 @@ impl<'a> Op<'a> {
         self.typed(name, "a tensor", |a| a.t.as_deref())
     }
 
-    /// Small counts such as strides: `rank` of them, or the default where the attribute is missing.
+    /// Small counts such as strides: `N` of them, or the default where the attribute is missing.
     pub(super) fn counts<const N: usize>(&self, name: &str, default: usize) -> Step<[usize; N]> {
         let Some(ints) = self.ints(name) else { return Ok([default; N]) };
         if ints.len() != N {
-            return unsupported(format!("attribute `{name}`: expected {N} values (2-D), got {}", ints.len()));
+            return unsupported(format!("attribute `{name}`: expected {N} values, got {}", ints.len()));
         }
         let mut counts = [0; N];
         for (to, &from) in counts.iter_mut().zip(ints) {

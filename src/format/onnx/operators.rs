@@ -14,7 +14,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
     }
     match (own, kind) {
         (_, "QLinearAdd" | "QLinearConv" | "QLinearMatMul" | "QLinearGlobalAveragePool" | "QLinearConcat")
-        | (_, "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "ConvInteger") => {
+        | (_, "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger") => {
             return quantized::read(reader, op);
         }
         (false, _) => return unsupported("an operator that Convoke does not have"),

@@ -1,9 +1,11 @@
 //! Quantized operators, computed in floats: weights are dequantized while reading, values are not rounded (but kept
-//! from becoming negative where their codes cannot be), and the scales that the file gives them are noted ([`super::Imported::scales`]).
+//! from becoming negative where their codes cannot be), and the scales that the file gives them are noted
+//! ([`super::Imported::scales`]).
 //!
 //! In a dynamically quantized network, `DynamicQuantizeLinear` gives `q = x / s + z` for a scale `s` that depends on x;
-//! `ConvInteger` gives `(q - z) * w`, and a product with `s` times the weights' scale brings it back. Here `q` and the
-//! convolution's output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights' scale only.
+//! `ConvInteger` and `MatMulInteger` give `(q - z) * w`, and a product with `s` times the weights' scale brings it
+//! back. Here `q` and the output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights'
+//! scale only.
 
 use super::Scale;
 use super::elementwise::{self, scaled};
@@ -40,7 +42,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
             let zero = Val::DynamicScale(source, Host { shape: vec![], data: Data::Int(vec![0]) });
             Ok(vec![Val::Dynamic(x, source), Val::DynamicScale(source, Host::scalar(1.0)), zero])
         }
-        _ => conv_integer(reader, op),
+        _ => integer_product(reader, op),
     }
 }
 
@@ -246,15 +248,14 @@ fn qlinear_pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> 
     Ok(vec![quantized(reader, op, y, y_scale)?])
 }
 
-/// A convolution of dynamically quantized values with constant weights.
-fn conv_integer<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+/// A convolution or matrix product of integers, or of dynamically quantized values, with constant weights.
+fn integer_product<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let (x, source) = match reader.input(op, 0)? {
         Val::Dynamic(x, source) => (x, source),
         Val::Codes(q) => {
             let zero = reader.maybe_constant(op, 2)?.unwrap_or(Host { shape: vec![], data: Data::Int(vec![0]) });
             let x = shifted(reader, op, &q, &zero)?;
-            let weight = integer_weights(reader, op)?;
-            return Ok(vec![Val::Codes(conv_of(reader, op, &x, weight, None)?)]);
+            return Ok(vec![Val::Codes(with_integers(reader, op, &x)?)]);
         }
         _ => return unsupported("input 0: expected the output of a DynamicQuantizeLinear, or integers"),
     };
@@ -262,14 +263,20 @@ fn conv_integer<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> 
         Some(Val::DynamicScale(of, zero)) if of == source && matches!(zero.data, Data::Int(_)) => {}
         _ => return unsupported("input 2: expected the zero point of the same DynamicQuantizeLinear"),
     }
-    let weight = integer_weights(reader, op)?;
-    let y = conv_of(reader, op, &x, weight, None)?;
+    let y = with_integers(reader, op, &x)?;
     Ok(vec![Val::Dynamic(y, source)])
 }
 
-fn integer_weights<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Tensor> {
+/// The product with the weights at input 1, whose zero point (one, or one for each output) is at input 3.
+fn with_integers<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<Activation> {
     let (weight, zero) = (reader.constant(op, 1)?, reader.maybe_constant(op, 3)?);
-    dequantize(reader, op, &weight, &Host::scalar(1.0), zero.as_ref(), 0)
+    let is_matrix = op.proto.op_type == "MatMulInteger";
+    let weight = dequantize(reader, op, &weight, &Host::scalar(1.0), zero.as_ref(), usize::from(is_matrix))?;
+    if !is_matrix {
+        return conv_of(reader, op, x, weight, None);
+    }
+    let weight = super::linear::transposed(reader, weight)?;
+    linear(reader, op, x, weight, None)
 }
 
 /// Cast between floats, or of what is held as floats.

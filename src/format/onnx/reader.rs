@@ -547,6 +547,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The value as a map: itself, a line `CxL` as `CxLx1`, or numbers `F` as `Fx1x1`, where there is such a form.
+    pub(super) fn frame(&self, x: &Activation) -> Step<Value> {
+        let mut frame = x.dims.clone();
+        frame.resize(3.max(frame.len()), 1);
+        let value = x.forms.iter().find(|v| self.shapes[v.index()].dims() == frame).copied();
+        value.map_or_else(|| self.map(x), Ok)
+    }
+
     /// A map whose channels are the first dimension of a sample, whatever the others are.
     pub(super) fn channelled(&self, x: &Activation) -> Step<Value> {
         let fits = |v: &&Value| {

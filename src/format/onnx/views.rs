@@ -1,6 +1,7 @@
 //! Operators that move numbers: other shapes, parts, stacks and frames of values.
 
 use super::constants::{Range, ranges, reshaped, text};
+use super::linear::unframed;
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, BATCH, Reader, Val};
 use crate::layers::{Concat, Flatten, Layer, Pad, Slice};
@@ -63,22 +64,24 @@ pub(super) fn slice<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation
         return unsupported("a slice of the batch");
     }
     let mut layer = Slice { start: [0; 3], end: [0; 3], step: [1; 3] };
-    let map = reader.map(&x)?;
-    for a in 0..3 {
-        let range = ranges[a + 1].unwrap_or(Range { start: 0, end: i64::MAX, step: 1 });
-        let (start, count) = range.resolve(x.dims[a]);
+    let map = reader.frame(&x)?;
+    let sizes = reader.shape(map).dims().to_vec();
+    for (a, &size) in sizes.iter().enumerate() {
+        let range = ranges.get(a + 1).copied().flatten().unwrap_or(Range { start: 0, end: i64::MAX, step: 1 });
+        let (start, count) = range.resolve(size);
         if range.step < 0 || count == 0 {
             return unsupported(format!("axis {}: expected a forward range that is not empty", a + 1));
         }
         layer.start[a] = start as usize;
         // The step may be larger than the axis; then one is taken.
-        layer.step[a] = usize::try_from(range.step).unwrap_or(usize::MAX).min(x.dims[a]);
+        layer.step[a] = usize::try_from(range.step).unwrap_or(usize::MAX).min(size);
         layer.end[a] = layer.start[a] + (count - 1) * layer.step[a] + 1;
     }
-    if x.dims == count_of(&layer) {
+    if sizes == count_of(&layer) {
         return Ok(x.view(x.dims.clone()));
     }
-    reader.push(op, layer, &[map], vec![])
+    let y = reader.push(op, layer, &[map], vec![])?;
+    Ok(unframed(y, &x))
 }
 
 fn count_of(slice: &Slice) -> [usize; 3] {
@@ -93,7 +96,7 @@ pub(super) fn split<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a
     if axis == 0 {
         return unsupported("a split of the batch");
     }
-    let map = reader.map(&x)?;
+    let map = reader.frame(&x)?;
     let (parts, size) = (op.proto.output.len(), x.dims[axis - 1]);
     let even = || {
         (0..parts).map(|i| (size.div_ceil(parts) as i64).min(size as i64 - (size.div_ceil(parts) * i) as i64)).collect()
@@ -103,12 +106,13 @@ pub(super) fn split<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a
     if !valid || sizes.iter().sum::<i64>() != size as i64 {
         return Err(op.invalid("split", format!("{parts} positive sizes of {size} together"), format!("{sizes:?}")));
     }
-    let mut layer = Slice { start: [0; 3], end: [x.dims[0], x.dims[1], x.dims[2]], step: [1; 3] };
+    let (c, h, w) = reader.shape(map).chw();
+    let mut layer = Slice { start: [0; 3], end: [c, h, w], step: [1; 3] };
     let mut outputs = vec![];
     for (i, &part) in sizes.iter().enumerate() {
         layer.end[axis - 1] = layer.start[axis - 1] + part as usize;
         let value = reader.emit(op, &format!(".{i}"), layer, &[map], vec![])?;
-        outputs.push(Val::Act(Activation::new(value, &count_of(&layer))));
+        outputs.push(Val::Act(unframed(Activation::new(value, &count_of(&layer)), &x)));
         layer.start[axis - 1] = layer.end[axis - 1];
     }
     Ok(outputs)
@@ -150,8 +154,9 @@ pub(super) fn pad<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> 
     if amounts[0] != [0; 2] {
         return unsupported("padding of the batch");
     }
-    let map = reader.map(&x)?;
-    let side = |s: usize| std::array::from_fn(|a| amounts[a + 1][s]);
+    let map = reader.frame(&x)?;
+    let side = |s: usize| std::array::from_fn(|a| amounts.get(a + 1).map_or(0, |amount| amount[s]));
     let layer: Layer = Pad { before: side(0), after: side(1), value }.into();
-    reader.push(op, layer, &[map], vec![])
+    let y = reader.push(op, layer, &[map], vec![])?;
+    Ok(unframed(y, &x))
 }

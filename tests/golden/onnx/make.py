@@ -170,7 +170,7 @@ def quantized():
         ops = None if name == "qdq" else ["Conv", "Add", "GlobalAveragePool"]
         quantize_static(source, target, Samples(), quant_format=form, per_channel=name == "qdq", op_types_to_quantize=ops, **types)
         made[name] = onnx.load(target)
-    quantize_dynamic(source, target, weight_type=QuantType.QUInt8, op_types_to_quantize=["Conv"])
+    quantize_dynamic(source, target, weight_type=QuantType.QUInt8, op_types_to_quantize=["Conv", "MatMul"])
     made["dynamic"] = onnx.load(target)
     for path in [source, target]:
         path.unlink()

@@ -8,7 +8,7 @@ use convoke::vision::{Channels, Preprocess};
 use convoke::{Error, Result};
 
 use super::Prepared;
-use crate::files;
+use crate::{files, picture};
 
 /// Extensions of files that are read; others are passed over.
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
@@ -48,7 +48,7 @@ impl Folder {
         let (mut bytes, mut labels) = (vec![], vec![]);
         let mut size = [0; 2];
         for (path, class) in &self.files {
-            let (pixels, s) = preprocess.pixels(&files::read_image(path)?)?;
+            let (pixels, s) = preprocess.pixels(&picture::read(path)?)?;
             bytes.extend(pixels);
             labels.push(*class);
             size = s;

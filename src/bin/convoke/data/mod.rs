@@ -14,7 +14,7 @@ use convoke::{Error, Result};
 
 pub use folder::Folder;
 
-use crate::files;
+use crate::{files, picture};
 
 /// Which data.
 #[derive(clap::Args)]
@@ -86,7 +86,7 @@ impl Samples {
             Samples::Known(data) => Ok((known_image(data, index)?, data.labels()[index])),
             Samples::Folder(folder) => {
                 let (path, class) = &folder.files[index];
-                Ok((files::read_image(path)?, *class))
+                Ok((picture::read(path)?, *class))
             }
         }
     }

@@ -1,0 +1,121 @@
+// Every network of the list, files of other tools, and what a network sees.
+import { readFileSync } from "node:fs";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { launch } from "../support/browser.js";
+import { classified, open, text } from "./page.js";
+
+let browser: Browser;
+const url = inject("page");
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(() => browser.close());
+
+const picture = new URL("../golden/images/lossy-webp-bilinear-resize-128-crop-41.png", import.meta.url);
+
+/** Chooses a network by its label and waits until it has answered. */
+async function choose(page: Page, label: string, line: string): Promise<void> {
+  await page.waitForSelector("#picker optgroup", { state: "attached" });
+  await page.selectOption("#picker", { label });
+  await page.waitForFunction((t) => document.getElementById("network-line")?.textContent?.startsWith(t), line);
+  await looked(page);
+}
+
+const looked = (page: Page) => page.waitForSelector("#picture-answer[aria-busy=false]");
+
+test("a network with random weights shows its layers, their times, its answer and its maps", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  await classified(page);
+  await choose(page, "resnet20", "resnet20, random weights");
+  expect(await text(page, "layers-total")).toMatch(/^Together269,72240,551,040\d+\.\d{3}$/);
+  const rows = page.locator("#layers tr");
+  expect(await rows.first().innerText()).toMatch(/^conv1\s+conv2d\s+16 × 32 × 32\s+432\s+442,368\s+\d+\.\d{3}$/);
+
+  await page.setInputFiles("#picture", { name: "p.png", mimeType: "image/png", buffer: readFileSync(picture) });
+  await looked(page);
+  expect(await page.locator("#picture-answer li:visible").count()).toBe(5);
+
+  await page.click('[data-layer="layer1.0.conv1"]');
+  await looked(page);
+  expect(await text(page, "maps-caption")).toMatch(/^layer1\.0\.conv1: 16 maps of 32 × 32, from -?\d/);
+  const grey = await page.evaluate(() => {
+    const canvas = document.getElementById("maps-canvas") as HTMLCanvasElement;
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d")!.getImageData(0, 0, width, height);
+    return { maps: Math.floor((width + 1) / 33) * Math.floor((height + 1) / 33), values: new Set(data).size };
+  });
+  expect(grey.maps).toBeGreaterThanOrEqual(16);
+  expect(grey.values).toBeGreaterThan(20);
+  expect(complaints).toEqual([]);
+  await close();
+});
+
+test("a trained network knows its classes", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  await classified(page);
+  await choose(page, "ResNet-20: photographs (CIFAR-10)", "resnet20, shipped with this page");
+  const labels = await page.locator("#picture-answer .bar-label").allInnerTexts();
+  expect(["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]).toEqual(
+    expect.arrayContaining(labels.slice(0, 5)),
+  );
+  expect(await text(page, "provenance-list")).toContain("convoke train resnet20");
+  await page.click("#shipped");
+  await page.waitForFunction(() => document.getElementById("network-line")?.textContent?.startsWith("lenet5"));
+  expect(complaints).toEqual([]);
+  await close();
+});
+
+/** LeNet-5's weights as other tools write them: no graph, no hash. */
+function plainWeights(): Buffer {
+  const shapes: Record<string, number[]> = {
+    "conv1.weight": [6, 1, 5, 5],
+    "conv1.bias": [6],
+    "conv2.weight": [16, 6, 5, 5],
+    "conv2.bias": [16],
+    "fc1.weight": [120, 400],
+    "fc1.bias": [120],
+    "fc2.weight": [84, 120],
+    "fc2.bias": [84],
+    "fc3.weight": [10, 84],
+    "fc3.bias": [10],
+  };
+  let end = 0;
+  const entries = Object.entries(shapes).map(([name, shape]) => {
+    const begin = end;
+    end += 4 * shape.reduce((n, d) => n * d);
+    return [name, { dtype: "F32", shape, data_offsets: [begin, end] }];
+  });
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const values = Float32Array.from({ length: end / 4 }, (_, i) => Math.sin(i) / 10);
+  return Buffer.concat([length, header, Buffer.from(values.buffer)]);
+}
+
+test("weights of other tools load into the network that is named", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  await classified(page);
+  await page.waitForSelector("#picker optgroup", { state: "attached" });
+  const file = { name: "plain.safetensors", mimeType: "", buffer: plainWeights() };
+  await page.setInputFiles("#file", file);
+  await page.waitForSelector("#network-errors :text('Could not load plain.safetensors')");
+  await page.selectOption("#arch", "lenet5");
+  await page.setInputFiles("#file", file);
+  await page.waitForFunction(() =>
+    document.getElementById("network-line")?.textContent?.startsWith("lenet5, from the file plain.safetensors"),
+  );
+  await looked(page);
+  expect(complaints).toEqual([]);
+  await close();
+});
+
+test("what is no picture is refused and the last one stays", async () => {
+  const { page, close } = await open(browser, url);
+  await classified(page);
+  await looked(page);
+  await page.setInputFiles("#picture", { name: "no.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+  await page.waitForSelector("#network-errors :text('Could not read the picture no.png')");
+  expect(await page.locator("#picture-answer li:visible").count()).toBe(5);
+  await close();
+});
