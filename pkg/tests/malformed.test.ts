@@ -59,7 +59,9 @@ beforeAll(async () => {
 afterAll(() => survivor.dispose());
 
 test("no file is without its line here", () => {
-  expect(Object.keys(wanted)).toEqual(readdirSync(folder).sort());
+  // ONNX files are read in Rust, where tests/onnx has their lines.
+  const files = readdirSync(folder).filter((name) => !name.endsWith(".onnx"));
+  expect(Object.keys(wanted)).toEqual(files.sort());
 });
 
 for (const [name, [code, part]] of Object.entries(wanted)) {
