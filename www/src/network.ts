@@ -3,6 +3,7 @@ import { Network, type Progress } from "convoke";
 import clothesUrl from "../../models/lenet5-fashion-mnist.safetensors?url";
 import shippedUrl from "../../models/lenet5-mnist.safetensors?url";
 import photographsUrl from "../../models/resnet20-cifar10.safetensors?url";
+import residualUrl from "../../models/resnet20-fashion-mnist.safetensors?url";
 import type { Forced } from "./address.js";
 import type { Current, CurrentNetwork } from "./current.js";
 import { byId, make } from "./dom.js";
@@ -19,6 +20,7 @@ const OWN = "from the file";
 const trained = [
   ["LeNet-5: digits (MNIST)", shippedUrl],
   ["LeNet-5: clothes (Fashion-MNIST)", clothesUrl],
+  ["ResNet-20: clothes (Fashion-MNIST)", residualUrl],
   ["ResNet-20: photographs (CIFAR-10)", photographsUrl],
 ] as const;
 
