@@ -67,7 +67,8 @@ test("judges each epoch by the held-out digits, then classifies with what it lea
   await page.click("#start");
   await inState(page, "done");
   expect(await number(page, "figure-heldout")).toBeGreaterThan(85);
-  expect(await page.getAttribute("#accuracy-chart", "aria-label")).toContain("held out");
+  // Charts are drawn, and described, a moment after what they show.
+  await page.waitForSelector('#accuracy-chart[aria-label*="held out"]');
 
   await page.click("#use");
   await page.waitForFunction(() => document.getElementById("network-line")?.textContent?.includes("trained here for"));

@@ -12,6 +12,7 @@ import {
   type FitOptions,
   type ImageSource,
   type LayerInfo,
+  type LayerTime,
   type LoadOptions,
   type LossOptions,
   liveBytes,
@@ -61,6 +62,15 @@ export async function classify(net: Network, image: ImageSource): Promise<Classi
   const { data, shape } = await net.run(tensor);
   const first: number | undefined = data[shape[0] ?? 0];
   const images: ImageSource[] = [image, pixels, tensor];
+  const maps: Record<string, TensorData> = await net.activations(image, ["conv1"]);
+  const times: LayerTime[] = await net.profile(maps.conv1 ?? tensor);
+  const firstStep = times.map(({ name, kind, algorithm, milliseconds }) => ({
+    name,
+    kind,
+    algorithm,
+    milliseconds,
+  }))[0];
+  if (firstStep?.algorithm === "winograd") return undefined;
   const answers = await Promise.all(images.map((i) => net.classify(i, { top: 1 })));
   const best = answers[0]?.[0];
   return best && { label: best.label, index: best.index, probability: best.probability + (first ?? 0) };
