@@ -13,6 +13,8 @@ pub enum Form {
     Paper,
     /// torchvision's: batch normalisation, and the "5x5" branch is a 3x3.
     Torchvision,
+    /// torchvision's, scaled to images of 32x32: a quarter of the channels, and a stem of one 3x3 convolution.
+    Cifar,
 }
 
 /// Channels of an efficient inception module (the notes' figure 14): 1x1; 1x1 then 3x3; 1x1 then 5x5; pooling then 1x1.
@@ -41,6 +43,11 @@ pub fn googlenet_torchvision(options: Options) -> Result<Graph> {
     build("googlenet-torchvision", Form::Torchvision, options)
 }
 
+/// GoogLeNet for images of 32x32. With `options.auxiliary`, the two heads as well.
+pub fn googlenet_cifar(options: Options) -> Result<Graph> {
+    build("googlenet-cifar", Form::Cifar, options)
+}
+
 /// One naive inception module (the notes' figure 13) on 192x28x28: 64 1x1, 128 3x3, 32 5x5 and 32 pooled maps. Pooling
 /// alone would keep all 192 maps; the figure's 32 need a 1x1 convolution after it.
 pub fn inception_naive(_options: Options) -> Result<Graph> {
@@ -64,10 +71,12 @@ pub fn inception(_options: Options) -> Result<Graph> {
 }
 
 fn build(name: &str, form: Form, options: Options) -> Result<Graph> {
-    let classes = options.classes.unwrap_or(1000);
-    let mut b = Builder::new(name, [3, 224, 224]);
+    let (side, classes) = if form == Form::Cifar { (32, 10) } else { (224, 1000) };
+    let classes = options.classes.unwrap_or(classes);
+    let mut b = Builder::new(name, [3, side, side]);
     let mut x = stem(&mut b, form);
     for (i, (name, channels)) in MODULES.into_iter().enumerate() {
+        let channels = channels.map(|c| if form == Form::Cifar { c / 4 } else { c });
         x = module(&mut b, form, &format!("inception{name}"), channels, x);
         if i == 1 {
             x = b.add("maxpool3", halving(3, 2), x);
@@ -89,6 +98,10 @@ fn build(name: &str, form: Form, options: Options) -> Result<Graph> {
 }
 
 fn stem(b: &mut Builder, form: Form) -> Value {
+    if form == Form::Cifar {
+        let x = conv(b, form, "conv1", same(48, 3), Value::INPUT);
+        return b.add("maxpool1", halving(3, 2), x);
+    }
     let norm = LocalResponseNorm { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0 };
     let x = conv(b, form, "conv1", Conv2d::new(64, 7).stride(2).padding(Padding::all(3)), Value::INPUT);
     let mut x = b.add("maxpool1", halving(3, 2), x);
@@ -118,7 +131,7 @@ fn module(b: &mut Builder, form: Form, name: &str, [c1, r3, c3, r5, c5, pool]: M
 fn auxiliary(b: &mut Builder, form: Form, name: &str, classes: usize, x: Value) -> Value {
     let x = match form {
         Form::Paper => b.add(format!("{name}.pool"), AvgPool2d::new(5, 3), x),
-        Form::Torchvision => b.add(format!("{name}.pool"), AdaptiveAvgPool2d { output: [4, 4] }, x),
+        _ => b.add(format!("{name}.pool"), AdaptiveAvgPool2d { output: [4, 4] }, x),
     };
     let x = conv(b, form, &format!("{name}.conv"), same(128, 1), x);
     let x = b.add(format!("{name}.flatten"), Flatten {}, x);
@@ -132,7 +145,7 @@ fn auxiliary(b: &mut Builder, form: Form, name: &str, classes: usize, x: Value) 
 fn conv(b: &mut Builder, form: Form, name: &str, layer: Conv2d, x: Value) -> Value {
     let x = match form {
         Form::Paper => b.add(name, layer, x),
-        Form::Torchvision => {
+        _ => {
             let x = b.add(format!("{name}.conv"), layer.no_bias(), x);
             b.add(format!("{name}.bn"), BatchNorm2d { epsilon: 1e-3, ..BatchNorm2d::default() }, x)
         }

@@ -9,14 +9,14 @@ mod nin;
 mod resnet;
 mod vgg;
 
-pub use alexnet::{alexnet, alexnet_torchvision};
+pub use alexnet::{alexnet, alexnet_cifar, alexnet_torchvision};
 pub use densenet::{DenseNet, densenet};
 pub use first_example::first_example;
-pub use googlenet::{googlenet, googlenet_torchvision, inception, inception_naive};
+pub use googlenet::{googlenet, googlenet_cifar, googlenet_torchvision, inception, inception_naive};
 pub use lenet5::{lenet5, lenet5_1998};
 pub use nin::nin;
 pub use resnet::{Block, ResNet, Shortcut, resnet};
-pub use vgg::{Vgg, vgg, vgg16, vgg19};
+pub use vgg::{Vgg, vgg, vgg9, vgg16, vgg19};
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -47,6 +47,8 @@ fn networks() -> Vec<(String, Recipe)> {
         ("lenet5-1998", lenet5_1998),
         ("alexnet", alexnet),
         ("alexnet-torchvision", alexnet_torchvision),
+        ("alexnet-cifar", alexnet_cifar),
+        ("vgg9", vgg9),
         ("vgg16", vgg16),
         ("vgg19", vgg19),
         ("nin", nin),
@@ -54,6 +56,7 @@ fn networks() -> Vec<(String, Recipe)> {
         ("inception", inception),
         ("googlenet", googlenet),
         ("googlenet-torchvision", googlenet_torchvision),
+        ("googlenet-cifar", googlenet_cifar),
     ]
     .map(|(name, make)| (name.to_string(), Recipe::Made(make)))
     .to_vec();
@@ -83,7 +86,9 @@ fn networks() -> Vec<(String, Recipe)> {
     for (depth, layers, growth, start) in densenets {
         networks.push((format!("densenet{depth}"), Recipe::DenseNet(DenseNet::imagenet(layers, growth, start))));
     }
-    networks.push(("densenet40".into(), Recipe::DenseNet(DenseNet::cifar(40, 12))));
+    for depth in [22, 40] {
+        networks.push((format!("densenet{depth}"), Recipe::DenseNet(DenseNet::cifar(depth, 12))));
+    }
     networks
 }
 
