@@ -6,7 +6,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::Network;
-use super::network::{backend_named, bytes_to_js, to_js};
+use super::network::{backend_named, to_js};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::format::Meta;
