@@ -15,6 +15,7 @@ use crate::json;
 use crate::tensor::dims;
 use crate::train::{Config, Dataset, Report, Trainer as Run};
 use crate::vision::{Channels, Preprocess};
+use crate::wasm::bytes_to_js;
 
 /// Trains a network's weights; the run begins when the data comes.
 #[wasm_bindgen]
