@@ -1,10 +1,12 @@
-# The compiler flags of each wasm tier, in one place: the build, Clippy and the browser tests all
-# source this file and call `wasm_env TIER`, which exports RUSTFLAGS and what goes with it.
+# The compiler flags of each wasm module, in one place: the build, Clippy and the browser tests all
+# source this file and call `wasm_env MODULE`, which exports RUSTFLAGS and what goes with it. A module is
+# a tier of the engine, or `onnx`, which converts ONNX files for all of them.
 
-WASM_TIERS="simd128 relaxed threads"
-WASM_FEATURES="--no-default-features --features gpu"
+WASM_MODULES="simd128 relaxed threads onnx"
 
 wasm_env() {
+  WASM_FEATURES="--no-default-features --features bindings,gpu" WASM_PROFILE=wasm
+  WASM_OPT_LEVEL=-O3 WASM_BINDGEN_FLAGS=
   # LLVM's loop strength reduction ruins the address arithmetic of the kernels: with it they run
   # at half speed.
   local flags="-Cllvm-args=-disable-lsr"
@@ -47,8 +49,13 @@ wasm_env() {
       flags+=" -Clink-arg=--export=__tls_align -Clink-arg=--export=__tls_base"
       WASM_OPT_FEATURES="--enable-simd --enable-relaxed-simd --enable-threads"
       ;;
+    onnx)
+      WASM_FEATURES="--no-default-features --features onnx" WASM_PROFILE=wasm-onnx
+      # Every conversion begins with a fresh memory, as one that has grown never shrinks.
+      WASM_OPT_LEVEL=-Oz WASM_BINDGEN_FLAGS=--experimental-reset-state-function WASM_OPT_FEATURES=
+      ;;
     *)
-      echo "unknown tier '$1' (tiers: $WASM_TIERS)" >&2
+      echo "unknown module '$1' (modules: $WASM_MODULES)" >&2
       return 1
       ;;
   esac
@@ -62,6 +69,6 @@ wasm_env() {
   WASM_OPT_FEATURES+=" --enable-bulk-memory --enable-mutable-globals --enable-sign-ext"
   WASM_OPT_FEATURES+=" --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue"
 
-  # One target folder per tier: cargo rebuilds everything when RUSTFLAGS change.
+  # One target folder per module: cargo rebuilds everything when RUSTFLAGS change.
   export RUSTFLAGS=$flags CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/wasm-$1
 }

@@ -260,6 +260,11 @@ fn describe_shows_the_plan() {
     let file = rows(&["describe", "models/lenet5-mnist.safetensors", "--plan"]);
     assert_eq!(file.len(), 9, "seven steps between head and total");
     fail(&["describe", "lenet5", "--exact"], 2, &["--plan"]);
+    fail(
+        &["describe", "models/lenet5-mnist.safetensors", "--auxiliary"],
+        2,
+        &["--auxiliary: expected the name of a network"],
+    );
 }
 
 #[test]

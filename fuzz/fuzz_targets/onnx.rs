@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = fold(bytes, &Options::default());
-    let Ok(model) = read(bytes) else { return };
+    let Ok(model) = read(bytes.to_vec()) else { return };
     let written = write(&model).expect("what was read can be written");
     let options = Options { constant_bytes: Some(1 << 26), ..Options::default() };
     read_with(written, &options).expect("what was written is read");

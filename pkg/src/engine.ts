@@ -10,6 +10,7 @@ import type {
   Capabilities,
   Classification,
   EngineOptions,
+  FileFormat,
   LayerTime,
   NetworkInfo,
   Progress,
@@ -33,6 +34,7 @@ export type Origin =
 /** `LoadOptions` as far as they can cross to the worker. */
 export interface OpenOptions extends Omit<EngineOptions, "worker" | "onProgress" | "signal" | "wasmUrl"> {
   arch?: string;
+  format?: FileFormat;
   integrity?: string;
   wasmUrl?: string;
 }
@@ -63,6 +65,7 @@ interface Runtime extends Build {
   why: string;
   threads: number;
   pool: Pool;
+  wasmUrl: string | undefined;
 }
 
 interface Entry {
@@ -110,15 +113,15 @@ export class Engine {
       const bytes = this.#bytes(origin, o, control.signal, started, onProgress);
       const [runtime, file] = await Promise.all([started, bytes]);
       control.signal.throwIfAborted();
-      onProgress?.({ phase: "plan", loaded: 0, total: 1 });
-      const network = await guarded(runtime.wasm, () =>
+      const network = await guarded(runtime.wasm, async () =>
         origin.kind === "create"
           ? runtime.wasm.Network.create(origin.name, origin.classes, origin.seed, runtime.pool)
-          : runtime.wasm.Network.load(file!, o.arch, runtime.pool),
+          : runtime.wasm.Network.load(await modelOf(file!, o, onProgress), o.arch, runtime.pool),
       ).catch(async (error) => {
         if (origin.kind === "url") await forget(new URL(origin.url), origin.cache);
         throw error;
       });
+      onProgress?.({ phase: "plan", loaded: 0, total: 1 });
       const entry = await this.#planned(runtime, network, o.backend ?? "auto");
       if (control.signal.aborted) network.free();
       control.signal.throwIfAborted();
@@ -192,6 +195,16 @@ export class Engine {
   async save(id: number, quantize?: "int8"): Promise<Bytes> {
     if (quantize !== undefined && quantize !== "int8") throw wrongArgument("quantize", "int8 or nothing", quantize);
     const bytes = await this.#with(id, ({ network }) => network.save(quantize));
+    return transfer(bytes, [bytes.buffer]);
+  }
+
+  async toOnnx(id: number): Promise<Bytes> {
+    const { wasmUrl, model } = await this.#with(id, ({ runtime: { wasmUrl }, network }) => ({
+      wasmUrl,
+      model: network.save(),
+    }));
+    const { modelToOnnx } = await import("./onnx.js");
+    const bytes = await modelToOnnx(model, wasmUrl);
     return transfer(bytes, [bytes.buffer]);
   }
 
@@ -415,7 +428,7 @@ export class Engine {
       try {
         const build = await this.#build("threads", o.wasmUrl, onProgress);
         const pool = await startThreads(build as Build & { wasm: ThreadedWasm }, choice.threads);
-        return { ...build, ...choice, pool };
+        return { ...build, ...choice, pool, wasmUrl: o.wasmUrl };
       } catch (error) {
         if (o.tier === "threads") throw error;
         choice.why = `one thread, because starting ${choice.threads} failed: ${message(error)}`;
@@ -424,7 +437,7 @@ export class Engine {
       }
     }
     const build = await this.#build(choice.tier, o.wasmUrl, onProgress);
-    return { ...build, ...choice, pool: build.wasm.Pool.single() };
+    return { ...build, ...choice, pool: build.wasm.Pool.single(), wasmUrl: o.wasmUrl };
   }
 
   async #planned(runtime: Runtime, network: WasmNetwork, backend: "auto" | Backend): Promise<Entry> {
@@ -436,6 +449,22 @@ export class Engine {
       throw error;
     }
   }
+}
+
+/** The file as the engine reads it: ONNX is converted. */
+async function modelOf(file: Bytes, o: OpenOptions, onProgress?: (p: Progress) => void): Promise<Bytes> {
+  if (o.format !== undefined && o.format !== "onnx" && o.format !== "safetensors") {
+    throw wrongArgument("format", "onnx or safetensors", o.format);
+  }
+  // An ONNX file begins with the field of its IR version, safetensors with a length and a brace.
+  const looksLikeOnnx = file[0] === 0x08 && file[8] !== 0x7b;
+  if (o.format ? o.format !== "onnx" : !looksLikeOnnx) return file;
+  if (o.arch !== undefined) throw wrongArgument("arch", "none, as an ONNX file holds its network", o.arch);
+  onProgress?.({ phase: "convert", loaded: 0, total: 1 });
+  const { onnxToModel } = await import("./onnx.js");
+  const model = await onnxToModel(file, o.wasmUrl);
+  onProgress?.({ phase: "convert", loaded: 1, total: 1 });
+  return model;
 }
 
 /** Puts the network on a backend and says why on that one. */

@@ -52,7 +52,7 @@ export class Network implements Disposable {
     return new Network(handle);
   }
 
-  /** Loads a model file: a Convoke model or checkpoint, or plain safetensors with `arch`. */
+  /** Loads a model file: a Convoke model or checkpoint, ONNX, or plain safetensors with `arch`. */
   static async load(source: Source, options: LoadOptions = {}): Promise<Network> {
     options.signal?.throwIfAborted();
     const origin = await originOf(source, options);
@@ -164,6 +164,11 @@ export class Network implements Disposable {
     return this.#call((engine, id) => engine.save(id, quantize));
   }
 
+  /** The network as an ONNX file, in 32 bits, with its labels and preprocessing as metadata. */
+  async toOnnx(): Promise<Uint8Array> {
+    return this.#call((engine, id) => engine.toOnnx(id));
+  }
+
   /** Frees the engine's memory; every later call fails with `disposed`. */
   dispose(): void {
     if (this.#disposed) return;
@@ -236,8 +241,9 @@ async function open(origin: Origin, o: LoadOptions & CreateOptions): Promise<Net
 }
 
 function portableOptions(o: LoadOptions & CreateOptions): OpenOptions {
-  const { backend, tier, threads, arch, integrity, wasmUrl } = o;
-  const given = { backend, tier, threads, arch, integrity, wasmUrl: wasmUrl && environment.resolve(`${wasmUrl}`).href };
+  const { backend, tier, threads, arch, format, integrity, wasmUrl } = o;
+  const resolved = wasmUrl && environment.resolve(`${wasmUrl}`).href;
+  const given = { backend, tier, threads, arch, format, integrity, wasmUrl: resolved };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as OpenOptions;
 }
 

@@ -92,7 +92,8 @@ export interface Build {
 
 /** Downloads, compiles and starts one build. */
 export async function loadBuild(tier: Tier, wasmUrl?: string, onProgress?: (p: Progress) => void): Promise<Build> {
-  const url = wasmUrl === undefined ? builds[tier].wasm() : overridden(wasmUrl, tier);
+  const isFile = wasmUrl !== undefined && !environment.resolve(wasmUrl).pathname.endsWith("/");
+  const url = isFile ? environment.resolve(wasmUrl) : located(tier, builds[tier].wasm(), wasmUrl);
   onProgress?.({ phase: "compile", loaded: 0, total: 1 });
   const [wasm, module] = await Promise.all([builds[tier].glue(), compile(url)]);
   const { memory } = await wasm.default({ module_or_path: module });
@@ -100,12 +101,14 @@ export async function loadBuild(tier: Tier, wasmUrl?: string, onProgress?: (p: P
   return { wasm, module, memory };
 }
 
-function overridden(wasmUrl: string, tier: Tier): URL {
-  const url = environment.resolve(wasmUrl);
-  return url.pathname.endsWith("/") ? new URL(`${tier}/convoke_bg.wasm`, url) : url;
+/** Where the caller has put the wasm file `name`: in its own folder below `wasmUrl`, if that is a folder. */
+export function located(name: Tier | "onnx", usual: URL, wasmUrl?: string): URL {
+  const url = wasmUrl === undefined ? undefined : environment.resolve(wasmUrl);
+  return url?.pathname.endsWith("/") ? new URL(`${name}/convoke_bg.wasm`, url) : usual;
 }
 
-async function compile(url: URL): Promise<WebAssembly.Module> {
+/** Downloads and compiles a wasm file. */
+export async function compile(url: URL): Promise<WebAssembly.Module> {
   if (url.protocol === "file:" && environment.readFile) {
     return WebAssembly.compile(await environment.readFile(url));
   }

@@ -6,9 +6,9 @@ export type Backend = "cpu" | "webgpu";
 /** The builds of the CPU engine, from the one that runs everywhere to the fastest. */
 export type Tier = "simd128" | "relaxed" | "threads";
 
-/** How far a load is: bytes for `network` and `cache`, steps for `compile` and `plan`. */
+/** How far a load is: bytes for `network` and `cache`, steps for `compile`, `convert` (ONNX files) and `plan`. */
 export interface Progress {
-  phase: "network" | "cache" | "compile" | "plan";
+  phase: "network" | "cache" | "compile" | "convert" | "plan";
   loaded: number;
   /** Absent when the server does not say. */
   total?: number;
@@ -26,13 +26,17 @@ export interface EngineOptions {
   worker?: boolean;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
-  /** The engine's wasm file; or, when it ends in `/`, the folder that has `<tier>/convoke_bg.wasm`. */
+  /** The engine's wasm file; or, when it ends in `/`, the folder that has `<tier>/convoke_bg.wasm` and `onnx/convoke_bg.wasm`. */
   wasmUrl?: string | URL;
 }
+
+export type FileFormat = "safetensors" | "onnx";
 
 export interface LoadOptions extends EngineOptions {
   /** The network whose weights a plain safetensors file holds (a name of `Network.networks()`). */
   arch?: string;
+  /** What the file is; told by its first bytes otherwise. */
+  format?: FileFormat;
   /** `sha256-` and the file's digest in base64 or hexadecimal; anything else is refused. */
   integrity?: string;
   /**

@@ -59,7 +59,7 @@ beforeAll(async () => {
 afterAll(() => survivor.dispose());
 
 test("no file is without its line here", () => {
-  // ONNX files are read in Rust, where tests/onnx has their lines.
+  // ONNX files have their lines in onnx.test.ts.
   const files = readdirSync(folder).filter((name) => !name.endsWith(".onnx"));
   expect(Object.keys(wanted)).toEqual(files.sort());
 });

@@ -66,6 +66,7 @@ fn details_of(error: &Error) -> Vec<(&'static str, String)> {
             let list = |names: &[String]| names.join(", ");
             vec![("missing", list(missing)), ("unexpected", list(unexpected)), ("misshapen", list(misshapen))]
         }
+        Error::Unsupported { what, problems } => vec![("what", s(what)), ("problems", problems.join("; "))],
         Error::UnknownNetwork { name, known } => vec![("expected", s(known)), ("actual", s(name))],
         Error::UnknownLayer { node, kind, known } => {
             vec![("layer", s(node)), ("expected", s(known)), ("actual", s(kind))]

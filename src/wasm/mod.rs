@@ -1,54 +1,31 @@
-//! What JavaScript sees: networks, trainers and the pool, without any logic of their own.
-//!
-//! The npm package (`pkg/src/engine.ts`) is the only caller. It serialises the calls of each network, because an async
-//! method borrows its object until it is done.
+//! What JavaScript sees, without any logic of its own: networks and trainers (feature `bindings`), and ONNX to model
+//! files and back (feature `onnx`). The npm package has each in a module of its own, so that only those download what
+//! reads ONNX who have such a file.
 
+#[cfg(feature = "bindings")]
+mod engine;
 mod error;
-mod memory;
-mod network;
-mod pool;
-mod trainer;
+#[cfg(feature = "onnx")]
+mod onnx;
 
-use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
-pub use network::Network;
-pub use pool::Pool;
-pub use trainer::Trainer;
-
-use crate::zoo;
+#[cfg(feature = "bindings")]
+pub use engine::*;
+#[cfg(feature = "onnx")]
+pub use onnx::{model_to_onnx, onnx_to_model};
 
 #[wasm_bindgen(start)]
 fn start() {
     std::panic::set_hook(Box::new(error::on_panic));
 }
 
-/// The names of the networks that can be created.
-#[wasm_bindgen]
-pub fn networks() -> Vec<String> {
-    zoo::names()
-}
-
-/// The instruction set of the kernels in this build.
-#[wasm_bindgen]
-pub fn isa() -> String {
-    crate::cpu::isa().into()
-}
-
-/// SHA-256 in hexadecimal, for pages that the browser refuses it to.
-#[wasm_bindgen]
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Bytes that are allocated in this instance now.
-#[wasm_bindgen(js_name = liveBytes)]
-pub fn live_bytes() -> f64 {
-    memory::live() as f64
-}
-
 /// What the last panic said, if there was one: the trap that follows it says nothing.
 #[wasm_bindgen(js_name = panicMessage)]
 pub fn panic_message() -> Option<String> {
     error::panic_message()
+}
+
+fn bytes_to_js(bytes: &[u8]) -> JsValue {
+    js_sys::Uint8Array::from(bytes).into()
 }

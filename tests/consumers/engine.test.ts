@@ -247,6 +247,24 @@ test("a thread that traps in the middle of a run is heard, though the engine wai
   expect(error.message).toContain("a thread stopped: RuntimeError");
 });
 
+test("ONNX out and in, in the worker, and nothing of it stays", async () => {
+  const page = await open();
+  const { early, late, wanted, got, again } = await page.evaluate(async () => {
+    const net = await convoke.Network.load("./models/lenet5-mnist.safetensors", { backend: "cpu" });
+    const early = await convoke.liveBytes();
+    const onnx = await net.toOnnx();
+    const back = await convoke.Network.load(new Blob([onnx.slice()]), { backend: "cpu" });
+    const [wanted, got] = [await net.run(gray()), await back.run(gray())].map((y) => Array.from(y.data));
+    const again = await failure(convoke.Network.load(onnx.slice(0, 1000)));
+    back.dispose();
+    return { early, late: await convoke.liveBytes(), wanted, got, again };
+  });
+  expect(got).toEqual(wanted);
+  expect(late).toBeLessThan(early + 65536);
+  expect(again).toMatchObject({ typed: true, code: "format" });
+  expect(again.details).toMatchObject({ expected: "a protobuf message" });
+});
+
 test("calls that were made before dispose are answered", async () => {
   const page = await open();
   const shapes = await page.evaluate(async () => {

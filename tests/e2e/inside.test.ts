@@ -110,6 +110,49 @@ test("weights of other tools load into the network that is named", async () => {
   await close();
 });
 
+test("an ONNX file is dropped on the page, shows what it sees, and is saved as ONNX again", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  const fetched: string[] = [];
+  page.on("request", (request) => fetched.push(request.url()));
+  await classified(page);
+  await choose(page, "ResNet-20: clothes (Fashion-MNIST)", "resnet20, shipped with this page");
+  const answer = () => page.locator("#picture-answer li").allInnerTexts();
+  const [shipped, layers] = [await answer(), await page.locator("#layers tr").count()];
+  const converter = () => fetched.filter((address) => /\/onnx-[^/]*\.js$/.test(address)).length;
+  expect(converter()).toBe(0);
+
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save-onnx")]);
+  expect(download.suggestedFilename()).toBe("resnet20.onnx");
+  expect(converter()).toBe(1);
+  const bytes = readFileSync(await download.path());
+  await page.evaluate((base64) => {
+    const data = new DataTransfer();
+    data.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], "mine.onnx"));
+    dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+  }, bytes.toString("base64"));
+  await page.waitForFunction(() =>
+    document.getElementById("network-line")?.textContent?.startsWith("resnet20, from the file mine.onnx"),
+  );
+  await looked(page);
+  expect(await answer()).toEqual(shipped);
+  expect(await page.locator("#layers tr").count()).toBe(layers);
+  await page.locator("#layers button").first().click();
+  await looked(page);
+  expect(await text(page, "maps-caption")).toMatch(/ maps of 32 × 32/);
+  expect(complaints).toEqual([]);
+  await close();
+});
+
+test("a damaged ONNX file is refused and the network stays", async () => {
+  const { page, close } = await open(browser, url);
+  await classified(page);
+  await page.setInputFiles("#file", { name: "bad.onnx", mimeType: "", buffer: Buffer.from("no network") });
+  await page.waitForSelector("#network-errors :text('Could not load bad.onnx')");
+  expect(await text(page, "network-errors")).toContain("ONNX model: expected a protobuf message");
+  expect(await text(page, "network-line")).toMatch(/^lenet5, shipped/);
+  await close();
+});
+
 test("what is no picture is refused and the last one stays", async () => {
   const { page, close } = await open(browser, url);
   await classified(page);

@@ -326,14 +326,14 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
 fn every_malformed_file_is_refused_for_its_reason() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/malformed");
     let bless = std::env::var_os("CONVOKE_BLESS").is_some();
-    onnx::read(&file().bytes()).expect("what the cases change is right");
+    onnx::read(file().bytes()).expect("what the cases change is right");
     for (name, bytes, code, part) in malformed() {
         if bless {
             std::fs::write(folder.join(name), &bytes).unwrap();
         }
         let stored = std::fs::read(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(stored, bytes, "{name} is not what this test makes: run it with CONVOKE_BLESS=1");
-        let (result, allocated) = counting(|| onnx::read(&stored));
+        let (result, allocated) = counting(|| onnx::read(stored.clone()));
         let error = result.err().unwrap_or_else(|| panic!("{name} was read"));
         assert_eq!(error.code(), code, "{name}: {error}");
         assert!(error.to_string().contains(part), "{name}: expected `{part}` in: {error}");

@@ -12,7 +12,7 @@ use crate::{by_reference, difference, write};
 
 fn check(graph: &Graph, params: &Params, batch: usize) {
     let bytes = write(graph, params);
-    let back = onnx::read(&bytes).unwrap_or_else(|e| panic!("{e}\n{}", graph.to_json()));
+    let back = onnx::read(bytes).unwrap_or_else(|e| panic!("{e}\n{}", graph.to_json()));
     let x = random(&graph.input().batched(batch), 5);
     for (got, want) in by_reference(&back.graph, &back.params, &x).iter().zip(&by_reference(graph, params, &x)) {
         if let Some(difference) = difference(&got.data, &want.data, 1e-6) {
@@ -36,7 +36,7 @@ fn names_layers_and_weights_survive() {
     for name in ["lenet5", "lenet5-1998", "resnet20", "nin", "densenet40", "inception", "first-example"] {
         let graph = zoo::network(name, zoo::Options::default()).unwrap();
         let params = Params::init(&graph, Init::He, 7);
-        let back = onnx::read(&write(&graph, &params)).unwrap();
+        let back = onnx::read(write(&graph, &params)).unwrap();
         let names = |g: &Graph| g.nodes().iter().map(|n| (n.name.clone(), n.layer.kind())).collect::<Vec<_>>();
         assert_eq!(names(&back.graph), names(&graph), "{name}");
         assert_eq!(back.params, params, "{name}");
@@ -50,7 +50,7 @@ fn auxiliary_heads_are_outputs() {
     let options = zoo::Options { auxiliary: true, ..zoo::Options::default() };
     let graph = zoo::network("googlenet-torchvision", options).unwrap();
     let params = Params::init(&graph, Init::He, 7);
-    let back = onnx::read(&write(&graph, &params)).unwrap();
+    let back = onnx::read(write(&graph, &params)).unwrap();
     assert_eq!(back.graph.outputs().len(), 3);
     assert_eq!(back.params, params);
 }
@@ -60,7 +60,7 @@ fn a_truncated_file_is_refused_at_every_length() {
     let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
     let bytes = write(&graph, &Params::init(&graph, Init::He, 1));
     for length in (0..bytes.len()).step_by(997) {
-        let error = onnx::read(&bytes[..length]).unwrap_err();
+        let error = onnx::read(bytes[..length].to_vec()).unwrap_err();
         assert!(matches!(error, Error::Format { .. } | Error::Version { .. }), "{length}: {error}");
     }
 }
@@ -82,10 +82,10 @@ fn labels_preprocessing_and_provenance_survive() {
         provenance: [("seed", "3"), ("command", "convoke train lenet5")].map(|(k, v)| (k.into(), v.into())).into(),
     };
     let model = Model { params: Params::init(&graph, Init::He, 1), graph, meta };
-    let back = onnx::read(&onnx::write(&model).unwrap()).unwrap();
+    let back = onnx::read(onnx::write(&model).unwrap()).unwrap();
     assert_eq!(back.meta, model.meta);
     let none = Model { meta: Meta::default(), ..model.clone() };
-    assert_eq!(onnx::read(&onnx::write(&none).unwrap()).unwrap().meta, Meta::default());
+    assert_eq!(onnx::read(onnx::write(&none).unwrap()).unwrap().meta, Meta::default());
     let wrong = Model { meta: Meta { labels: vec!["one".into()], ..Meta::default() }, ..model };
     let error = onnx::write(&wrong).unwrap_err().to_string();
     assert!(error.contains("2 names") && error.contains("got 1"), "{error}");

@@ -1,5 +1,5 @@
 // The network in use: what it is, its layers, its file.
-import { Network, type Progress } from "convoke";
+import { type LoadOptions, Network, type Progress } from "convoke";
 import clothesUrl from "../../models/lenet5-fashion-mnist.safetensors?url";
 import shippedUrl from "../../models/lenet5-mnist.safetensors?url";
 import photographsUrl from "../../models/resnet20-cifar10.safetensors?url";
@@ -31,7 +31,7 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
   const file = byId("file", HTMLInputElement);
   const picker = byId("picker", HTMLSelectElement);
   const arch = byId("arch", HTMLSelectElement);
-  const saves = [byId("save", HTMLButtonElement), byId("save-int8", HTMLButtonElement)];
+  const saves = ["save", "save-int8", "save-onnx"].map((id) => byId(id, HTMLButtonElement));
 
   async function load(source: Current["source"], what: string, origin: string): Promise<void> {
     clearErrors(errors);
@@ -50,7 +50,7 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
       const isCreated = typeof source === "object" && "create" in source;
       const network = isCreated
         ? await Network.create(source.create, { ...options, seed: 1 })
-        : await Network.load(source, { ...options, ...(origin.startsWith(OWN) && arch.value && { arch: arch.value }) });
+        : await Network.load(source, { ...options, ...(origin.startsWith(OWN) && own(source)) });
       current.replace({ network, origin, source });
     } catch (error) {
       const again = { label: "Try again", run: () => void load(source, what, origin) };
@@ -63,14 +63,23 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
     }
   }
 
-  async function save(quantize: boolean): Promise<void> {
+  /** What the page knows of a file of the user's. */
+  function own(source: Current["source"]): LoadOptions {
+    if (source instanceof File && source.name.toLowerCase().endsWith(".onnx")) return { format: "onnx" };
+    return arch.value ? { arch: arch.value } : {};
+  }
+
+  async function save(button: string): Promise<void> {
     const now = current.get();
     if (!now) return;
     clearErrors(errors);
     const wait = beginWait(byId("network-waits"), "Preparing the file");
     try {
-      const bytes = await now.network.save(quantize ? { quantize: "int8" } : {});
-      saveFile(bytes, `${now.network.name}${quantize ? "-int8" : ""}.safetensors`);
+      const { network } = now;
+      if (button === "save-onnx") saveFile(await network.toOnnx(), `${network.name}.onnx`);
+      else if (button === "save-int8")
+        saveFile(await network.save({ quantize: "int8" }), `${network.name}-int8.safetensors`);
+      else saveFile(await network.save(), `${network.name}.safetensors`);
     } catch (error) {
       showError(errors, "Could not save", error);
     } finally {
@@ -99,7 +108,7 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
   });
 
   shipped.addEventListener("click", loadShipped);
-  for (const button of saves) button.addEventListener("click", () => void save(button.id === "save-int8"));
+  for (const button of saves) button.addEventListener("click", () => void save(button.id));
   file.addEventListener("change", () => {
     const chosen = file.files?.[0];
     file.value = ""; // the same file can be chosen again

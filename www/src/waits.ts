@@ -47,6 +47,7 @@ export function beginWait(place: HTMLElement, what: string, abort?: () => void):
     const [network, compile] = [known.get("network"), known.get("compile")];
     if (network && unfinished(network)) downloaded(network.loaded, network.total);
     else if (compile && unfinished(compile)) doing("Compiling the engine");
+    else if (known.has("convert") && !known.has("plan")) doing("Reading ONNX");
     else if (known.has("plan")) doing("Planning the network");
   }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
+use convoke::Error;
 use convoke::cpu::Prefer;
 use convoke::format::{Meta, Model};
 use convoke::graph::{Cost, Graph, Init, Params};
@@ -11,7 +12,7 @@ use convoke::zoo;
 use serde_json::json;
 
 use crate::files::grouped;
-use crate::{Outcome, diagram, files, plan};
+use crate::{Failure, Outcome, diagram, files, plan};
 
 /// Describe a network or a model file: layers, shapes, parameters, multiply-accumulates, memory.
 #[derive(clap::Args)]
@@ -52,6 +53,9 @@ enum Format {
 pub fn run(args: Args) -> Outcome {
     let path = &args.model.model;
     let looks_like_file = path.is_file() || path.extension().is_some() || path.components().count() > 1;
+    if looks_like_file && args.auxiliary {
+        return Err(Failure::Usage(Error::argument("--auxiliary", "the name of a network", path.display())));
+    }
     if args.plan {
         let model = if looks_like_file { args.model.read()? } else { random(by_name(&args)?) };
         let prefer = if args.exact { Prefer::Exactness } else { Prefer::Speed };

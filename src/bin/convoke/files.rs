@@ -44,7 +44,7 @@ impl ModelArgs {
         let model = match network {
             Some(_) if is_onnx => return Err(self.usage("no --arch, as an ONNX file holds its network")),
             Some(graph) => weights::read(&graph, &bytes).map(|params| Model { graph, params, meta: Meta::default() }),
-            None if is_onnx => onnx::read(&bytes),
+            None if is_onnx => onnx::read(bytes),
             None if has_weights_only(&bytes) => return Err(self.usage("--arch, as the file does not say its network")),
             None => Model::from_bytes(&bytes),
         };

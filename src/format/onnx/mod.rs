@@ -122,10 +122,10 @@ impl Constant {
 ///
 /// # Errors
 /// Those of [`read_with`].
-pub fn read(bytes: &[u8]) -> Result<Model> {
-    let bytes = Bytes::copy_from_slice(bytes);
-    let proto = decode(bytes.clone())?;
-    let imported = import(&proto, bytes.len(), &Options::default())?;
+pub fn read(bytes: Vec<u8>) -> Result<Model> {
+    let length = bytes.len();
+    let proto = decode(bytes.into())?;
+    let imported = import(&proto, length, &Options::default())?;
     let meta = meta::read(&proto, &imported.graph)?;
     Ok(Model { graph: imported.graph, params: imported.params, meta })
 }

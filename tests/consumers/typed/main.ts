@@ -9,6 +9,7 @@ import {
   capabilities,
   type EngineOptions,
   type ErrorCode,
+  type FileFormat,
   type FitOptions,
   type ImageSource,
   type LayerInfo,
@@ -32,13 +33,14 @@ import {
 } from "convoke";
 
 const onProgress = ({ phase, loaded, total }: Progress): string =>
-  `${phase satisfies "network" | "cache" | "compile" | "plan"} ${loaded} of ${total ?? "?"}`;
+  `${phase satisfies "network" | "cache" | "compile" | "convert" | "plan"} ${loaded} of ${total ?? "?"}`;
 const engine: EngineOptions = { backend: "auto", tier: "simd128", threads: 1, worker: false, wasmUrl: "wasm/" };
 const loading: LoadOptions = {
   ...engine,
   onProgress,
   signal: new AbortController().signal,
   arch: "lenet5",
+  format: "safetensors" satisfies FileFormat,
   integrity: "sha256-",
   cache: "models-2",
 };
@@ -88,6 +90,7 @@ export async function describe(net: Network): Promise<NetworkInfo> {
   const moved: Network = await net.to("auto" satisfies "auto" | Backend);
   moved.dispose();
   const bytes: Uint8Array = await net.save({ quantize: "int8" });
+  const onnx: Uint8Array = await net.toOnnx();
   return {
     name,
     backend,
@@ -99,7 +102,7 @@ export async function describe(net: Network): Promise<NetworkInfo> {
     parameters,
     macs,
     layers: kinds,
-    provenance: { ...provenance, bytes },
+    provenance: { ...provenance, bytes, onnx },
   };
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::Network;
-use super::network::{backend_named, bytes_to_js, to_js};
+use super::network::{backend_named, to_js};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::format::Meta;
@@ -15,6 +15,7 @@ use crate::json;
 use crate::tensor::dims;
 use crate::train::{Config, Dataset, Report, Trainer as Run};
 use crate::vision::{Channels, Preprocess};
+use crate::wasm::bytes_to_js;
 
 /// Trains a network's weights; the run begins when the data comes.
 #[wasm_bindgen]

@@ -7,7 +7,6 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::Pool;
-use super::error::set;
 use crate::cpu;
 use crate::engine::{Backend, Engine};
 use crate::error::{Error, Result};
@@ -18,6 +17,8 @@ use crate::graph::{Cost, Init, Params};
 use crate::tensor::{Tensor, dims};
 use crate::train::{Checkpoint, Config};
 use crate::vision::{Image, top_k};
+use crate::wasm::bytes_to_js;
+use crate::wasm::error::set;
 use crate::zoo::{self, Options};
 
 /// A network, its weights, and the engine it was planned on.
@@ -285,8 +286,4 @@ fn tensor_to_js(tensor: &Tensor) -> JsValue {
     set(&result, "data", &Float32Array::from(&tensor.data[..]));
     set(&result, "shape", &tensor.shape.iter().map(|&d| JsValue::from(d as u32)).collect::<Array>());
     result.into()
-}
-
-pub(super) fn bytes_to_js(bytes: &[u8]) -> JsValue {
-    js_sys::Uint8Array::from(bytes).into()
 }

@@ -1,0 +1,18 @@
+//! ONNX to model files and back.
+
+use wasm_bindgen::prelude::*;
+
+use super::bytes_to_js;
+use crate::format::{Model, Weights, onnx};
+
+/// The network in an ONNX file as a model file.
+#[wasm_bindgen(js_name = onnxToModel, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
+pub fn onnx_to_model(bytes: Vec<u8>) -> Result<JsValue, JsValue> {
+    Ok(bytes_to_js(&onnx::read(bytes)?.to_bytes(Weights::F32)?))
+}
+
+/// The network in a model file as an ONNX file.
+#[wasm_bindgen(js_name = modelToOnnx, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
+pub fn model_to_onnx(bytes: &[u8]) -> Result<JsValue, JsValue> {
+    Ok(bytes_to_js(&onnx::write(&Model::from_bytes(bytes)?)?))
+}
