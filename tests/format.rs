@@ -14,8 +14,9 @@ use std::path::PathBuf;
 use convoke::format::{MAX_HEADER, Meta, Model, Weights};
 use convoke::graph::{Builder, Graph, Init, Params, Value};
 use convoke::layers::{Conv2d, Flatten, Linear, Relu};
+use convoke::tensor::Tensor;
 use convoke::vision::{Channels, Preprocess};
-use convoke::{quant, zoo};
+use convoke::{cpu, quant, zoo};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -112,6 +113,18 @@ fn the_part_of_a_network_that_ends_in_a_layer() {
     assert_eq!(names, ["conv1.bias", "conv1.weight"]);
     assert_eq!((part.meta.labels.len(), &part.meta.preprocess), (0, &model.meta.preprocess));
     assert_eq!(model.until("pool9").unwrap_err().code(), "argument");
+}
+
+#[test]
+fn a_network_without_its_auxiliary_heads_answers_the_same() {
+    let named = |auxiliary| zoo::network("googlenet-cifar", zoo::Options { auxiliary, ..Default::default() }).unwrap();
+    let whole = named(true);
+    let model = Model { params: Params::init(&whole, Init::He, 1), graph: whole, meta: model_meta(10) };
+    let main = model.without_auxiliary().unwrap();
+    assert_eq!((&main.graph, &main.meta), (&named(false), &model.meta));
+    let x = Tensor::new([1, 3, 32, 32], (0..3 * 1024).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect()).unwrap();
+    let logits = |m: &Model| cpu::Engine::new(&m.graph, &m.params, &cpu::Pool::single()).unwrap().run(&x).unwrap();
+    assert_eq!(logits(&main), logits(&model));
 }
 
 #[test]

@@ -106,13 +106,25 @@ impl Model {
     /// # Errors
     /// [`Error::Argument`] when there is no such layer.
     pub fn until(&self, layer: &str) -> Result<Model> {
-        let graph = self.graph.until(layer)?;
+        let meta = Meta { preprocess: self.meta.preprocess.clone(), ..Meta::default() };
+        self.part(self.graph.until(layer)?, meta)
+    }
+
+    /// The network without the auxiliary heads that only training needs.
+    ///
+    /// # Errors
+    /// Those of [`Graph::without_auxiliary`].
+    pub fn without_auxiliary(&self) -> Result<Model> {
+        self.part(self.graph.without_auxiliary()?, self.meta.clone())
+    }
+
+    /// A part of the network with its weights.
+    fn part(&self, graph: Graph, meta: Meta) -> Result<Model> {
         let tensors = graph.params().into_iter().map(|(name, _)| {
             let tensor = self.params.get(&name).clone();
             (name, tensor)
         });
         let params = Params::new(&graph, tensors.collect())?;
-        let meta = Meta { preprocess: self.meta.preprocess.clone(), ..Meta::default() };
         Ok(Model { graph, params, meta })
     }
 

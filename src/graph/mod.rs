@@ -161,7 +161,7 @@ impl Graph {
         self.nodes.iter().flat_map(of_node).collect()
     }
 
-    /// The part of the network that ends in this node's output.
+    /// The part of the network that this node's output depends on.
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no such node.
@@ -169,8 +169,34 @@ impl Graph {
         let Some(last) = self.nodes.iter().position(|n| n.name == name) else {
             return Err(Error::argument("layer", format!("the name of a layer of `{}`", self.name), name));
         };
-        let nodes = self.nodes[..=last].to_vec();
-        let outputs = vec![Output { value: Value::of_node(last), loss_weight: 1.0 }];
+        self.part(Value::of_node(last))
+    }
+
+    /// The network as it classifies: its main output and what that depends on. Auxiliary heads help training only.
+    ///
+    /// # Errors
+    /// Those of [`Graph::new`], which a part of a valid graph does not meet.
+    pub fn without_auxiliary(&self) -> Result<Graph> {
+        self.part(self.outputs[0].value)
+    }
+
+    /// The nodes that `output` depends on, in their order.
+    fn part(&self, output: Value) -> Result<Graph> {
+        let mut needed = vec![false; self.nodes.len() + 1];
+        needed[output.index()] = true;
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            if needed[Value::of_node(i).index()] {
+                node.inputs.iter().for_each(|v| needed[v.index()] = true);
+            }
+        }
+        let mut moved = vec![Value::INPUT; needed.len()];
+        let mut nodes = vec![];
+        for (i, node) in self.nodes.iter().enumerate().filter(|&(i, _)| needed[Value::of_node(i).index()]) {
+            let inputs = node.inputs.iter().map(|v| moved[v.index()]).collect();
+            nodes.push(Node { inputs, ..node.clone() });
+            moved[Value::of_node(i).index()] = Value::of_node(nodes.len() - 1);
+        }
+        let outputs = vec![Output { value: moved[output.index()], loss_weight: 1.0 }];
         Graph::new(self.name.clone(), self.input.clone(), nodes, outputs)
     }
 

@@ -25,6 +25,9 @@ pub struct Args {
     /// Names of the classes, one for each line of this file; they replace what MODEL says.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// Leave out auxiliary heads, which only training needs.
+    #[arg(long)]
+    without_auxiliary: bool,
     #[command(flatten)]
     preprocess: preprocess::Args,
 }
@@ -40,6 +43,9 @@ pub fn run(args: Args) -> Outcome {
     let format = format(&args)?;
     files::check_writable(&args.out)?;
     let mut model = args.model.read()?;
+    if args.without_auxiliary {
+        model = model.without_auxiliary()?;
+    }
     if let Some(path) = &args.labels {
         model.meta.labels = labels(path)?;
     }
