@@ -1,5 +1,7 @@
 // The network in use: what it is, its layers, its file.
 import { type LoadOptions, Network, type Progress } from "convoke";
+import alexnetUrl from "../../models/alexnet-fashion-mnist.safetensors?url";
+import googlenetUrl from "../../models/googlenet-fashion-mnist.safetensors?url";
 import clothesUrl from "../../models/lenet5-fashion-mnist.safetensors?url";
 import shippedUrl from "../../models/lenet5-mnist.safetensors?url";
 import photographsUrl from "../../models/resnet20-cifar10.safetensors?url";
@@ -21,6 +23,8 @@ const trained = [
   ["LeNet-5: digits (MNIST)", shippedUrl],
   ["LeNet-5: clothes (Fashion-MNIST)", clothesUrl],
   ["ResNet-20: clothes (Fashion-MNIST)", residualUrl],
+  ["AlexNet, scaled: clothes (Fashion-MNIST)", alexnetUrl],
+  ["GoogLeNet, scaled: clothes (Fashion-MNIST)", googlenetUrl],
   ["ResNet-20: photographs (CIFAR-10)", photographsUrl],
 ] as const;
 
