@@ -52,7 +52,7 @@ const pick = (list, all, name) => {
   for (const id of list) if (!(id in all)) fail(`no ${name} '${id}'; there are ${Object.keys(all).join(", ")}`);
   return list;
 };
-const taskIds = pick(args.tasks?.split(",") ?? Object.keys(TASKS).filter((id) => !TASKS[id].extra), TASKS, "task");
+const taskIds = pick(args.tasks?.split(",") ?? Object.keys(TASKS), TASKS, "task");
 const engineIds = pick(args.engines?.split(",") ?? Object.keys(ENGINES), ENGINES, "engine").filter(
   (id) => !(args.peers && ENGINES[id].ours),
 );
@@ -139,7 +139,7 @@ function limited(promise, what) {
 const difference = (a, b, scale) =>
   Math.max(...a.map((v, i) => (Number.isFinite(v) ? Math.abs(v - b[i]) / scale : Infinity)));
 
-/** Fills row.difference; ends the run when engines disagree: times of different answers say nothing. */
+/** Fills row.difference; an engine that disagrees has failed and is not timed: times of other answers say nothing. */
 function agree(task, rows, reference) {
   const ok = rows.filter((r) => r.output);
   const peers = ok.filter((r) => !r.ours),
@@ -157,9 +157,9 @@ function agree(task, rows, reference) {
       .slice(0, 6)
       .map((v) => v?.toFixed(5))
       .join(" ");
-  throw new Error(
+  console.error(
     [
-      `${task.title}: the ${task.kind === "train" ? "losses" : "logits"} differ by more than ${TOLERANCE}`,
+      `bench: the ${task.kind === "train" ? "losses" : "logits"} differ by more than ${TOLERANCE}`,
       `  ${"expected".padEnd(40)} ${show(expected)}`,
       ...ok.map(
         (r) =>
@@ -167,6 +167,7 @@ function agree(task, rows, reference) {
       ),
     ].join("\n"),
   );
+  for (const r of wrong) failed(r, new Error(`answers differ by ${r.difference.toExponential(1)}`));
 }
 
 // ------------------------------------------------------------------ tasks
@@ -204,14 +205,14 @@ async function sideBySide(task, rows, job) {
       task.kind === "train"
         ? { sampleMs: 100, warmMs: 300, maxGroup: 20 }
         : { sampleMs: 5, warmMs: 1000, maxGroup: 50 };
-    for (const r of live)
-      groups.set(
-        r,
-        await limited(
-          pages.get(r).page.evaluate((t) => window.bench.prepare(t), tune),
-          "warming up",
-        ),
-      );
+    for (const r of live) {
+      try {
+        const warm = pages.get(r).page.evaluate((t) => window.bench.prepare(t), tune);
+        groups.set(r, await limited(warm, "warming up"));
+      } catch (e) {
+        failed(r, e, pages.get(r));
+      }
+    }
     for (let round = 0; round < job.rounds; round++) {
       for (const r of live.filter((q) => !q.error)) {
         try {
@@ -231,8 +232,9 @@ async function sideBySide(task, rows, job) {
         }
       }
     }
-    for (const r of live) {
+    for (const r of live.filter((q) => !q.error)) {
       r.group = groups.get(r);
+      r.memory = await pages.get(r).page.evaluate(() => window.bench.memory());
       const o = idle.get(r).filter((v) => v != null);
       r.other = o.length ? median(o) : null;
     }
@@ -299,6 +301,7 @@ const results = {
   },
   tasks: [],
 };
+const began = Date.now();
 const save = () => {
   fs.mkdirSync(path.join(HERE, "results"), { recursive: true });
   fs.writeFileSync(
@@ -330,17 +333,19 @@ try {
     Object.assign(job, { reference, rounds: Number(args.rounds) || task.rounds });
     await (task.kind === "start" ? start : sideBySide)(task, rows, job);
     for (const r of rows) if (r.download) r.download = sizes(r.download, PEERS_ROOT);
-    results.tasks.push({ id, title: task.title, kind: task.kind, targets: task.targets || [], rows });
+    const gflop = task.kind === "infer" ? (2 * reference.macs) / 1e9 : undefined;
+    results.tasks.push({ id, title: task.title, kind: task.kind, gflop, targets: task.targets || [], rows });
     save();
+    console.error(`bench:   ${((Date.now() - began) / 60000).toFixed(1)} minutes since the beginning`);
   }
 } catch (e) {
-  console.error(`bench: ${e.message}`);
+  console.error(`bench: ${e.stack}`);
   process.exitCode = 1;
 }
 await browser.close();
 process.stdout.write(markdown(results));
 
-const whole = !args.tasks && !args.engines && !args.peers && !process.exitCode;
+const whole = !args.tasks && !args.engines && !args.peers && results.tasks.length === taskIds.length;
 if (whole || args.docs) {
   fs.mkdirSync(path.join(ROOT, "docs"), { recursive: true });
   fs.writeFileSync(path.join(ROOT, "docs", "benchmarks.md"), document(results));

@@ -3,8 +3,10 @@
 // engine: adapter (page/engines/NAME.mjs), label, options for the adapter, cores (what the page is told that the machine
 //         has: jax-js starts that many workers, TensorFlow.js half as many threads), ours: true for Convoke
 // task:   kind "infer" | "train" | "start", model (models/zoo.mjs), engines, rounds, seconds per engine and round,
-//         extra: true leaves it out unless named
-//         targets: [engine, rival, how many times faster it has to be] or [engine, null, milliseconds it may take]
+//         targets: [engine, rival, how many times as fast it has to be], where RIVALS stands for the fastest of all rivals,
+//         or [engine, null, milliseconds it may take]
+
+export const RIVALS = "rivals";
 
 const convoke = (label, options) => ({ adapter: "convoke", ours: true, label: `Convoke, ${label}`, options });
 const cpu = { backend: "cpu", threads: 1 };
@@ -44,26 +46,28 @@ export const ENGINES = {
   "jax-webgpu": { adapter: "jax", label: "jax-js WebGPU, jit", options: { backend: "webgpu" } },
 };
 
-/** The large networks, on one thread and on two: not in the default run, name them with --tasks. */
-const large = (model) => {
-  const task = (title, engines) => ({
-    kind: "infer",
-    extra: true,
-    model,
-    title,
-    rounds: 4,
-    seconds: 2,
-    engines,
-    targets: engines.slice(1).map((rival) => [engines[0], rival, 1]),
-  });
+/**
+ * A large network on one thread and on two. SIMD128 alone may take 1.45 times as long as with relaxed SIMD, and a second
+ * thread has to bring 1.7 times the speed where there is a GFLOP or more to share out.
+ */
+const large = (model, title, one, two, gflop) => {
+  const task = { kind: "infer", model, rounds: 3, seconds: 1 };
   return {
-    [`${model}-infer`]: task(`${model} inference, batch 1, one thread`, ["convoke-relaxed", "litert", "ort", "tfjs"]),
-    [`${model}-infer-2`]: task(`${model} inference, batch 1, two threads`, [
-      "convoke-threads",
-      "litert-2",
-      "ort-2",
-      "tfjs-2",
-    ]),
+    [`${model}-infer`]: {
+      ...task,
+      title: `${title} inference, batch 1, one thread`,
+      engines: ["convoke-relaxed", "convoke-simd128", "litert", "ort", "tfjs"],
+      targets: [
+        ["convoke-relaxed", RIVALS, one],
+        ["convoke-simd128", "convoke-relaxed", 1 / 1.45],
+      ],
+    },
+    [`${model}-infer-2`]: {
+      ...task,
+      title: `${title} inference, batch 1, two threads`,
+      engines: ["convoke-threads", "convoke-relaxed", "litert-2", "ort-2", "tfjs-2"],
+      targets: [["convoke-threads", RIVALS, two], ...(gflop > 1 ? [["convoke-threads", "convoke-relaxed", 1.7]] : [])],
+    },
   };
 };
 
@@ -78,9 +82,8 @@ export const TASKS = {
     seconds: 0.7,
     engines: ["convoke-relaxed", "convoke-simd128", "convoke-worker", "litert", "ort", "tfjs"],
     targets: [
-      ["convoke-relaxed", "litert", 1],
-      ["convoke-relaxed", "ort", 1],
-      ["convoke-relaxed", "tfjs", 1],
+      ["convoke-relaxed", RIVALS, 3],
+      ["convoke-simd128", "convoke-relaxed", 1 / 1.45],
     ],
   },
   "lenet5-train": {
@@ -116,7 +119,21 @@ export const TASKS = {
     engines: ["convoke-default", "litert", "ort", "tfjs"],
     targets: [["convoke-default", null, 1500]],
   },
-  ...large("resnet18"),
-  ...large("resnet50"),
-  ...large("vgg16"),
+  "resnet50-start": {
+    kind: "start",
+    model: "resnet50",
+    title: "From navigation to the first ResNet-50 answer, loopback, cold cache",
+    rounds: 3,
+    engines: ["convoke-default", "litert", "ort", "tfjs"],
+    targets: [["convoke-default", RIVALS, 2]],
+  },
+  ...large("squeezenet1_1", "SqueezeNet 1.1", 1.6, 1.5, 0.698),
+  ...large("mobilenet_v2", "MobileNetV2", 1.2, 1.1, 0.602),
+  ...large("alexnet", "AlexNet (torchvision's)", 1.5, 1.4, 1.428),
+  ...large("googlenet", "GoogLeNet (torchvision's)", 1.7, 1.6, 2.997),
+  ...large("resnet18", "ResNet-18", 2.5, 2.3, 3.628),
+  ...large("densenet121", "DenseNet-121", 1.8, 1.6, 5.668),
+  ...large("resnet34", "ResNet-34", 2.8, 2.6, 7.327),
+  ...large("resnet50", "ResNet-50", 1.75, 1.6, 8.178),
+  ...large("vgg16", "VGG-16", 3.5, 3, 30.941),
 };

@@ -1,4 +1,6 @@
 // Tables from a run's results. Ratios are of minima: other load on the machine can only slow a sample down.
+import { RIVALS } from "../table.mjs";
+
 export const median = (a) => {
   const s = [...a].sort((x, y) => x - y),
     m = s.length >> 1;
@@ -22,7 +24,8 @@ function section(task) {
   const ok = task.rows
     .filter((r) => r.samples?.length)
     .map((r) => ({ ...r, min: Math.min(...r.samples), median: median(r.samples) }));
-  const best = Math.min(...ok.filter((r) => !r.ours).map((r) => r.min));
+  const rivals = ok.filter((r) => !r.ours).sort((a, b) => a.min - b.min),
+    best = rivals[0]?.min;
   const lines = [
     `### ${task.title}`,
     "",
@@ -32,7 +35,9 @@ function section(task) {
         "runs as",
         "min ms",
         "median ms",
+        ...(task.gflop ? ["GFLOP/s"] : []),
         "best rival's min / min",
+        ...(task.kind === "start" ? [] : ["wasm memory MiB"]),
         "samples",
         "largest difference",
         "other load",
@@ -42,7 +47,9 @@ function section(task) {
         what(r),
         ms(r.min),
         ms(r.median),
-        Number.isFinite(best) ? times(best / r.min) : "",
+        ...(task.gflop ? [((task.gflop / r.min) * 1000).toFixed(1)] : []),
+        best ? times(best / r.min) : "",
+        ...(task.kind === "start" ? [] : [r.memory ? (r.memory / 2 ** 20).toFixed(0) : ""]),
         r.samples.length,
         r.difference.toExponential(1),
         r.other == null ? "" : r.other.toFixed(2) + (r.other > NOISY ? " (noisy)" : ""),
@@ -50,14 +57,15 @@ function section(task) {
     ),
   ];
   for (const r of task.rows.filter((q) => q.error)) lines.push("", `${r.label}: failed (${r.error})`);
-  const by = Object.fromEntries(ok.map((r) => [r.id, r]));
+  const by = Object.fromEntries([...ok.map((r) => [r.id, r]), ...(rivals[0] ? [[RIVALS, rivals[0]]] : [])]);
   const verdicts = task.targets
     .filter(([a, b]) => by[a] && (!b || by[b]))
     .map(([a, b, want]) => {
       if (!b)
         return `- ${by[a].label}: ${ms(by[a].min)} ms, target under ${want} ms: ${by[a].min < want ? "met" : "**missed**"}`;
       const ratio = by[b].min / by[a].min;
-      return `- ${by[a].label} against ${by[b].label}: ${times(ratio)}, target ${want > 1 ? `at least ${want}x` : "faster"}: ${ratio > want ? "met" : "**missed**"}`;
+      const target = want === 1 ? "faster" : `at least ${times(want)}`;
+      return `- ${by[a].label} against ${by[b].label}: ${times(ratio)}, target ${target}: ${ratio >= want ? "met" : "**missed**"}`;
     });
   if (verdicts.length) lines.push("", ...verdicts);
   return lines;

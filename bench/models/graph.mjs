@@ -37,34 +37,47 @@ export class Builder {
     return y;
   }
 
-  conv(name, x, cout, k, { s = 1, p = 0, bias = true } = {}) {
+  /** Square kernels; `g` is 1 or, for a depthwise convolution, the number of channels. */
+  conv(name, x, cout, k, { s = 1, p = 0, g = 1, bias = true } = {}) {
     const [cin, h, w] = this.shapes[x];
     const out = (n) => Math.floor((n + 2 * p - k) / s) + 1;
     const shape = [cout, out(h), out(w)];
-    const std = Math.sqrt(2 / (cin * k * k)); // He initialization
-    this.#param(`${name}.weight`, [cout, cin, k, k], () => std * this.normal());
+    const fan = (cin / g) * k * k;
+    const std = Math.sqrt(2 / fan); // He initialization
+    this.#param(`${name}.weight`, [cout, cin / g, k, k], () => std * this.normal());
     if (bias) this.#param(`${name}.bias`, [cout], () => 0.01 * this.normal());
-    this.macs += count(shape) * cin * k * k;
-    return this.#op("conv", x, shape, { name, k, s, p, bias });
+    this.macs += count(shape) * fan;
+    return this.#op("conv", x, shape, { name, k, s, p, g, bias });
   }
 
-  bn(name, x, gain = 1) {
+  bn(name, x, { gain = 1, epsilon = 1e-5 } = {}) {
     const [c] = this.shapes[x];
     this.#param(`${name}.weight`, [c], () => gain * (1 + 0.1 * this.normal()));
     this.#param(`${name}.bias`, [c], () => 0.1 * this.normal());
     this.#param(`${name}.running_mean`, [c], () => 0.1 * this.normal());
     this.#param(`${name}.running_var`, [c], () => 1 + 0.2 * Math.abs(this.normal()));
-    return this.#op("bn", x, this.shapes[x], { name });
+    return this.#op("bn", x, this.shapes[x], { name, epsilon });
   }
 
   relu(x) {
     return this.#op("relu", x, this.shapes[x]);
   }
 
-  maxpool(x, k, s, p = 0) {
+  relu6(x) {
+    return this.#op("relu6", x, this.shapes[x]);
+  }
+
+  /** With `ceil`, the last window may reach over the edge. */
+  maxpool(x, k, s, p = 0, ceil = false) {
     const [c, h, w] = this.shapes[x];
-    const out = (n) => Math.floor((n + 2 * p - k) / s) + 1;
-    return this.#op("maxpool", x, [c, out(h), out(w)], { k, s, p });
+    const out = (n) => Math[ceil ? "ceil" : "floor"]((n + 2 * p - k) / s) + 1;
+    return this.#op("maxpool", x, [c, out(h), out(w)], { k, s, p, ceil });
+  }
+
+  avgpool(x, k, s) {
+    const [c, h, w] = this.shapes[x];
+    const out = (n) => Math.floor((n - k) / s) + 1;
+    return this.#op("avgpool", x, [c, out(h), out(w)], { k, s, p: 0 });
   }
 
   gap(x) {
@@ -72,6 +85,10 @@ export class Builder {
   }
   add(a, b) {
     return this.#op("add", [a, b], this.shapes[a]);
+  }
+  concat(parts) {
+    const channels = parts.reduce((n, x) => n + this.shapes[x][0], 0);
+    return this.#op("concat", parts, [channels, ...this.shapes[parts[0]].slice(1)]);
   }
   flatten(x) {
     return this.#op("flatten", x, [count(this.shapes[x])]);
@@ -86,23 +103,36 @@ export class Builder {
     return this.#op("fc", x, [cout], { name });
   }
 
-  finish(output) {
+  /** `parameters`: the published number of trainable ones, running statistics left out. */
+  finish(output, parameters) {
     const { name, input, ops, params, macs } = this;
-    return { name, input, output, classes: this.shapes[output][0], ops, params, macs };
+    let n = 0;
+    for (const [key, p] of params) if (!key.includes(".running_")) n += p.data.length;
+    if (n !== parameters) throw new Error(`${name}: ${n} parameters, expected ${parameters}`);
+    return { name, input, output, classes: this.shapes[output][0], ops, params, macs, parameters };
   }
 }
 
 /**
  * The graph as a converter leaves it: batch norm folded into the convolution before it, bias and ReLU fused.
- * Operations then carry `w` and `b` ({shape, data}, still OIHW and [out, in]) and `relu`.
+ * Operations then carry `w` and `b` ({shape, data}, still OIHW and [out, in]) and `act`, "relu" or "relu6".
+ * A batch norm behind anything else becomes a `scale`: w * x + b, per channel.
+ * Windows carry `end`, the padding that they really reach below and at the right (`p` is above and at the left).
  * A layer fed by a flatten carries `chw`, the shape before it: engines in NHWC must permute its columns.
  */
 export function fold(graph) {
   const readers = new Map();
   for (const o of graph.ops) for (const v of o.x) readers.set(v, [...(readers.get(v) || []), o]);
-  const only = (y, op) => {
+  const only = (y, ...kinds) => {
     const r = readers.get(y) || [];
-    return r.length === 1 && r[0].op === op ? r[0] : null;
+    return r.length === 1 && kinds.includes(r[0].op) ? r[0] : null;
+  };
+  const affine = (bn) => {
+    const [g, beta, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map(
+      (k) => get(`${bn.name}.${k}`).data,
+    );
+    const scale = g.map((v, i) => v / Math.sqrt(variance[i] + bn.epsilon));
+    return { scale, shift: beta.map((v, i) => v - mean[i] * scale[i]) };
   };
   const get = (name) => graph.params.get(name);
   const shapes = new Map([["x", graph.input.slice(1)], ...graph.ops.map((o) => [o.y, o.shape])]);
@@ -119,31 +149,36 @@ export function fold(graph) {
       n.b = get(`${o.name}.bias`) || { shape: [o.shape[0]], data: new Float32Array(o.shape[0]) };
       const bn = only(last.y, "bn");
       if (bn) {
-        const [g, beta, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map(
-          (k) => get(`${bn.name}.${k}`).data,
-        );
-        const scale = g.map((v, i) => v / Math.sqrt(variance[i] + 1e-5)),
+        const { scale, shift } = affine(bn),
           per = n.w.data.length / scale.length;
-        n.b = { shape: n.b.shape, data: n.b.data.map((v, i) => (v - mean[i]) * scale[i] + beta[i]) };
+        n.b = { shape: n.b.shape, data: n.b.data.map((v, i) => v * scale[i] + shift[i]) };
         n.w = { shape: n.w.shape, data: n.w.data.map((v, i) => v * scale[Math.floor(i / per)]) };
         last = bn;
         done.add(bn);
       }
     }
+    if (o.op === "bn") {
+      const { scale, shift } = affine(o);
+      Object.assign(n, {
+        op: "scale",
+        w: { shape: [scale.length], data: scale },
+        b: { shape: [shift.length], data: shift },
+      });
+    }
+    if (o.k) n.end = Math.max((o.shape[1] - 1) * o.s + o.k - shapes.get(o.x[0])[1] - o.p, 0); // all are square
     if (o.op === "fc") {
       const before = ops.find((q) => q.y === n.x[0]);
       if (before?.op === "flatten") n.chw = before.chw;
     }
     if (o.op === "flatten") n.chw = shapes.get(o.x[0]);
-    if (["conv", "fc", "add"].includes(o.op)) {
-      const relu = only(last.y, "relu");
-      if (relu) {
-        n.relu = true;
-        last = relu;
-        done.add(relu);
+    if (["conv", "fc", "add", "bn"].includes(o.op)) {
+      const act = only(last.y, "relu", "relu6");
+      if (act) {
+        n.act = act.op;
+        last = act;
+        done.add(act);
       }
     }
-    if (o.op === "bn") throw new Error(`${graph.name}: a batch norm that follows no convolution is not supported here`);
     if (last !== o) rename.set(last.y, o.y);
     ops.push(n);
   }

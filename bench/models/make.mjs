@@ -53,16 +53,13 @@ async function write(name, file) {
   const ops = folded.ops.map((o) => (o.w ? { ...o, w: put(o.w), b: put(o.b) } : o));
   save("folded.bin", blobs);
   save("folded.json", [JSON.stringify({ ...folded, ops })]);
-  const trainable = [...graph.params]
-    .filter(([k]) => !k.includes("running_"))
-    .reduce((n, [, p]) => n + p.data.length, 0);
   save("reference.json", [
     JSON.stringify({
       name,
       input: graph.input,
       classes: graph.classes,
       macs: graph.macs,
-      parameters: trainable,
+      parameters: graph.parameters,
       logits: reference(folded),
     }),
   ]);

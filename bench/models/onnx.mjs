@@ -45,6 +45,9 @@ const value = (field, name, shape) =>
     message(2, message(1, int(1, 1), message(2, ...shape.map((n) => message(1, int(1, n)))))),
   );
 
+/** What ReLU6 clips to; scalars. */
+const LIMITS = { zero: 0, six: 6 };
+
 function nodeOf(o) {
   const window = { kernel_shape: [o.k, o.k], strides: [o.s, o.s], pads: [o.p, o.p, o.p, o.p] };
   const p = (...keys) => keys.map((k) => `${o.name}.${k}`);
@@ -53,20 +56,26 @@ function nodeOf(o) {
       return node("Conv", [...o.x, ...p("weight", ...(o.bias ? ["bias"] : []))], o.y, {
         ...window,
         dilations: [1, 1],
-        group: 1,
+        group: o.g,
       });
     case "bn":
       return node("BatchNormalization", [...o.x, ...p("weight", "bias", "running_mean", "running_var")], o.y, {
-        epsilon: 1e-5,
+        epsilon: o.epsilon,
       });
     case "relu":
       return node("Relu", o.x, o.y);
+    case "relu6":
+      return node("Clip", [...o.x, ...Object.keys(LIMITS)], o.y);
     case "maxpool":
-      return node("MaxPool", o.x, o.y, window);
+      return node("MaxPool", o.x, o.y, { ...window, ceil_mode: Number(o.ceil) });
+    case "avgpool":
+      return node("AveragePool", o.x, o.y, window);
     case "gap":
       return node("GlobalAveragePool", o.x, o.y);
     case "add":
       return node("Add", o.x, o.y);
+    case "concat":
+      return node("Concat", o.x, o.y, { axis: 1 });
     case "flatten":
       return node("Flatten", o.x, o.y, { axis: 1 });
     case "fc":
@@ -77,10 +86,12 @@ function nodeOf(o) {
 }
 
 export function onnx(graph) {
+  const limits = Object.entries(LIMITS).map(([name, v]) => tensor(name, { shape: [], data: Float32Array.of(v) }));
   const body = Buffer.concat([
     ...graph.ops.map(nodeOf),
     text(2, graph.name),
     ...[...graph.params].map((p) => tensor(...p)),
+    ...(graph.ops.some((o) => o.op === "relu6") ? limits : []),
     value(11, "x", graph.input),
     value(12, graph.output, [1, graph.classes]),
   ]);

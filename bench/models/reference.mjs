@@ -14,7 +14,17 @@ export function reference(folded) {
     let y = new Float64Array(size);
     if (o.op === "conv") conv(y, a, [ci, h, w], o);
     else if (o.op === "maxpool") maxpool(y, a, [ci, h, w], o);
-    else if (o.op === "gap")
+    else if (o.op === "avgpool") avgpool(y, a, [ci, h, w], o);
+    else if (o.op === "scale") {
+      const { w: W, b: B } = o;
+      y = a.map((v, i) => W.data[Math.floor(i / (h * w))] * v + B.data[Math.floor(i / (h * w))]);
+    } else if (o.op === "concat") {
+      let at = 0;
+      for (const v of o.x) {
+        y.set(env[v], at);
+        at += env[v].length;
+      }
+    } else if (o.op === "gap")
       for (let c = 0; c < ci; c++) y[c] = a.subarray(c * h * w, (c + 1) * h * w).reduce((p, q) => p + q) / (h * w);
     else if (o.op === "add") y = a.map((v, i) => v + env[o.x[1]][i]);
     else if (o.op === "flatten") y = a;
@@ -27,15 +37,18 @@ export function reference(folded) {
         y[j] = s;
       }
     } else throw new Error(`reference: no rule for ${o.op}`);
-    env[o.y] = o.relu ? y.map((v) => Math.max(v, 0)) : y;
+    const most = { relu: Infinity, relu6: 6 }[o.act];
+    env[o.y] = most ? y.map((v) => Math.min(Math.max(v, 0), most)) : y;
     shapes[o.y] = o.shape;
   }
   return Array.from(env[folded.output]);
 }
 
-function conv(y, a, [ci, h, w], { k, s, p, w: W, b, shape: [co, ho, wo] }) {
+function conv(y, a, [, h, w], { k, s, p, g, w: W, b, shape: [co, ho, wo] }) {
+  const ci = W.shape[1]; // of one group
   for (let c = 0; c < co; c++) {
-    const out = y.subarray(c * ho * wo, (c + 1) * ho * wo).fill(b.data[c]);
+    const out = y.subarray(c * ho * wo, (c + 1) * ho * wo).fill(b.data[c]),
+      first = Math.floor(c / (co / g)) * ci;
     for (let i = 0; i < ci; i++)
       for (let u = 0; u < k; u++)
         for (let v = 0; v < k; v++) {
@@ -43,7 +56,7 @@ function conv(y, a, [ci, h, w], { k, s, p, w: W, b, shape: [co, ho, wo] }) {
           for (let r = 0; r < ho; r++) {
             const row = r * s + u - p;
             if (row < 0 || row >= h) continue;
-            const base = (i * h + row) * w + v - p;
+            const base = ((first + i) * h + row) * w + v - p;
             for (let q = 0; q < wo; q++) {
               const col = q * s + v - p;
               if (col >= 0 && col < w) out[r * wo + q] += weight * a[base + q * s];
@@ -65,5 +78,15 @@ function maxpool(y, a, [ci, h, w], { k, s, p, shape: [, ho, wo] }) {
             if (row >= 0 && row < h && col >= 0 && col < w) m = Math.max(m, a[(c * h + row) * w + col]);
           }
         y[(c * ho + r) * wo + q] = m;
+      }
+}
+
+function avgpool(y, a, [ci, h, w], { k, s, shape: [, ho, wo] }) {
+  for (let c = 0; c < ci; c++)
+    for (let r = 0; r < ho; r++)
+      for (let q = 0; q < wo; q++) {
+        let sum = 0;
+        for (let u = 0; u < k; u++) for (let v = 0; v < k; v++) sum += a[(c * h + r * s + u) * w + q * s + v];
+        y[(c * ho + r) * wo + q] = sum / (k * k);
       }
 }

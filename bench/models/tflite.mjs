@@ -3,13 +3,37 @@
 // Field numbers are those of TensorFlow's schema.fbs.
 import { bytes } from "./safetensors.mjs";
 
-const OPCODE = { add: 0, conv: 3, fc: 9, maxpool: 17, flatten: 22, pad: 34, gap: 40 };
-const OPTIONS = { conv: 1, maxpool: 5, fc: 8, add: 11, flatten: 17, pad: 22, gap: 27 };
+const OPCODE = {
+  add: 0,
+  avgpool: 1,
+  concat: 2,
+  conv: 3,
+  depthwise: 4,
+  fc: 9,
+  maxpool: 17,
+  mul: 18,
+  flatten: 22,
+  pad: 34,
+  gap: 40,
+};
+const OPTIONS = {
+  conv: 1,
+  depthwise: 2,
+  avgpool: 5,
+  maxpool: 5,
+  fc: 8,
+  concat: 10,
+  add: 11,
+  flatten: 17,
+  mul: 21,
+  pad: 22,
+  gap: 27,
+};
+const ACTIVATION = { relu: 1, relu6: 3 };
 const FLOAT32 = 0,
   INT32 = 2,
   SAME = 0,
-  VALID = 1,
-  RELU = 1;
+  VALID = 1;
 
 const nhwc = (shape) => [1, ...(shape.length === 3 ? [shape[1], shape[2], shape[0]] : shape)];
 
@@ -45,33 +69,37 @@ export async function tflite(folded, flatbuffers) {
 
   /** The input of a windowed operator and its padding word, with a PAD in front where needed. */
   function windowed(o) {
-    const [ci, n, m] = shapes.get(o.x[0]);
-    if (!o.p && (n - o.k) % o.s === 0) return [index.get(o.x[0]), VALID];
-    if (n === m && samePadding(n, o.k, o.s).every((v) => v === o.p)) return [index.get(o.x[0]), SAME];
-    if (!o.p) return [index.get(o.x[0]), VALID];
-    const pads = tensor(`${o.y}.pads`, [4, 2], INT32, bytes(Int32Array.of(0, 0, o.p, o.p, o.p, o.p, 0, 0)));
-    const padded = tensor(`${o.y}.padded`, [1, n + 2 * o.p, m + 2 * o.p, ci]); // zero is neutral: max pools here follow a ReLU
+    const [ci, n] = shapes.get(o.x[0]),
+      { p, end } = o;
+    if (!p && !end) return [index.get(o.x[0]), VALID];
+    const same = samePadding(n, o.k, o.s);
+    if (same[0] === p && same[1] === end) return [index.get(o.x[0]), SAME];
+    const pads = tensor(`${o.y}.pads`, [4, 2], INT32, bytes(Int32Array.of(0, 0, p, end, p, end, 0, 0)));
+    // Zero is neutral: max pools here follow a ReLU.
+    const padded = tensor(`${o.y}.padded`, [1, n + p + end, n + p + end, ci]);
     emit("pad", [index.get(o.x[0]), pads], padded);
     return [padded, VALID];
   }
 
   for (const o of folded.ops) {
-    const relu = o.relu ? RELU : 0;
+    const activation = ACTIVATION[o.act] ?? 0;
     const inputs = o.x.map((v) => index.get(v));
+    const depthwise = o.g > 1;
     let fields = [],
       extra = [];
     if (o.op === "conv") {
-      const [oc, ic, k] = o.w.shape,
-        [x, padding] = windowed(o);
+      const [x, padding] = windowed(o),
+        [oc, ic, k] = depthwise ? [1, o.w.shape[0], o.k] : o.w.shape;
       inputs[0] = x;
       extra = [tensor(`${o.name}.w`, [oc, k, k, ic], FLOAT32, bytes(channelsLast(o.w.data, [oc, ic, k * k])))];
       fields = [
         ["i8", padding],
         ["i32", o.s],
         ["i32", o.s],
-        ["i8", relu],
+        ...(depthwise ? [["i32", 1]] : []), // outputs for each channel
+        ["i8", activation],
       ];
-    } else if (o.op === "maxpool") {
+    } else if (o.op === "maxpool" || o.op === "avgpool") {
       const [x, padding] = windowed(o);
       inputs[0] = x;
       fields = [
@@ -84,9 +112,17 @@ export async function tflite(folded, flatbuffers) {
     } else if (o.op === "fc") {
       const data = o.chw ? channelsLast(o.w.data, [o.w.shape[0], o.chw[0], o.chw[1] * o.chw[2]]) : o.w.data;
       extra = [tensor(`${o.name}.w`, o.w.shape, FLOAT32, bytes(data))];
-      fields = [["i8", relu]];
+      fields = [["i8", activation]];
     } else if (o.op === "add") {
-      fields = [["i8", relu]];
+      fields = [["i8", activation]];
+    } else if (o.op === "concat") {
+      fields = [["i32", 3]]; // the axis
+    } else if (o.op === "scale") {
+      // TensorFlow's converter leaves a multiplication and an addition.
+      const scaled = tensor(`${o.y}.scaled`, nhwc(o.shape));
+      emit("mul", [inputs[0], tensor(`${o.name}.w`, o.w.shape, FLOAT32, bytes(o.w.data))], scaled, [["i8", 0]]);
+      inputs[0] = scaled;
+      fields = [["i8", activation]];
     } else if (o.op === "gap") {
       extra = [tensor(`${o.y}.axes`, [2], INT32, bytes(Int32Array.of(1, 2)))];
       fields = [["i8", 1]]; // keep_dims
@@ -97,7 +133,7 @@ export async function tflite(folded, flatbuffers) {
     const y = tensor(o.y, nhwc(o.shape));
     index.set(o.y, y);
     shapes.set(o.y, o.shape);
-    emit(o.op, [...inputs, ...extra], y, fields);
+    emit(depthwise ? "depthwise" : ({ scale: "add" }[o.op] ?? o.op), [...inputs, ...extra], y, fields);
   }
 
   // ---- flatbuffers are written children first

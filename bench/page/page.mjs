@@ -5,6 +5,9 @@
 //   run()           inference: the fixed input as a Float32Array in, the logits as a typed array out
 //   step(k)         training: k steps on the fixed batch, the k losses out, finished when the last update is done
 // job = { kind: "infer" | "train", model, input, classes, batch, learningRate, momentum, engine, options }: a row of table.mjs
+import { total, watch } from "./memory.mjs";
+
+watch();
 let engine;
 
 async function open(job) {
@@ -42,6 +45,7 @@ window.bench = {
   prepare,
   samples,
   logits: async () => Array.from(await engine.run()),
+  memory: total,
   losses: async (n) => Array.from(await engine.step(n)),
 };
 

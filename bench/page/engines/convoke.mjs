@@ -1,10 +1,18 @@
 // Convoke through its public API, from the package of this checkout (pkg/dist and pkg/wasm).
 import { batch, bytes, input } from "../data.mjs";
 
-export async function open(job) {
+// The zoo's names where they differ from torchvision's, and the networks that it lacks: those come as ONNX files.
+const ARCH = { alexnet: "alexnet-torchvision", googlenet: "googlenet-torchvision" };
+const FOREIGN = ["squeezenet1_1", "mobilenet_v2"];
+
+async function load({ model, options }) {
   const { Network } = await import("/convoke/dist/index.js");
-  const weights = await bytes(`/models/${job.model}.safetensors`);
-  const net = await Network.load(weights, { arch: job.model, ...job.options });
+  if (FOREIGN.includes(model)) return Network.load(await bytes(`/models/${model}.onnx`), options);
+  return Network.load(await bytes(`/models/${model}.safetensors`), { arch: ARCH[model] ?? model, ...options });
+}
+
+export async function open(job) {
+  const net = await load(job);
   const info = { backend: net.backend, tier: net.tier, why: net.why };
 
   const data = input(job.input);

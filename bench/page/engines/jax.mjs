@@ -42,7 +42,7 @@ const forwardOf =
       const get = (v) => (last[v] === i ? env[v] : env[v].ref);
       let a = get(o.x[0]),
         y;
-      if (o.op === "conv")
+      if (o.op === "conv" && o.g === 1)
         y = lax
           .convGeneralDilated(
             a,
@@ -68,7 +68,7 @@ const forwardOf =
       else if (o.op === "add") y = a.add(get(o.x[1]));
       else if (o.op === "flatten") y = np.reshape(a, [n, o.shape[0]]);
       else throw new Error(`jax: no operator for ${o.op}`);
-      env[o.y] = o.relu ? nn.relu(y) : y;
+      env[o.y] = o.act ? nn[o.act](y) : y;
     });
     return env[graph.output];
   };

@@ -30,9 +30,22 @@ async function load({ backend, threads = 1 }, training) {
   return { backend, threads: backend === "wasm" ? tf.wasm.getThreadsCount() : 1 };
 }
 
-/** OIHW -> HWIO; [out, in] -> [in, out] with the rows behind a flatten in HWC order. */
+/** What a pooling reaches over the edges, as TensorFlow.js takes it. */
+const padding = ({ p, end }) =>
+  end > p
+    ? [
+        [0, 0],
+        [p, end],
+        [p, end],
+        [0, 0],
+      ]
+    : p;
+
+/** OIHW -> HWIO, depthwise to HWC1; [out, in] -> [in, out] with the rows behind a flatten in HWC order. */
 function kernel(o) {
   const { shape, data } = o.w;
+  if (o.op === "scale") return tf.tensor(data, shape);
+  if (o.g > 1) return tf.tensor(channelsLast(data, 1, shape[0], o.k * o.k), [o.k, o.k, shape[0], 1]);
   if (o.op === "conv") {
     const [oc, ic, kh, kw] = shape,
       hwio = channelsLast(channelsLast(data, oc, ic, kh * kw), 1, oc, kh * kw * ic);
@@ -50,6 +63,9 @@ export async function open(job) {
 
 function inference(job, graph) {
   const weights = graph.ops.map((o) => o.w && [kernel(o), tf.tensor(o.b.data, o.b.shape)]);
+  const constant = (make) => graph.ops.map((o) => (o.op === "scale" ? make(o.b.shape) : null));
+  const zeros = constant(tf.zeros),
+    ones = constant(tf.ones); // a scale is its batch norm with mean 0 and variance 1
   const last = {};
   graph.ops.forEach((o, i) => {
     for (const v of o.x) last[v] = i;
@@ -62,16 +78,29 @@ function inference(job, graph) {
     graph.ops.forEach((o, i) => {
       const a = env[o.x[0]],
         [filter, bias] = weights[i] || [],
-        activation = o.relu ? "relu" : "linear";
+        activation = o.act ?? "linear";
       let y;
-      if (o.op === "conv") y = tf.fused.conv2d({ x: a, filter, strides: o.s, pad: o.p, bias, activation });
-      else if (o.op === "fc") y = tf.fused.matMul({ a, b: filter, bias, activation });
-      else if (o.op === "maxpool") y = tf.maxPool(a, o.k, o.s, o.p);
+      if (o.op === "conv") {
+        const convolve = o.g > 1 ? tf.fused.depthwiseConv2d : tf.fused.conv2d;
+        y = convolve({ x: a, filter, strides: o.s, pad: o.p, bias, activation });
+      } else if (o.op === "fc") y = tf.fused.matMul({ a, b: filter, bias, activation });
+      else if (o.op === "maxpool") y = tf.maxPool(a, o.k, o.s, padding(o));
+      else if (o.op === "avgpool") y = tf.avgPool(a, o.k, o.s, o.p);
+      else if (o.op === "concat")
+        y = tf.concat(
+          o.x.map((v) => env[v]),
+          3,
+        );
+      else if (o.op === "scale")
+        y = tf.tidy(() => {
+          const s = tf.batchNorm(a, zeros[i], ones[i], bias, filter, 0);
+          return o.act ? tf[o.act](s) : s;
+        });
       else if (o.op === "gap") y = tf.mean(a, [1, 2], true);
       else if (o.op === "add")
         y = tf.tidy(() => {
           const s = tf.add(a, env[o.x[1]]);
-          return o.relu ? tf.relu(s) : s;
+          return o.act ? tf[o.act](s) : s;
         });
       else if (o.op === "flatten") y = tf.reshape(a, [1, -1]);
       else throw new Error(`tfjs: no operator for ${o.op}`);
@@ -101,7 +130,7 @@ function training(job, graph) {
   let shape = { inputShape: [h, w, c] };
   for (const o of graph.ops) {
     const weights = o.w && [kernel(o), tf.tensor(o.b.data, o.b.shape)],
-      activation = o.relu ? "relu" : "linear";
+      activation = o.act ?? "linear";
     if (o.op === "conv")
       model.add(
         L.conv2d({
