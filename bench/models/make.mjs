@@ -2,18 +2,20 @@
 // Writes a network in every engine's format into a folder:  node bench/models/make.mjs lenet5
 //   NAME.safetensors   Convoke        NAME.onnx   onnxruntime-web      NAME.tflite   LiteRT.js
 //   NAME.folded.json and .bin         TensorFlow.js and jax-js, called op by op (NCHW, OIHW, batch norm folded)
+//   NAME.training.json and .bin       the same with batch norm, of the networks that are trained
 //   NAME.reference.json               logits by plain float64 loops: what every engine must give
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { TENSORS } from "../page/data.mjs";
 import { PEERS_ROOT, setup } from "../setup.mjs";
 import { fold } from "./graph.mjs";
 import { onnx } from "./onnx.mjs";
 import { reference } from "./reference.mjs";
 import { bytes, safetensors } from "./safetensors.mjs";
 import { tflite } from "./tflite.mjs";
-import { ZOO } from "./zoo.mjs";
+import { TRAINED, ZOO } from "./zoo.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 export const MODELS = path.join(PEERS_ROOT, "models");
@@ -43,16 +45,9 @@ async function write(name, file) {
   const flatbuffers = createRequire(path.join(PEERS_ROOT, "package.json"))("flatbuffers");
   save("tflite", await tflite(folded, flatbuffers));
 
-  const blobs = [];
-  let at = 0;
-  const put = (t) => {
-    blobs.push(bytes(t.data));
-    at += t.data.length;
-    return { at: at - t.data.length, shape: t.shape };
-  };
-  const ops = folded.ops.map((o) => (o.w ? { ...o, w: put(o.w), b: put(o.b) } : o));
-  save("folded.bin", blobs);
-  save("folded.json", [JSON.stringify({ ...folded, ops })]);
+  operations(folded, (ext, parts) => save(`folded.${ext}`, parts));
+  if (TRAINED.includes(name))
+    operations(fold(graph, { training: true }), (ext, parts) => save(`training.${ext}`, parts));
   save("reference.json", [
     JSON.stringify({
       name,
@@ -63,6 +58,21 @@ async function write(name, file) {
       logits: reference(folded),
     }),
   ]);
+}
+
+/** The folded graph as JSON, its numbers in a file beside it. */
+function operations(folded, save) {
+  const blobs = [];
+  let at = 0;
+  const put = (t) => {
+    blobs.push(bytes(t.data));
+    at += t.data.length;
+    return { at: at - t.data.length, shape: t.shape };
+  };
+  const stored = (o) => TENSORS.filter((k) => o[k]).map((k) => [k, put(o[k])]);
+  const ops = folded.ops.map((o) => ({ ...o, ...Object.fromEntries(stored(o)) }));
+  save("bin", blobs);
+  save("json", [JSON.stringify({ ...folded, ops })]);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

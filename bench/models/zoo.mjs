@@ -144,6 +144,20 @@ function mobilenet() {
   return b.finish(b.fc("classifier.1", b.flatten(b.gap(x)), 1000, 1), 3_504_872);
 }
 
+/** ResNet-8 for 32x32 images: one basic block in each of three stages, 1x1 convolutions where shapes change. */
+function resnet8() {
+  const b = new Builder("resnet8", [1, 3, 32, 32]);
+  const unit = (n, x, c, k, o) => b.bn(`${n}.bn`, b.conv(`${n}.conv`, x, c, k, { ...o, bias: false }));
+  let x = b.relu(unit("stem", "x", 16, 3, { p: 1 }));
+  [16, 32, 64].forEach((c, stage) => {
+    const at = `stage${stage + 1}`,
+      s = stage > 0 ? 2 : 1;
+    const y = unit(`${at}.2`, b.relu(unit(`${at}.1`, x, c, 3, { s, p: 1 })), c, 3, { p: 1 });
+    x = b.relu(b.add(y, s > 1 ? unit(`${at}.shortcut`, x, c, 1, { s }) : x));
+  });
+  return b.finish(b.fc("fc", b.flatten(b.gap(x)), 10, 1), 78_042);
+}
+
 function resnet(name, blocks, bottleneck, parameters) {
   const b = new Builder(name, [1, 3, 224, 224]);
   const unit = (conv, bn, x, c, k, o, gain) => b.bn(bn, b.conv(conv, x, c, k, { ...o, bias: false }), { gain });
@@ -177,4 +191,8 @@ export const ZOO = {
   vgg16,
   squeezenet1_1: squeezenet,
   mobilenet_v2: mobilenet,
+  resnet8,
 };
+
+/** The networks that are trained, too. */
+export const TRAINED = ["lenet5", "resnet8"];

@@ -3,7 +3,7 @@ import { batch, bytes, input } from "../data.mjs";
 
 // The zoo's names where they differ from torchvision's, and the networks that it lacks: those come as ONNX files.
 const ARCH = { alexnet: "alexnet-torchvision", googlenet: "googlenet-torchvision" };
-const FOREIGN = ["squeezenet1_1", "mobilenet_v2"];
+const FOREIGN = ["squeezenet1_1", "mobilenet_v2", "resnet8"];
 
 async function load({ model, options }) {
   const { Network } = await import("/convoke/dist/index.js");
