@@ -17,6 +17,7 @@ import { ENGINES, TASKS } from "./table.mjs";
 const HERE = path.dirname(fileURLToPath(import.meta.url)),
   ROOT = path.dirname(HERE);
 const TOLERANCE = 1e-3; // relative to the largest logit or to the loss
+const INT8_TOLERANCE = 0.1; // rounding to 8 bits adds up over the layers
 const FIRST_STEPS = 3; // losses compared: the forward pass, then the update, then momentum
 const SLOW_MS = 2000; // a training step that takes longer is timed in those that are compared
 const LIMIT_SECONDS = 240; // for one call into a page
@@ -151,7 +152,8 @@ function agree(task, rows, reference) {
     const scale = Math.max(...expected.map(Math.abs));
     r.difference = r.output.length === expected.length ? difference(r.output, expected, scale) : Infinity;
   }
-  const wrong = ok.filter((r) => !(r.difference <= TOLERANCE));
+  const tolerance = task.int8 ? INT8_TOLERANCE : TOLERANCE,
+    wrong = ok.filter((r) => !(r.difference <= tolerance));
   if (!wrong.length) return;
   const show = (a) =>
     a
@@ -160,7 +162,7 @@ function agree(task, rows, reference) {
       .join(" ");
   console.error(
     [
-      `bench: the ${task.kind === "train" ? "losses" : "logits"} differ by more than ${TOLERANCE}`,
+      `bench: the ${task.kind === "train" ? "losses" : "logits"} differ by more than ${tolerance}`,
       `  ${"expected".padEnd(40)} ${show(expected)}`,
       ...ok.map(
         (r) =>
@@ -330,6 +332,7 @@ try {
     const job = (row) => ({
       kind: task.kind === "train" ? "train" : "infer",
       model: task.model,
+      file: task.int8 ? `${task.model}.int8` : task.model,
       input: reference.input,
       classes: reference.classes,
       batch: task.batch,

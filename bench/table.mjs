@@ -3,6 +3,7 @@
 // engine: adapter (page/engines/NAME.mjs), label, options for the adapter, cores (what the page is told that the machine
 //         has: jax-js starts that many workers, TensorFlow.js half as many threads), ours: true for Convoke
 // task:   kind "infer" | "train" | "start", model (models/zoo.mjs), engines, rounds, seconds per engine and round,
+//         int8: true for the model in 8 bits,
 //         targets: [engine, rival, how many times as fast it has to be], where RIVALS stands for the fastest of all rivals,
 //         or [engine, null, milliseconds it may take]
 
@@ -20,6 +21,9 @@ export const ENGINES = {
   "convoke-webgpu-worker": convoke("WebGPU, in its worker", { backend: "webgpu", worker: true }),
 
   "convoke-threads": convoke("relaxed SIMD, 2 threads", { backend: "cpu", threads: 2, tier: "threads" }),
+
+  // The arithmetic of a quantized ONNX file is in float32 as yet; only its weights and ranges are those of 8 bits.
+  "convoke-int8": convoke("quantized file, float32 arithmetic", { ...cpu, tier: "relaxed", worker: false }),
 
   litert: { adapter: "litert", label: "LiteRT.js wasm", options: { backend: "wasm", threads: 1 } },
   ort: { adapter: "ort", label: "onnxruntime-web wasm", options: { backend: "wasm", threads: 1 } },
@@ -71,6 +75,20 @@ const large = (model, title, one, two, gflop) => {
     },
   };
 };
+
+/** A network in 8 bits on one thread. */
+const int8 = (model, title, times) => ({
+  [`${model}-int8`]: {
+    kind: "infer",
+    int8: true,
+    model,
+    title: `${title} inference in 8 bits, batch 1, one thread`,
+    rounds: 3,
+    seconds: 1,
+    engines: ["convoke-int8", "litert", "ort"],
+    targets: [["convoke-int8", RIVALS, times]],
+  },
+});
 
 const TRAIN = { kind: "train", learningRate: 0.01, momentum: 0.9, rounds: 3, seconds: 1 };
 
@@ -154,4 +172,7 @@ export const TASKS = {
   ...large("resnet34", "ResNet-34", 2.8, 2.6, 7.327),
   ...large("resnet50", "ResNet-50", 1.75, 1.6, 8.178),
   ...large("vgg16", "VGG-16", 3.5, 3, 30.941),
+  ...int8("resnet18", "ResNet-18", 1.5),
+  ...int8("resnet50", "ResNet-50", 1.6),
+  ...int8("vgg16", "VGG-16", 3),
 };

@@ -3,6 +3,7 @@
 //   NAME.safetensors   Convoke        NAME.onnx   onnxruntime-web      NAME.tflite   LiteRT.js
 //   NAME.folded.json and .bin         TensorFlow.js and jax-js, called op by op (NCHW, OIHW, batch norm folded)
 //   NAME.training.json and .bin       the same with batch norm, of the networks that are trained
+//   NAME.int8.onnx and .tflite        the same in 8 bits, of the networks that are quantized
 //   NAME.reference.json               logits by plain float64 loops: what every engine must give
 import fs from "node:fs";
 import { createRequire } from "node:module";
@@ -11,11 +12,12 @@ import { fileURLToPath } from "node:url";
 import { TENSORS } from "../page/data.mjs";
 import { PEERS_ROOT, setup } from "../setup.mjs";
 import { fold } from "./graph.mjs";
-import { onnx } from "./onnx.mjs";
+import { quantize } from "./int8.mjs";
+import { onnx, quantizedOnnx } from "./onnx.mjs";
 import { reference } from "./reference.mjs";
 import { bytes, safetensors } from "./safetensors.mjs";
 import { tflite } from "./tflite.mjs";
-import { TRAINED, ZOO } from "./zoo.mjs";
+import { QUANTIZED, TRAINED, ZOO } from "./zoo.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 export const MODELS = path.join(PEERS_ROOT, "models");
@@ -48,6 +50,12 @@ async function write(name, file) {
   operations(folded, (ext, parts) => save(`folded.${ext}`, parts));
   if (TRAINED.includes(name))
     operations(fold(graph, { training: true }), (ext, parts) => save(`training.${ext}`, parts));
+  const { logits, ranges } = reference(folded);
+  if (QUANTIZED.includes(name)) {
+    const integers = quantize(folded, ranges);
+    save("int8.onnx", quantizedOnnx(graph, folded, integers));
+    save("int8.tflite", await tflite(folded, flatbuffers, integers));
+  }
   save("reference.json", [
     JSON.stringify({
       name,
@@ -55,7 +63,7 @@ async function write(name, file) {
       classes: graph.classes,
       macs: graph.macs,
       parameters: graph.parameters,
-      logits: reference(folded),
+      logits,
     }),
   ]);
 }

@@ -194,5 +194,8 @@ export const ZOO = {
   resnet8,
 };
 
+/** The networks that are measured in 8 bits, too. */
+export const QUANTIZED = ["resnet18", "resnet50", "vgg16"];
+
 /** The networks that are trained, too. */
 export const TRAINED = ["lenet5", "resnet8"];
