@@ -20,7 +20,8 @@ const table = (head, rows) => [
 const what = ({ info = {} }) =>
   [info.backend, info.tier, info.mode, info.threads > 1 && `${info.threads} threads`].filter(Boolean).join(", ");
 
-function section(task) {
+/** The lines of a task's table and targets. */
+export function section(task) {
   const ok = task.rows
     .filter((r) => r.samples?.length)
     .map((r) => ({ ...r, min: Math.min(...r.samples), median: median(r.samples) }));
