@@ -83,14 +83,11 @@ function densenet121() {
       const at = `features.transition${block}`;
       x = b.avgpool(conv(`${at}.conv`, normalized(`${at}.norm`, x), b.shapes[x][0] / 2, 1), 2, 2);
     }
-    const maps = [x];
     for (let i = 1; i <= layers; i++) {
-      const at = `features.denseblock${block + 1}.denselayer${i}`,
-        all = maps.length > 1 ? b.concat(maps) : x;
-      const y = normalized(`${at}.norm2`, conv(`${at}.conv1`, normalized(`${at}.norm1`, all), 128, 1));
-      maps.push(conv(`${at}.conv2`, y, 32, 3, { p: 1 }));
+      const at = `features.denseblock${block + 1}.denselayer${i}`;
+      const y = normalized(`${at}.norm2`, conv(`${at}.conv1`, normalized(`${at}.norm1`, x), 128, 1));
+      x = b.concat([x, conv(`${at}.conv2`, y, 32, 3, { p: 1 })]); // two by two, as in Keras: XNNPACK takes five at most
     }
-    x = b.concat(maps);
   });
   const y = b.flatten(b.gap(normalized("features.norm5", x)));
   return b.finish(b.fc("classifier", y, 1000, 1), 7_978_856);
