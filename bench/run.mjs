@@ -200,8 +200,10 @@ async function sideBySide(task, rows, job) {
       const o = idle.get(r).filter((v) => v != null);
       r.other = o.length ? median(o) : null;
     }
-    for (const r of rows.filter((q) => q.output))
-      r.memory = await pages.get(r).page.evaluate(() => window.bench.memory());
+    for (const r of rows.filter((q) => q.output)) {
+      const read = pages.get(r).page.evaluate(() => window.bench.memory());
+      r.memory = await limited(read, "reading the memory").catch(() => null); // it may have just crashed
+    }
   } finally {
     for (const p of pages.values()) await p.close().catch(() => {});
   }
@@ -275,31 +277,32 @@ const save = () => {
   );
 };
 
-try {
-  for (const id of taskIds) {
-    const task = TASKS[id];
-    const rows = rowsOf(task).filter((r) => engineIds.includes(r.id));
-    if (!rows.length) continue;
-    console.error(`bench: ${task.title}`);
+for (const id of taskIds) {
+  const task = TASKS[id];
+  const rows = rowsOf(task).filter((r) => engineIds.includes(r.id));
+  if (!rows.length) continue;
+  console.error(`bench: ${task.title}`);
+  try {
     const reference = await make(task.model);
     const job = (row) => jobOf(task, row.id, reference);
     const late = !args.rounds && Date.now() - began > LATE_MINUTES * 60000;
     if (late) console.error(`bench:   one round only: ${LATE_MINUTES} minutes are over`);
     Object.assign(job, { reference, rounds: late ? 1 : Number(args.rounds) || task.rounds });
+    results.tasks.push(resultOf(id, task, rows, reference));
     await (task.kind === "start" ? start : sideBySide)(task, rows, job);
     for (const r of rows) if (r.download) r.download = sizes(r.download, PEERS_ROOT);
-    results.tasks.push(resultOf(id, task, rows, reference));
-    save();
-    console.error(`bench:   ${((Date.now() - began) / 60000).toFixed(1)} minutes since the beginning`);
+  } catch (e) {
+    console.error(`bench: ${e.stack}`);
+    for (const r of rows.filter((q) => !q.samples && !q.error)) failed(r, e);
+    process.exitCode = 1;
   }
-} catch (e) {
-  console.error(`bench: ${e.stack}`);
-  process.exitCode = 1;
+  save();
+  console.error(`bench:   ${((Date.now() - began) / 60000).toFixed(1)} minutes since the beginning`);
 }
 await browser.close();
 process.stdout.write(markdown(results));
 
-const whole = !args.tasks && !args.engines && !args.peers && results.tasks.length === taskIds.length;
+const whole = !args.tasks && !args.engines && !args.peers;
 if (whole || args.docs) {
   fs.mkdirSync(path.join(ROOT, "docs"), { recursive: true });
   fs.writeFileSync(path.join(ROOT, "docs", "benchmarks.md"), document(results));
