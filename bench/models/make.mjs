@@ -5,6 +5,7 @@
 //   NAME.training.json and .bin       the same with batch norm, of the networks that are trained
 //   NAME.int8.onnx and .tflite        the same in 8 bits, of the networks that are quantized
 //   NAME.reference.json               logits by plain float64 loops: what every engine must give
+import crypto from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -22,14 +23,17 @@ import { QUANTIZED, TRAINED, ZOO } from "./zoo.mjs";
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 export const MODELS = path.join(PEERS_ROOT, "models");
 
-/** A file is made again when any source in this folder is newer. */
-const newest = () => Math.max(...fs.readdirSync(HERE).map((f) => fs.statSync(path.join(HERE, f)).mtimeMs));
+/** Files are made again when a source in this folder has changed. */
+const SOURCES = crypto.createHash("sha256");
+for (const f of fs.readdirSync(HERE).sort()) SOURCES.update(fs.readFileSync(path.join(HERE, f)));
+const VERSION = SOURCES.digest("hex");
 
 export async function make(name) {
   const file = (ext) => path.join(MODELS, `${name}.${ext}`),
     last = file("reference.json");
-  if (!fs.existsSync(last) || fs.statSync(last).mtimeMs < newest()) await write(name, file);
-  return JSON.parse(fs.readFileSync(last, "utf8"));
+  const read = () => JSON.parse(fs.readFileSync(last, "utf8"));
+  if (!fs.existsSync(last) || read().version !== VERSION) await write(name, file);
+  return read();
 }
 
 async function write(name, file) {
@@ -58,6 +62,7 @@ async function write(name, file) {
   }
   save("reference.json", [
     JSON.stringify({
+      version: VERSION,
       name,
       input: graph.input,
       classes: graph.classes,
@@ -86,7 +91,7 @@ function operations(folded, save) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   setup();
   for (const name of process.argv.slice(2)) {
-    const { logits, ...rest } = await make(name);
+    const { logits, version, ...rest } = await make(name);
     console.log(JSON.stringify(rest));
   }
 }
