@@ -8,16 +8,16 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { otherCores, snapshot } from "./lib/quiet.mjs";
 import { document, markdown, median } from "./lib/report.mjs";
-import { serve } from "./lib/server.mjs";
+import { ROUTES, serve } from "./lib/server.mjs";
 import { sizes } from "./lib/sizes.mjs";
-import { MODELS, make } from "./models/make.mjs";
+import { disagreement, FIRST_STEPS, jobOf, resultOf, rowsOf, SLOW_MS, tuning } from "./lib/task.mjs";
+import { make } from "./models/make.mjs";
 import { installed, PEERS_ROOT, setup, WANTED } from "./setup.mjs";
 import { ENGINES, TASKS } from "./table.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url)),
   ROOT = path.dirname(HERE);
-const TOLERANCE = 1e-3; // relative to the largest logit or to the loss
-const FIRST_STEPS = 3; // losses compared: the forward pass, then the update, then momentum
+const LATE_MINUTES = 16; // after which each remaining task has one round only
 const LIMIT_SECONDS = 240; // for one call into a page
 
 const { values: args } = parseArgs({
@@ -89,17 +89,6 @@ const browser = await chromium.launch({
   ],
 });
 
-const modules = path.join(PEERS_ROOT, "node_modules");
-const ROUTES = {
-  "/page/": path.join(HERE, "page"),
-  "/models/": MODELS,
-  "/convoke/": PACKAGE,
-  "/ort/": path.join(modules, "onnxruntime-web", "dist"),
-  "/tfjs/": path.join(modules, "@tensorflow"),
-  "/litert/": path.join(modules, "@litertjs"),
-  "/jax/": path.join(modules, "@jax-js"),
-};
-
 /** A page of its own context (nothing shared or cached) on a server of its own. */
 async function newPage(engine, query = "") {
   const server = await serve(ROUTES),
@@ -136,37 +125,10 @@ function limited(promise, what) {
 }
 
 // ------------------------------------------------------------------ outputs first
-const difference = (a, b, scale) =>
-  Math.max(...a.map((v, i) => (Number.isFinite(v) ? Math.abs(v - b[i]) / scale : Infinity)));
-
 /** Fills row.difference; an engine that disagrees has failed and is not timed: times of other answers say nothing. */
 function agree(task, rows, reference) {
-  const ok = rows.filter((r) => r.output);
-  const peers = ok.filter((r) => !r.ours),
-    judges = peers.length ? peers : ok; // losses: the peers are the referee
-  const expected =
-    task.kind === "train" ? judges[0]?.output.map((_, i) => median(judges.map((r) => r.output[i]))) : reference.logits;
-  for (const r of ok) {
-    const scale = Math.max(...expected.map(Math.abs));
-    r.difference = r.output.length === expected.length ? difference(r.output, expected, scale) : Infinity;
-  }
-  const wrong = ok.filter((r) => !(r.difference <= TOLERANCE));
-  if (!wrong.length) return;
-  const show = (a) =>
-    a
-      .slice(0, 6)
-      .map((v) => v?.toFixed(5))
-      .join(" ");
-  console.error(
-    [
-      `bench: the ${task.kind === "train" ? "losses" : "logits"} differ by more than ${TOLERANCE}`,
-      `  ${"expected".padEnd(40)} ${show(expected)}`,
-      ...ok.map(
-        (r) =>
-          `  ${r.label.padEnd(40)} ${show(r.output)}  (${r.difference.toExponential(1)}${wrong.includes(r) ? ", WRONG" : ""})`,
-      ),
-    ].join("\n"),
-  );
+  const { wrong, text } = disagreement(task, rows, reference);
+  if (wrong.length) console.error(`bench: ${text}`);
   for (const r of wrong) failed(r, new Error(`answers differ by ${r.difference.toExponential(1)}`));
 }
 
@@ -183,12 +145,17 @@ async function sideBySide(task, rows, job) {
           p.page.evaluate((j) => window.bench.open(j), job(r)),
           "opening",
         );
-        r.output = await limited(
-          task.kind === "train"
-            ? p.page.evaluate((n) => window.bench.losses(n), FIRST_STEPS)
-            : p.page.evaluate(() => window.bench.logits()),
-          "the first run",
-        );
+        if (task.kind === "train") {
+          const first = p.page.evaluate((n) => window.bench.steps(n), FIRST_STEPS);
+          const { losses, ms } = await limited(first, "the first steps");
+          r.output = losses;
+          if (Math.min(...ms) > SLOW_MS) r.samples = ms.slice(1);
+        } else {
+          r.output = await limited(
+            p.page.evaluate(() => window.bench.logits()),
+            "the first run",
+          );
+        }
         r.download = [...p.server.fetched];
         console.error(
           `bench:   ${r.label}: ready, ${JSON.stringify(r.info)}${task.kind === "train" ? `, losses ${r.output.map((v) => v.toFixed(4)).join(" ")}` : ""}`,
@@ -198,16 +165,12 @@ async function sideBySide(task, rows, job) {
       }
     }
     agree(task, rows, job.reference);
-    const live = rows.filter((r) => r.output),
+    const live = rows.filter((r) => r.output && !r.samples),
       groups = new Map(),
       idle = new Map(live.map((r) => [r, []]));
-    const tune =
-      task.kind === "train"
-        ? { sampleMs: 100, warmMs: 300, maxGroup: 20 }
-        : { sampleMs: 5, warmMs: 1000, maxGroup: 50 };
     for (const r of live) {
       try {
-        const warm = pages.get(r).page.evaluate((t) => window.bench.prepare(t), tune);
+        const warm = pages.get(r).page.evaluate((t) => window.bench.prepare(t), tuning(task));
         groups.set(r, await limited(warm, "warming up"));
       } catch (e) {
         failed(r, e, pages.get(r));
@@ -234,9 +197,12 @@ async function sideBySide(task, rows, job) {
     }
     for (const r of live.filter((q) => !q.error)) {
       r.group = groups.get(r);
-      r.memory = await pages.get(r).page.evaluate(() => window.bench.memory());
       const o = idle.get(r).filter((v) => v != null);
       r.other = o.length ? median(o) : null;
+    }
+    for (const r of rows.filter((q) => q.output)) {
+      const read = pages.get(r).page.evaluate(() => window.bench.memory());
+      r.memory = await limited(read, "reading the memory").catch(() => null); // it may have just crashed
     }
   } finally {
     for (const p of pages.values()) await p.close().catch(() => {});
@@ -277,6 +243,7 @@ function failed(row, error, page) {
     .join(" | ")
     .slice(0, 600);
   delete row.output;
+  delete row.samples;
   console.error(`bench:   ${row.label}: failed: ${row.error}`);
   process.exitCode = 1;
 }
@@ -310,42 +277,32 @@ const save = () => {
   );
 };
 
-try {
-  for (const id of taskIds) {
-    const task = TASKS[id];
-    const rows = task.engines
-      .filter((e) => engineIds.includes(e))
-      .map((e) => ({ id: e, label: ENGINES[e].label, ours: !!ENGINES[e].ours }));
-    if (!rows.length) continue;
-    console.error(`bench: ${task.title}`);
+for (const id of taskIds) {
+  const task = TASKS[id];
+  const rows = rowsOf(task).filter((r) => engineIds.includes(r.id));
+  if (!rows.length) continue;
+  console.error(`bench: ${task.title}`);
+  try {
     const reference = await make(task.model);
-    const job = (row) => ({
-      kind: task.kind === "train" ? "train" : "infer",
-      model: task.model,
-      input: reference.input,
-      classes: reference.classes,
-      batch: task.batch,
-      learningRate: task.learningRate,
-      momentum: task.momentum,
-      engine: ENGINES[row.id].adapter,
-      options: ENGINES[row.id].options,
-    });
-    Object.assign(job, { reference, rounds: Number(args.rounds) || task.rounds });
+    const job = (row) => jobOf(task, row.id, reference);
+    const late = !args.rounds && Date.now() - began > LATE_MINUTES * 60000;
+    if (late) console.error(`bench:   one round only: ${LATE_MINUTES} minutes are over`);
+    Object.assign(job, { reference, rounds: late ? 1 : Number(args.rounds) || task.rounds });
+    results.tasks.push(resultOf(id, task, rows, reference));
     await (task.kind === "start" ? start : sideBySide)(task, rows, job);
     for (const r of rows) if (r.download) r.download = sizes(r.download, PEERS_ROOT);
-    const gflop = task.kind === "infer" ? (2 * reference.macs) / 1e9 : undefined;
-    results.tasks.push({ id, title: task.title, kind: task.kind, gflop, targets: task.targets || [], rows });
-    save();
-    console.error(`bench:   ${((Date.now() - began) / 60000).toFixed(1)} minutes since the beginning`);
+  } catch (e) {
+    console.error(`bench: ${e.stack}`);
+    for (const r of rows.filter((q) => !q.samples && !q.error)) failed(r, e);
+    process.exitCode = 1;
   }
-} catch (e) {
-  console.error(`bench: ${e.stack}`);
-  process.exitCode = 1;
+  save();
+  console.error(`bench:   ${((Date.now() - began) / 60000).toFixed(1)} minutes since the beginning`);
 }
 await browser.close();
 process.stdout.write(markdown(results));
 
-const whole = !args.tasks && !args.engines && !args.peers && results.tasks.length === taskIds.length;
+const whole = !args.tasks && !args.engines && !args.peers;
 if (whole || args.docs) {
   fs.mkdirSync(path.join(ROOT, "docs"), { recursive: true });
   fs.writeFileSync(path.join(ROOT, "docs", "benchmarks.md"), document(results));

@@ -20,7 +20,8 @@ const table = (head, rows) => [
 const what = ({ info = {} }) =>
   [info.backend, info.tier, info.mode, info.threads > 1 && `${info.threads} threads`].filter(Boolean).join(", ");
 
-function section(task) {
+/** The lines of a task's table and targets. */
+export function section(task) {
   const ok = task.rows
     .filter((r) => r.samples?.length)
     .map((r) => ({ ...r, min: Math.min(...r.samples), median: median(r.samples) }));
@@ -58,15 +59,21 @@ function section(task) {
   ];
   for (const r of task.rows.filter((q) => q.error)) lines.push("", `${r.label}: failed (${r.error})`);
   const by = Object.fromEntries([...ok.map((r) => [r.id, r]), ...(rivals[0] ? [[RIVALS, rivals[0]]] : [])]);
+  const lost = task.rows.filter((r) => r.error && !r.ours).map((r) => r.label),
+    without = lost.length ? ` (without ${lost.join(" and ")}, which failed)` : "";
   const verdicts = task.targets
     .filter(([a, b]) => by[a] && (!b || by[b]))
     .map(([a, b, want]) => {
       if (!b)
         return `- ${by[a].label}: ${ms(by[a].min)} ms, target under ${want} ms: ${by[a].min < want ? "met" : "**missed**"}`;
       const ratio = by[b].min / by[a].min;
-      const target = want === 1 ? "faster" : `at least ${times(want)}`;
+      const target = `${want === 1 ? "faster" : `at least ${times(want)}`}${b === RIVALS ? without : ""}`;
       return `- ${by[a].label} against ${by[b].label}: ${times(ratio)}, target ${target}: ${ratio >= want ? "met" : "**missed**"}`;
     });
+  for (const [a] of task.targets) {
+    const failed = task.rows.find((r) => r.id === a && r.error);
+    if (failed) verdicts.push(`- ${failed.label}: failed, so its target is **missed**`);
+  }
   if (verdicts.length) lines.push("", ...verdicts);
   return lines;
 }

@@ -3,6 +3,23 @@
 import fs from "node:fs";
 import http from "node:http";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { MODELS } from "../models/make.mjs";
+import { PEERS_ROOT } from "../setup.mjs";
+
+export const BENCH = path.dirname(path.dirname(fileURLToPath(import.meta.url))),
+  MODULES = path.join(PEERS_ROOT, "node_modules");
+
+/** What pages fetch: "/prefix/" -> folder. */
+export const ROUTES = {
+  "/page/": path.join(BENCH, "page"),
+  "/models/": MODELS,
+  "/convoke/": path.join(path.dirname(BENCH), "pkg"),
+  "/ort/": path.join(MODULES, "onnxruntime-web", "dist"),
+  "/tfjs/": path.join(MODULES, "@tensorflow"),
+  "/litert/": path.join(MODULES, "@litertjs"),
+  "/jax/": path.join(MODULES, "@jax-js"),
+};
 
 const TYPES = {
   ".html": "text/html",
@@ -12,10 +29,10 @@ const TYPES = {
   ".json": "application/json",
 };
 
-/** routes: { "/prefix/": folder } */
-export async function serve(routes) {
+/** routes: { "/prefix/": folder }; answers: { "/prefix/": the JSON for what follows it, or null } */
+export async function serve(routes, { port = 0, answers = {} } = {}) {
   const fetched = new Set();
-  const server = http.createServer((request, response) => {
+  const server = http.createServer(async (request, response) => {
     const url = decodeURIComponent(request.url.split("?")[0]);
     const prefix = Object.keys(routes).find((p) => url.startsWith(p));
     const file = prefix && path.join(routes[prefix], url.slice(prefix.length));
@@ -25,6 +42,13 @@ export async function serve(routes) {
       "Cross-Origin-Resource-Policy": "same-origin",
       "Cache-Control": "no-store",
     };
+    const question = Object.keys(answers).find((p) => url.startsWith(p)),
+      answer = question && (await answers[question](url.slice(question.length)));
+    if (answer) {
+      response.writeHead(200, { ...headers, "Content-Type": "application/json" });
+      response.end(JSON.stringify(answer));
+      return;
+    }
     const stat = file?.startsWith(routes[prefix]) && fs.statSync(file, { throwIfNoEntry: false });
     if (!stat?.isFile()) {
       response.writeHead(404, headers);
@@ -39,6 +63,6 @@ export async function serve(routes) {
     });
     fs.createReadStream(file).pipe(response);
   });
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  await new Promise((done) => server.listen(port, "127.0.0.1", done));
   return { origin: `http://127.0.0.1:${server.address().port}`, fetched, close: () => server.close() };
 }

@@ -119,8 +119,9 @@ export class Builder {
  * A batch norm behind anything else becomes a `scale`: w * x + b, per channel.
  * Windows carry `end`, the padding that they really reach below and at the right (`p` is above and at the left).
  * A layer fed by a flatten carries `chw`, the shape before it: engines in NHWC must permute its columns.
+ * For training, batch norms stay what they are, with their statistics in `mean` and `variance`, and `b` may be missing.
  */
-export function fold(graph) {
+export function fold(graph, { training = false } = {}) {
   const readers = new Map();
   for (const o of graph.ops) for (const v of o.x) readers.set(v, [...(readers.get(v) || []), o]);
   const only = (y, ...kinds) => {
@@ -146,8 +147,9 @@ export function fold(graph) {
     let last = o;
     if (o.op === "conv" || o.op === "fc") {
       n.w = get(`${o.name}.weight`);
-      n.b = get(`${o.name}.bias`) || { shape: [o.shape[0]], data: new Float32Array(o.shape[0]) };
-      const bn = only(last.y, "bn");
+      n.b = get(`${o.name}.bias`);
+      if (!n.b && !training) n.b = { shape: [o.shape[0]], data: new Float32Array(o.shape[0]) };
+      const bn = training ? null : only(last.y, "bn");
       if (bn) {
         const { scale, shift } = affine(bn),
           per = n.w.data.length / scale.length;
@@ -157,7 +159,12 @@ export function fold(graph) {
         done.add(bn);
       }
     }
-    if (o.op === "bn") {
+    if (o.op === "bn" && training) {
+      const [w, b, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((k) =>
+        get(`${o.name}.${k}`),
+      );
+      Object.assign(n, { w, b, mean, variance });
+    } else if (o.op === "bn") {
       const { scale, shift } = affine(o);
       Object.assign(n, {
         op: "scale",

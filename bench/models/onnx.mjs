@@ -36,8 +36,14 @@ const node = (type, inputs, output, attributes = {}) =>
     text(4, type),
     ...Object.entries(attributes).map((a) => attribute(...a)),
   );
+const TYPES = new Map([
+  [Float32Array, 1],
+  [Uint8Array, 2],
+  [Int8Array, 3],
+  [Int32Array, 6],
+]);
 const tensor = (name, { shape, data: d }) =>
-  message(5, ...shape.map((n) => int(1, n)), int(2, 1), text(8, name), data(9, bytes(d)));
+  message(5, ...shape.map((n) => int(1, n)), int(2, TYPES.get(d.constructor)), text(8, name), data(9, bytes(d)));
 const value = (field, name, shape) =>
   message(
     field,
@@ -87,13 +93,64 @@ function nodeOf(o) {
 
 export function onnx(graph) {
   const limits = Object.entries(LIMITS).map(([name, v]) => tensor(name, { shape: [], data: Float32Array.of(v) }));
-  const body = Buffer.concat([
-    ...graph.ops.map(nodeOf),
-    text(2, graph.name),
+  return file(graph, graph.output, graph.ops.map(nodeOf), [
     ...[...graph.params].map((p) => tensor(...p)),
     ...(graph.ops.some((o) => o.op === "relu6") ? limits : []),
+  ]);
+}
+
+/**
+ * A folded graph in 8 bits, as onnxruntime's quantizer writes it ("QDQ"): operators of floats between QuantizeLinear and
+ * DequantizeLinear, which runtimes turn into operators of integers.
+ */
+export function quantizedOnnx(graph, folded, { activations, weights }) {
+  const nodes = [],
+    tensors = [];
+  const constant = (name, shape, data) => {
+    tensors.push(tensor(name, { shape, data }));
+    return name;
+  };
+  /** The value after a passage through bytes. */
+  const rounded = (from, name) => {
+    const { scale, zero } = activations.get(name);
+    const by = [
+      constant(`${name}.scale`, [], Float32Array.of(scale)),
+      constant(`${name}.zero`, [], Uint8Array.of(zero)),
+    ];
+    nodes.push(node("QuantizeLinear", [from, ...by], `${name}.bytes`));
+    nodes.push(node("DequantizeLinear", [`${name}.bytes`, ...by], dequantized(name)));
+  };
+  const dequantized = (name) => `${name}.rounded`;
+  const parameter = (name, { shape, data }, scales) => {
+    const zeros = new data.constructor(scales.length);
+    const inputs = [
+      constant(`${name}.integers`, shape, data),
+      constant(`${name}.scale`, [scales.length], scales),
+      constant(`${name}.zero`, [scales.length], zeros),
+    ];
+    nodes.push(node("DequantizeLinear", inputs, name, { axis: 0 }));
+  };
+  rounded("x", "x");
+  for (const o of folded.ops) {
+    const q = weights.get(o);
+    if (q) {
+      parameter(`${o.name}.weight`, q.w, q.scales);
+      parameter(`${o.name}.bias`, q.b, q.biasScales);
+    }
+    nodes.push(nodeOf({ ...o, x: o.x.map(dequantized), bias: true }));
+    if (o.act) nodes.push(node("Relu", [o.y], `${o.y}.${o.act}`));
+    rounded(o.act ? `${o.y}.${o.act}` : o.y, o.y);
+  }
+  return file(graph, dequantized(folded.output), nodes, tensors);
+}
+
+function file(graph, output, nodes, tensors) {
+  const body = Buffer.concat([
+    ...nodes,
+    text(2, graph.name),
+    ...tensors,
     value(11, "x", graph.input),
-    value(12, graph.output, [1, graph.classes]),
+    value(12, output, [1, graph.classes]),
   ]);
   return [int(1, 8), text(2, "convoke-bench"), data(7, body), message(8, text(1, ""), int(2, 17))];
 }

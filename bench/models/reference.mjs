@@ -3,6 +3,7 @@
 /** The fixed input of every engine: any numbers do, these are easy to make again elsewhere. */
 export const input = (n) => Float32Array.from({ length: n }, (_, i) => Math.sin(i * 0.37));
 
+/** The logits, and the least and the largest number of every value. */
 export function reference(folded) {
   const n = folded.input.reduce((a, b) => a * b);
   const env = { x: Float64Array.from(input(n)) },
@@ -41,7 +42,9 @@ export function reference(folded) {
     env[o.y] = most ? y.map((v) => Math.min(Math.max(v, 0), most)) : y;
     shapes[o.y] = o.shape;
   }
-  return Array.from(env[folded.output]);
+  const range = (a) => a.reduce(([least, most], v) => [Math.min(least, v), Math.max(most, v)], [Infinity, -Infinity]);
+  const ranges = new Map(Object.entries(env).map(([name, a]) => [name, range(a)]));
+  return { logits: Array.from(env[folded.output]), ranges };
 }
 
 function conv(y, a, [, h, w], { k, s, p, g, w: W, b, shape: [co, ho, wo] }) {

@@ -83,14 +83,11 @@ function densenet121() {
       const at = `features.transition${block}`;
       x = b.avgpool(conv(`${at}.conv`, normalized(`${at}.norm`, x), b.shapes[x][0] / 2, 1), 2, 2);
     }
-    const maps = [x];
     for (let i = 1; i <= layers; i++) {
-      const at = `features.denseblock${block + 1}.denselayer${i}`,
-        all = maps.length > 1 ? b.concat(maps) : x;
-      const y = normalized(`${at}.norm2`, conv(`${at}.conv1`, normalized(`${at}.norm1`, all), 128, 1));
-      maps.push(conv(`${at}.conv2`, y, 32, 3, { p: 1 }));
+      const at = `features.denseblock${block + 1}.denselayer${i}`;
+      const y = normalized(`${at}.norm2`, conv(`${at}.conv1`, normalized(`${at}.norm1`, x), 128, 1));
+      x = b.concat([x, conv(`${at}.conv2`, y, 32, 3, { p: 1 })]); // two by two, as in Keras: XNNPACK takes five at most
     }
-    x = b.concat(maps);
   });
   const y = b.flatten(b.gap(normalized("features.norm5", x)));
   return b.finish(b.fc("classifier", y, 1000, 1), 7_978_856);
@@ -144,6 +141,20 @@ function mobilenet() {
   return b.finish(b.fc("classifier.1", b.flatten(b.gap(x)), 1000, 1), 3_504_872);
 }
 
+/** ResNet-8 for 32x32 images: one basic block in each of three stages, 1x1 convolutions where shapes change. */
+function resnet8() {
+  const b = new Builder("resnet8", [1, 3, 32, 32]);
+  const unit = (n, x, c, k, o) => b.bn(`${n}.bn`, b.conv(`${n}.conv`, x, c, k, { ...o, bias: false }));
+  let x = b.relu(unit("stem", "x", 16, 3, { p: 1 }));
+  [16, 32, 64].forEach((c, stage) => {
+    const at = `stage${stage + 1}`,
+      s = stage > 0 ? 2 : 1;
+    const y = unit(`${at}.2`, b.relu(unit(`${at}.1`, x, c, 3, { s, p: 1 })), c, 3, { p: 1 });
+    x = b.relu(b.add(y, s > 1 ? unit(`${at}.shortcut`, x, c, 1, { s }) : x));
+  });
+  return b.finish(b.fc("fc", b.flatten(b.gap(x)), 10, 1), 78_042);
+}
+
 function resnet(name, blocks, bottleneck, parameters) {
   const b = new Builder(name, [1, 3, 224, 224]);
   const unit = (conv, bn, x, c, k, o, gain) => b.bn(bn, b.conv(conv, x, c, k, { ...o, bias: false }), { gain });
@@ -177,4 +188,11 @@ export const ZOO = {
   vgg16,
   squeezenet1_1: squeezenet,
   mobilenet_v2: mobilenet,
+  resnet8,
 };
+
+/** The networks that are measured in 8 bits, too. */
+export const QUANTIZED = ["resnet18", "resnet50", "vgg16"];
+
+/** The networks that are trained, too. */
+export const TRAINED = ["lenet5", "resnet8"];

@@ -48,14 +48,15 @@ export const bytes = async (url) => {
   return new Uint8Array(await r.arrayBuffer());
 };
 
-/** The folded graph with its weights as Float32Array views (models/make.mjs). */
-export async function folded(job) {
-  const [json, bin] = await Promise.all([
-    bytes(`/models/${job.model}.folded.json`),
-    bytes(`/models/${job.model}.folded.bin`),
-  ]);
+/** The numbers of an operation. */
+export const TENSORS = ["w", "b", "mean", "variance"];
+
+/** The graph of operations with its weights as Float32Array views (models/make.mjs); with batch norm for training. */
+export async function operations(job) {
+  const file = `/models/${job.model}.${job.kind === "train" ? "training" : "folded"}`,
+    [json, bin] = await Promise.all([bytes(`${file}.json`), bytes(`${file}.bin`)]);
   const graph = JSON.parse(new TextDecoder().decode(json));
   for (const o of graph.ops)
-    for (const k of ["w", "b"]) if (o[k]) o[k].data = new Float32Array(bin.buffer, o[k].at * 4, count(o[k].shape));
+    for (const k of TENSORS) if (o[k]) o[k].data = new Float32Array(bin.buffer, o[k].at * 4, count(o[k].shape));
   return graph;
 }

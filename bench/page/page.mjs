@@ -46,7 +46,17 @@ window.bench = {
   samples,
   logits: async () => Array.from(await engine.run()),
   memory: total,
-  losses: async (n) => Array.from(await engine.step(n)),
+  /** The losses of the first steps, and how long each took. */
+  async steps(n) {
+    const losses = [],
+      ms = [];
+    for (let i = 0; i < n; i++) {
+      const t = performance.now();
+      losses.push(...(await engine.step(1)));
+      ms.push(performance.now() - t);
+    }
+    return { losses, ms };
+  },
 };
 
 // ?start={job}: the page of a user who wants one answer. performance.now() counts from the navigation.

@@ -5,7 +5,7 @@ export async function open(job) {
   const { backend, threads = 1 } = job.options;
   const lite = await import("/litert/core/dist/index.js");
   await lite.loadLiteRt(`${location.origin}/litert/core/wasm/`, threads > 1 ? { threads: true } : {});
-  const file = await bytes(`/models/${job.model}.tflite`);
+  const file = await bytes(`/models/${job.file}.tflite`);
   const model = await lite.loadAndCompile(file, {
     accelerator: backend,
     ...(backend === "wasm" ? { cpuOptions: { numThreads: threads } } : {}),

@@ -1,4 +1,4 @@
-// onnxruntime-web: the ONNX file as it is, all graph optimizations.
+// onnxruntime-web: the ONNX file as it is, all graph optimizations; those make operators of integers where it is quantized.
 import { bytes, input } from "../data.mjs";
 
 const ENTRY = { wasm: "ort.wasm.min.mjs", webgpu: "ort.webgpu.min.mjs" };
@@ -8,7 +8,7 @@ export async function open(job) {
   const ort = await import(`/ort/${ENTRY[backend]}`);
   ort.env.wasm.wasmPaths = `${location.origin}/ort/`;
   ort.env.wasm.numThreads = threads;
-  const file = await bytes(`/models/${job.model}.onnx`);
+  const file = await bytes(`/models/${job.file}.onnx`);
   const session = await ort.InferenceSession.create(file, {
     executionProviders: [backend],
     graphOptimizationLevel: "all",

@@ -1,6 +1,6 @@
 // TensorFlow.js. Inference: the converted graph's fused operators, called one by one through the public API, intermediates
 // freed at their last use. Training: a tf.layers model with the same weights, compiled with momentum SGD, trainOnBatch.
-import { batch, channelsLast, folded, input, oneHot, transpose } from "../data.mjs";
+import { batch, channelsLast, input, oneHot, operations, transpose } from "../data.mjs";
 
 const script = (src) =>
   new Promise((res, rej) => {
@@ -57,7 +57,7 @@ function kernel(o) {
 
 export async function open(job) {
   const info = await load(job.options, job.kind === "train");
-  const graph = await folded(job);
+  const graph = await operations(job);
   return { info, ...(job.kind === "train" ? training(job, graph) : inference(job, graph)) };
 }
 
@@ -123,33 +123,57 @@ function inference(job, graph) {
   };
 }
 
+/** The layer of an operation, its weights and the activation behind it. */
+function layerOf(o, output) {
+  const L = tf.layers,
+    strides = o.s,
+    activation = o.act ?? "linear";
+  switch (o.op) {
+    case "conv":
+      return L.conv2d({ filters: o.shape[0], kernelSize: o.k, strides, padding: "valid", activation, useBias: !!o.b });
+    case "bn":
+      return L.batchNormalization({ epsilon: o.epsilon });
+    case "maxpool":
+      return L.maxPooling2d({ poolSize: o.k, strides });
+    case "gap":
+      return L.globalAveragePooling2d({ dataFormat: "channelsLast" });
+    case "add":
+      return L.add();
+    case "flatten":
+      return L.flatten();
+    case "fc":
+      return L.dense({ units: o.shape[0], activation: output ? "softmax" : activation });
+    default:
+      throw new Error(`tfjs: no layer for ${o.op}`);
+  }
+}
+
+function modelOf(graph, [, c, h, w]) {
+  const env = { x: tf.input({ shape: [h, w, c] }) };
+  for (const o of graph.ops) {
+    let x = o.x.map((v) => env[v]);
+    if (o.op === "flatten" && o.chw[1] === 1) {
+      env[o.y] = x[0]; // global pooling leaves vectors
+      continue;
+    }
+    const layer = layerOf(o, o.y === graph.output);
+    if (o.p) {
+      const border = [o.p, o.end];
+      if (o.op === "conv" && o.s === 1 && o.p === o.end) layer.padding = "same";
+      else x = [tf.layers.zeroPadding2d({ padding: [border, border] }).apply(x[0])]; // 'same' would be other numbers
+    }
+    let y = layer.apply(x.length > 1 ? x : x[0]);
+    if (o.op === "bn") layer.setWeights([o.w, o.b, o.mean, o.variance].map((t) => tf.tensor(t.data, t.shape)));
+    else if (o.w) layer.setWeights([kernel(o), ...(o.b ? [tf.tensor(o.b.data, o.b.shape)] : [])]);
+    if (o.act && (o.op === "bn" || o.op === "add")) y = tf.layers.activation({ activation: o.act }).apply(y);
+    env[o.y] = y;
+  }
+  return tf.model({ inputs: env.x, outputs: env[graph.output] });
+}
+
 function training(job, graph) {
   const [, c, h, w] = job.input,
-    model = tf.sequential(),
-    L = tf.layers;
-  let shape = { inputShape: [h, w, c] };
-  for (const o of graph.ops) {
-    const weights = o.w && [kernel(o), tf.tensor(o.b.data, o.b.shape)],
-      activation = o.act ?? "linear";
-    if (o.op === "conv")
-      model.add(
-        L.conv2d({
-          ...shape,
-          filters: o.shape[0],
-          kernelSize: o.k,
-          strides: o.s,
-          padding: o.p ? "same" : "valid",
-          activation,
-        }),
-      );
-    else if (o.op === "maxpool") model.add(L.maxPooling2d({ ...shape, poolSize: o.k, strides: o.s }));
-    else if (o.op === "flatten") model.add(L.flatten(shape));
-    else if (o.op === "fc")
-      model.add(L.dense({ ...shape, units: o.shape[0], activation: o.y === graph.output ? "softmax" : activation }));
-    else throw new Error(`tfjs: no layer for ${o.op}`);
-    if (weights) model.layers.at(-1).setWeights(weights);
-    shape = {};
-  }
+    model = modelOf(graph, job.input);
   model.compile({ optimizer: tf.train.momentum(job.learningRate, job.momentum), loss: "categoricalCrossentropy" });
   const { images, labels } = batch(job),
     n = job.batch;
