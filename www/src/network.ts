@@ -6,6 +6,7 @@ import clothesUrl from "../../models/lenet5-fashion-mnist.safetensors?url";
 import shippedUrl from "../../models/lenet5-mnist.safetensors?url";
 import photographsUrl from "../../models/resnet20-cifar10.safetensors?url";
 import residualUrl from "../../models/resnet20-fashion-mnist.safetensors?url";
+import vggUrl from "../../models/vgg9-fashion-mnist.safetensors?url";
 import type { Forced } from "./address.js";
 import type { Current, CurrentNetwork } from "./current.js";
 import { byId, make } from "./dom.js";
@@ -25,6 +26,7 @@ const trained = [
   ["ResNet-20: clothes (Fashion-MNIST)", residualUrl],
   ["AlexNet, scaled: clothes (Fashion-MNIST)", alexnetUrl],
   ["GoogLeNet, scaled: clothes (Fashion-MNIST)", googlenetUrl],
+  ["VGG, scaled: clothes (Fashion-MNIST)", vggUrl],
   ["ResNet-20: photographs (CIFAR-10)", photographsUrl],
 ] as const;
 
