@@ -2,6 +2,7 @@
 
 use super::conv2d::Geometry;
 use super::simd;
+use super::winograd;
 use crate::plan::Place;
 
 /// How a convolution or linear layer is computed.
@@ -9,7 +10,7 @@ use crate::plan::Place;
 pub enum Algorithm {
     /// Matrix multiplication over windows that are read where they lie. Computes everything.
     Direct,
-    /// Winograd's F(4x4, 3x3): 3x3, stride 1, with a quarter of the multiplications.
+    /// Winograd's F(4x4, 3x3) and F(2x2, 5x5): stride 1, with a quarter and a third of the multiplications.
     Winograd,
     /// Channel by channel: as many groups as channels.
     Depthwise,
@@ -50,22 +51,30 @@ pub(super) fn choose(geometry: &Geometry, x: Place, y: Place, prefer: Prefer) ->
         Prefer::Only(algorithm) if possible(algorithm) => algorithm,
         Prefer::Only(_) => Algorithm::Direct,
         _ if possible(Algorithm::Depthwise) => Algorithm::Depthwise,
-        Prefer::Speed if possible(Algorithm::Winograd) && winograd_pays(x, y) => Algorithm::Winograd,
+        Prefer::Speed if possible(Algorithm::Winograd) && winograd_pays(geometry, x, y) => Algorithm::Winograd,
         _ => Algorithm::Direct,
     }
 }
 
-/// Tiles are transformed a vector of channels at a time, so there must be as many channels as lanes.
+/// Input or output channels of a group, whichever are fewer.
+fn channels(geometry: &Geometry, x: Place, y: Place) -> usize {
+    x.c.min(y.c) / geometry.groups
+}
+
+/// Tiles are transformed a vector of channels at a time, so a group must have as many channels as lanes.
 fn winograd_can(geometry: &Geometry, x: Place, y: Place) -> bool {
-    let &Geometry { kernel, stride, dilation, groups, .. } = geometry;
-    (kernel, stride, dilation, groups) == ([3; 2], [1; 2], [1; 2], 1) && x.c.min(y.c) >= simd::lanes()
+    let &Geometry { kernel, stride, dilation, .. } = geometry;
+    let kernels = [[3; 2], [5; 2]];
+    (stride, dilation) == ([1; 2], [1; 2]) && kernels.contains(&kernel) && channels(geometry, x, y) >= simd::lanes()
 }
 
 /// With few channels the transforms cost more than the multiplications they save, and a map much smaller than a tile
-/// wastes most of it.
-fn winograd_pays(x: Place, y: Place) -> bool {
-    let tiles = y.h.div_ceil(4) * y.w.div_ceil(4);
-    x.c.min(y.c) >= 16 && 3 * y.h * y.w >= 16 * tiles
+/// wastes most of it: at least a quarter of the multiplications must be saved.
+fn winograd_pays(geometry: &Geometry, x: Place, y: Place) -> bool {
+    let kernel = geometry.kernel[0];
+    let out = winograd::outputs(kernel);
+    let products = winograd::PLANES * y.h.div_ceil(out) * y.w.div_ceil(out);
+    channels(geometry, x, y) >= 16 && 4 * products <= 3 * kernel * kernel * y.h * y.w
 }
 
 fn depthwise_can(geometry: &Geometry, x: Place, y: Place) -> bool {

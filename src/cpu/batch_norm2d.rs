@@ -1,9 +1,10 @@
 //! Batch normalisation. Training computes the batch's statistics forward and again backward, instead of keeping them.
 
-use super::elementwise::activate;
+use super::gemm::Bounds;
 use super::memory::{Buffer, Map, Shared, split};
 use super::operation::{Dropping, Frame, Operation};
 use super::pool::Pool;
+use super::simd::{self, Access, Kernel, Part, Simd, Whole};
 use super::weights::Weights;
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
@@ -55,7 +56,67 @@ fn statistics(pool: &Pool, x: &Map) -> [Vec<f32>; 2] {
 
 impl BatchNorm2d {
     fn inverse(&self, var: &[f32]) -> Vec<f32> {
-        var.iter().map(|v| 1.0 / (v + self.layer.epsilon).sqrt()).collect()
+        var.iter().map(|&v| self.inverse_of(v)).collect()
+    }
+
+    fn inverse_of(&self, var: f32) -> f32 {
+        1.0 / (var + self.layer.epsilon).sqrt()
+    }
+
+    /// Normalisation by these statistics as `x * scale + shift`.
+    fn line(&self, weights: &Weights, [mean, var]: [&[f32]; 2], scale: &mut [f32], shift: &mut [f32]) {
+        for c in 0..scale.len() {
+            scale[c] = self.inverse_of(var[c]) * weights.weight[c];
+            shift[c] = weights.bias[c] - scale[c] * mean[c];
+        }
+    }
+}
+
+/// `y = x * scale + shift` within the bounds, channel by channel of some pixels.
+struct Scale<'a> {
+    pixels: usize,
+    x: *const f32,
+    y: *mut f32,
+    /// Floats from one pixel of x, and of y, to the next.
+    pitch: [usize; 2],
+    scale: &'a [f32],
+    shift: &'a [f32],
+    bounds: Bounds,
+}
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let channels = self.scale.len();
+        let whole = channels / S::LANES * S::LANES;
+        // SAFETY: pixels, scale and shift hold all channels.
+        unsafe {
+            for p in 0..self.pixels {
+                let (x, y) = (self.x.add(p * self.pitch[0]), self.y.add(p * self.pitch[1]));
+                for c in (0..whole).step_by(S::LANES) {
+                    self.vector::<S, _>(Whole, x, y, c);
+                }
+                if whole < channels {
+                    self.vector::<S, _>(Part(channels - whole), x, y, whole);
+                }
+            }
+        }
+    }
+}
+
+impl Scale<'_> {
+    /// # Safety
+    /// The pixels must hold the channels.
+    #[inline(always)]
+    unsafe fn vector<S: Simd, A: Access>(&self, a: A, x: *const f32, y: *mut f32, c: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (scale, shift) = (self.scale.as_ptr().add(c), self.shift.as_ptr().add(c));
+            let line = S::fma(a.load::<S>(x.add(c)), a.load::<S>(scale), a.load::<S>(shift));
+            a.store::<S>(y.add(c), self.bounds.apply::<S>(line));
+        }
     }
 }
 
@@ -63,25 +124,40 @@ impl Operation for BatchNorm2d {
     fn forward(&self, frame: &Frame) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
         let weights = frame.weights(self.step.node);
-        let [mean, var] = match frame.mode {
-            Dropping::Training { .. } => statistics(frame.pool, &x),
-            Dropping::Inference => weights.statistics.each_ref().map(|s| s.to_vec()),
+        // SAFETY: the scratch memory holds two values for each channel; see `scratch`.
+        let (scale, shift) = unsafe {
+            let floats = std::slice::from_raw_parts_mut(frame.scratch.start(), 2 * x.place.c);
+            floats.split_at_mut(x.place.c)
         };
-        let scale: Vec<f32> = self.inverse(&var).iter().zip(weights.weight.iter()).map(|(i, w)| i * w).collect();
-        let shift: Vec<f32> = scale.iter().zip(&mean).zip(weights.bias.iter()).map(|((s, m), b)| b - s * m).collect();
+        match frame.mode {
+            Dropping::Training { .. } => {
+                let [mean, var] = statistics(frame.pool, &x);
+                self.line(weights, [&mean, &var], scale, shift);
+            }
+            Dropping::Inference => self.line(weights, weights.statistics.each_ref().map(|s| &s[..]), scale, shift),
+        }
+        let bounds = Bounds::of(self.step.activation);
         split(frame.pool, x.pixels, 2 * x.place.c, |range| {
-            for p in range {
-                // SAFETY: the plan keeps input and output apart; each task has its own pixels.
-                let (x, y) = unsafe { (x.row(p), y.row_mut(p)) };
-                for (((y, x), s), t) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                    *y = x * s + t;
-                }
+            let (from, to) = (x.at(range.start).cast_const(), y.at(range.start));
+            // SAFETY: the plan keeps input and output apart; each task has its own pixels.
+            unsafe {
+                simd::dispatch(Scale {
+                    pixels: range.len(),
+                    x: from,
+                    y: to,
+                    pitch: [x.place.pitch, y.place.pitch],
+                    scale,
+                    shift,
+                    bounds,
+                });
             }
         });
-        if let Some(activation) = self.step.activation {
-            // SAFETY: nobody else uses the output now.
-            unsafe { activate(frame.pool, activation, &y, &y) };
-        }
+        // SAFETY: nobody else uses the output now.
+        unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
+    }
+
+    fn scratch(&self) -> usize {
+        2 * self.step.output.c
     }
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>) {

@@ -16,6 +16,12 @@ use crate::layers::Activation;
 /// Rows of the left matrix that one task multiplies with all its panels: as many as stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
 
+/// Floats of the panels that a few rows are multiplied with before the next rows: what stays in the first-level cache.
+const GROUP_FLOATS: usize = 4096;
+
+/// Rows of the lower tile.
+const FEW_ROWS: usize = 4;
+
 /// Reduction steps (pixels) after which a gradient tile is written back, so that its operands stay in the cache.
 const CHUNK: usize = 256;
 
@@ -184,46 +190,80 @@ impl Gemm<'_> {
     pub(super) unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
         assert!(self.right.len() >= self.panels.floats() && rows.end <= self.rows.len());
-        let step = if rows.len() == 1 { 1 } else { simd::rows() };
-        for panel in panels {
-            let (column, width) = (self.panels.column(panel), self.panels.width(panel));
-            let start = match self.start {
-                Start::Bias(bias) => Some(&bias[column..][..width]),
-                Start::Zero => None,
-            };
-            for first in rows.clone().step_by(step) {
-                let count = step.min(rows.end - first);
-                // SAFETY: the rows exist; those beyond the last stand in for it and are not written.
-                let tile = unsafe {
-                    Tile {
-                        left: std::array::from_fn(|m| {
-                            self.left.at(self.rows[first + m.min(count - 1)] as usize).cast_const()
-                        }),
-                        runs: self.runs,
-                        right: self.right.as_ptr().add(self.panels.start(panel)),
-                        start: start.map_or(std::ptr::null(), <[f32]>::as_ptr),
-                        addend: self
-                            .addend
-                            .map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
-                        addend_pitch: self.addend.map_or(0, |a| a.pitch),
-                        bounds: self.bounds,
-                        out: self.out.at(first * self.pitch + column),
-                        pitch: self.pitch,
-                        rows: count,
-                        columns: self.panels.columns(panel),
-                    }
-                };
-                // SAFETY: the caller's promise, and the assertions above.
-                unsafe {
-                    match (step, width > self.panels.lanes) {
-                        (1, true) => simd::dispatch(RowTile::<2>(&tile)),
-                        (1, false) => simd::dispatch(RowTile::<1>(&tile)),
-                        (_, true) => simd::dispatch(RowsTile::<2>(&tile)),
-                        (_, false) => simd::dispatch(RowsTile::<1>(&tile)),
-                    }
+        let lanes = self.panels.lanes;
+        let group = (GROUP_FLOATS / (self.panels.k * 2 * lanes)).max(1);
+        for panel in panels.clone().step_by(group) {
+            let group = panel..(panel + group).min(panels.end);
+            let mut first = rows.start;
+            while first < rows.end {
+                let (height, count) = height(rows.end - first);
+                let last = first + count - 1;
+                // Rows beyond the last stand in for it and are not written.
+                let left = std::array::from_fn(|m| self.rows[last.min(first + m)] as usize);
+                for panel in group.clone() {
+                    // SAFETY: the caller's promise, and the assertions above.
+                    unsafe { self.tile(height, first, count, panel, &left) };
                 }
+                first += count;
             }
         }
+    }
+
+    /// `count` rows from `first` on, which start at `left`, times one panel.
+    ///
+    /// # Safety
+    /// As [`Gemm::block`].
+    #[inline(always)]
+    unsafe fn tile(&self, height: Height, first: usize, count: usize, panel: usize, left: &[usize; MAX_ROWS]) {
+        let (column, width) = (self.panels.column(panel), self.panels.width(panel));
+        let start = match self.start {
+            Start::Bias(bias) => bias[column..][..width].as_ptr(),
+            Start::Zero => std::ptr::null(),
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let tile = Tile {
+                left: left.map(|offset| self.left.at(offset).cast_const()),
+                runs: self.runs,
+                right: self.right.as_ptr().add(self.panels.start(panel)),
+                start,
+                addend: self.addend.map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
+                addend_pitch: self.addend.map_or(0, |a| a.pitch),
+                bounds: self.bounds,
+                out: self.out.at(first * self.pitch + column),
+                pitch: self.pitch,
+                rows: count,
+                columns: self.panels.columns(panel),
+            };
+            match (height, width > self.panels.lanes) {
+                (Height::One, true) => simd::dispatch(RowTile::<2>(&tile)),
+                (Height::One, false) => simd::dispatch(RowTile::<1>(&tile)),
+                (Height::Few, true) => simd::dispatch(RowsTile::<2, true>(&tile)),
+                (Height::Few, false) => simd::dispatch(RowsTile::<1, true>(&tile)),
+                (Height::Full, true) => simd::dispatch(RowsTile::<2, false>(&tile)),
+                (Height::Full, false) => simd::dispatch(RowsTile::<1, false>(&tile)),
+            }
+        }
+    }
+}
+
+/// Rows that a tile computes.
+#[derive(Clone, Copy)]
+enum Height {
+    One,
+    /// [`FEW_ROWS`], for what is left where a full tile is higher.
+    Few,
+    /// [`simd::rows`].
+    Full,
+}
+
+/// The tile for the first of some rows, and how many of them it takes.
+#[inline(always)]
+fn height(rows: usize) -> (Height, usize) {
+    match rows {
+        1 => (Height::One, 1),
+        _ if rows <= FEW_ROWS && FEW_ROWS < simd::rows() => (Height::Few, rows),
+        _ => (Height::Full, rows.min(simd::rows())),
     }
 }
 
@@ -305,23 +345,24 @@ impl Tile<'_> {
 #[repr(C, align(64))]
 struct Sums(MaybeUninit<[f32; MAX_ROWS * 2 * MAX_LANES]>);
 
-/// [`Simd::ROWS`] rows times NV vectors of columns. The loop over K is not unrolled: compilers to WebAssembly and V8 do
-/// best with exactly this shape.
-struct RowsTile<'a, const NV: usize>(&'a Tile<'a>);
+/// [`Simd::ROWS`] rows, or [`FEW_ROWS`], times NV vectors of columns. The loop over K is not unrolled: compilers to
+/// WebAssembly and V8 do best with exactly this shape.
+struct RowsTile<'a, const NV: usize, const FEW: bool>(&'a Tile<'a>);
 
-impl<const NV: usize> Kernel for RowsTile<'_, NV> {
+impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let t = self.0;
+        let rows = if FEW { FEW_ROWS } else { S::ROWS };
         // SAFETY: the runs lie in `left`, `right` holds a vector row for each float of them; see `Gemm::run`.
         unsafe {
             let mut acc = [t.starts::<S, NV>(); MAX_ROWS];
             let mut right = t.right;
             for run in t.runs {
                 let mut left = [t.left[0]; MAX_ROWS];
-                for m in 0..S::ROWS {
+                for m in 0..rows {
                     left[m] = t.left[m].add(run.offset);
                 }
                 for k in 0..run.len {
@@ -329,7 +370,7 @@ impl<const NV: usize> Kernel for RowsTile<'_, NV> {
                     for v in 0..NV {
                         b[v] = S::load(right.add(v * S::LANES));
                     }
-                    for m in 0..S::ROWS {
+                    for m in 0..rows {
                         let a = S::splat(*left[m].add(k));
                         for v in 0..NV {
                             acc[m][v] = S::fma(a, b[v], acc[m][v]);
@@ -338,9 +379,19 @@ impl<const NV: usize> Kernel for RowsTile<'_, NV> {
                     right = right.add(NV * S::LANES);
                 }
             }
+            if t.rows == rows && t.columns >= NV * S::LANES {
+                for m in 0..rows {
+                    for v in 0..NV {
+                        let at = m * t.addend_pitch + v * S::LANES;
+                        let to = t.out.add(m * t.pitch + v * S::LANES);
+                        t.finish::<S, _>(Whole, acc[m][v], t.addend.wrapping_add(at), to);
+                    }
+                }
+                return;
+            }
             let mut sums = Sums(MaybeUninit::uninit());
             let to = sums.0.as_mut_ptr().cast::<f32>();
-            for m in 0..S::ROWS {
+            for m in 0..rows {
                 for v in 0..NV {
                     S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
                 }

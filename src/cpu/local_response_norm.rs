@@ -2,9 +2,13 @@
 
 use super::memory::split;
 use super::operation::{Frame, Operation};
+use super::simd::{self, Kernel, Lanewise, Simd};
 use super::weights::Weights;
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
+
+/// The exponent of AlexNet's and GoogLeNet's, which takes two square roots instead of a power.
+const THREE_QUARTERS: f32 = 0.75;
 
 /// Each value divided by a power of its neighbours' squares.
 pub(super) struct LocalResponseNorm {
@@ -16,19 +20,94 @@ impl LocalResponseNorm {
     /// `k + alpha / size * sum of squares` around channel c.
     fn base(&self, x: &[f32], c: usize) -> f32 {
         let squares: f32 = x[self.layer.neighbours(c, x.len())].iter().map(|v| v * v).sum();
-        self.layer.k + self.layer.alpha / self.layer.size as f32 * squares
+        self.layer.k + self.scale() * squares
+    }
+
+    fn scale(&self) -> f32 {
+        self.layer.alpha / self.layer.size as f32
+    }
+
+    /// The bases of a pixel's channels: one by one where neighbours are missing, else vector by vector.
+    fn bases(&self, x: &[f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len());
+        let channels = x.len();
+        let first = ((self.layer.size - 1) / 2).min(channels);
+        let whole = (channels + 1).saturating_sub(self.layer.size);
+        // SAFETY: `whole` windows of `size` channels lie in x, and as many results from `first` on in y.
+        let vectors = unsafe {
+            simd::dispatch(Windows {
+                x: x.as_ptr(),
+                whole,
+                size: self.layer.size,
+                k: self.layer.k,
+                scale: self.scale(),
+                y: y.as_mut_ptr().add(first),
+            })
+        };
+        (0..first).chain(first + vectors..channels).for_each(|c| y[c] = self.base(x, c));
+    }
+}
+
+/// The bases of the first windows, as many as fill vectors: how many those are.
+struct Windows {
+    x: *const f32,
+    /// Windows that lie in x.
+    whole: usize,
+    size: usize,
+    k: f32,
+    scale: f32,
+    y: *mut f32,
+}
+
+impl Kernel for Windows {
+    type Output = usize;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> usize {
+        let vectors = self.whole / S::LANES * S::LANES;
+        // SAFETY: `vectors` windows lie in x, and as many floats in y.
+        unsafe {
+            for c in (0..vectors).step_by(S::LANES) {
+                let mut squares = S::splat(0.0);
+                for j in 0..self.size {
+                    let v = S::load(self.x.add(c + j));
+                    squares = S::fma(v, v, squares);
+                }
+                S::store(self.y.add(c), S::fma(squares, S::splat(self.scale), S::splat(self.k)));
+            }
+        }
+        vectors
+    }
+}
+
+/// `x * base^(-3/4)`
+struct Normalise;
+
+impl Lanewise<2> for Normalise {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, [x, base]: [S::V; 2]) -> S::V {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            let root = S::sqrt(base);
+            S::div(x, S::mul(root, S::sqrt(root)))
+        }
     }
 }
 
 impl Operation for LocalResponseNorm {
     fn forward(&self, frame: &Frame) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        split(frame.pool, x.pixels, 16 * x.place.c, |range| {
+        split(frame.pool, x.pixels, 8 * x.place.c, |range| {
             for p in range {
                 // SAFETY: the plan keeps input and output apart; each task has its own pixels.
                 let (x, y) = unsafe { (x.row(p), y.row_mut(p)) };
-                for (c, y) in y.iter_mut().enumerate() {
-                    *y = x[c] * self.base(x, c).powf(-self.layer.beta);
+                self.bases(x, y);
+                if self.layer.beta == THREE_QUARTERS {
+                    let to = y.as_mut_ptr();
+                    // SAFETY: both hold a pixel's channels.
+                    unsafe { simd::map(&Normalise, [x.as_ptr(), to.cast_const()], to, y.len()) };
+                } else {
+                    y.iter_mut().zip(x).for_each(|(y, x)| *y = x * y.powf(-self.layer.beta));
                 }
             }
         });
@@ -38,7 +117,7 @@ impl Operation for LocalResponseNorm {
         let Some(write) = step.dx[0] else { return };
         let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.place));
         let beta = self.layer.beta;
-        let scale = 2.0 * self.layer.alpha / self.layer.size as f32 * beta;
+        let scale = 2.0 * self.scale() * beta;
         split(frame.pool, x.pixels, 32 * x.place.c, |range| {
             for p in range {
                 // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.

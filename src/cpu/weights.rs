@@ -37,7 +37,10 @@ impl Layout {
             // A row of channels for each tap.
             Algorithm::Depthwise => Layout::new(1, 1, taps, y.c),
             // Each position has a matrix of channels.
-            Algorithm::Winograd => Layout { panels: Panels::new(x.c, y.c), ..Layout::new(1, x.c, taps, y.c) },
+            Algorithm::Winograd => {
+                let (cig, cog) = (x.c / groups, y.c / groups);
+                Layout { panels: Panels::new(cig, cog), ..Layout::new(groups, cig, taps, cog) }
+            }
             Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
         };
         Layout { algorithm, ..layout }
@@ -80,7 +83,7 @@ impl Layout {
 
     fn pack_weight(&self, oihw: &[f32]) -> Buffer {
         if self.algorithm == Algorithm::Winograd {
-            return winograd::pack(self.panels, oihw);
+            return winograd::pack(self, oihw);
         }
         let mut packed = Buffer::zeros(self.groups * self.panels.floats());
         let Panels { k: rows, n: columns, .. } = self.panels;

@@ -1,15 +1,19 @@
-//! Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015):
-//! a tile of 4x4 outputs from 6x6 inputs with 36 multiplications for each pair of channels instead of 144.
+//! Winograd's minimal filtering (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015) of 6x6 inputs
+//! with 36 multiplications for each pair of channels: F(4x4, 3x3), 4x4 outputs instead of 144 multiplications, and
+//! F(2x2, 5x5), 2x2 outputs instead of 100.
 //!
 //! `Y = A^T [(G g G^T) * (B^T d B)] A`. Kernels are transformed when they are packed. For tiles, the products over
-//! channels are 36 matrix multiplications, tiles times input channels times output channels, one for each position.
+//! channels are 36 matrix multiplications, tiles times input channels times output channels, one for each position. The
+//! way in, `B^T d B`, is the same for both kernels; the way back and the kernels' take as many powers of the points.
 //!
 //! The points of interpolation are 0, ±a, ±b and infinity with a = 1/√2 and b = √2 = 1/a. Compared with the usual 0, ±1,
 //! ±2 this makes the transforms' numbers smaller and the rounding error a quarter.
 
+use std::ops::Range;
+
 use super::conv2d::Geometry;
 use super::gemm::{Bounds, Gemm, Panels, Run, Start};
-use super::memory::{Buffer, Map, Shared, split};
+use super::memory::{Buffer, Shared, split};
 use super::operation::{Frame, Operation, Setting};
 use super::simd::{self, Kernel, Simd};
 use super::weights::{Layout, Weights};
@@ -18,12 +22,10 @@ use crate::plan::Step;
 const A: f64 = std::f64::consts::FRAC_1_SQRT_2;
 const B: f64 = std::f64::consts::SQRT_2;
 
-/// Outputs of a tile along an axis.
-const OUT: usize = 4;
-/// Its inputs.
+/// Inputs of a tile along an axis.
 const IN: usize = 6;
 /// Positions in a transformed tile.
-const PLANES: usize = IN * IN;
+pub(super) const PLANES: usize = IN * IN;
 
 /// Floats between planes, so that positions of one tile do not all fall into the same set of the cache.
 const APART: usize = 16;
@@ -35,11 +37,18 @@ const BLOCK_FLOATS: usize = 160 * 1024;
 /// Tiles that a block has at least, so that the weights are not read too often.
 const BLOCK_TILES: usize = 48;
 
-/// A 3x3 convolution with stride 1.
+/// Outputs of a tile along an axis, for a kernel of this size.
+pub(super) const fn outputs(kernel: usize) -> usize {
+    IN + 1 - kernel
+}
+
+/// A 3x3 or 5x5 convolution with stride 1.
 pub(super) struct Winograd {
     step: Step,
     layout: Layout,
     pads: [usize; 4],
+    /// Outputs of a tile along an axis.
+    out: usize,
     /// Rows and columns of tiles.
     grid: [usize; 2],
     /// Tiles of the batch.
@@ -55,14 +64,15 @@ pub(super) struct Winograd {
 impl Winograd {
     pub(super) fn new(geometry: Geometry, layout: Layout, step: Step, setting: &Setting) -> Self {
         let (Panels { k, n, .. }, y) = (layout.panels, step.output);
-        let grid = [y.h.div_ceil(OUT), y.w.div_ceil(OUT)];
+        let out = outputs(geometry.kernel[0]);
+        let grid = [y.h.div_ceil(out), y.w.div_ceil(out)];
         let tiles = setting.n * grid[0] * grid[1];
         let block = (BLOCK_FLOATS / (PLANES * (k + n))).next_multiple_of(12).max(BLOCK_TILES).min(tiles);
         // Few blocks: all threads work on one.
         let threads = setting.pool.threads();
         let regions = if tiles.div_ceil(block) >= 4 * threads { threads } else { 1 };
         let rows = (0..block).map(|t| (t * k) as u32).collect();
-        Winograd { pads: geometry.pads, layout, step, grid, tiles, block, rows, regions }
+        Winograd { pads: geometry.pads, layout, step, out, grid, tiles, block, rows, regions }
     }
 
     /// Floats from one plane to the next, before the multiplication and after it.
@@ -76,25 +86,29 @@ impl Winograd {
         apart(self.layout.panels.k) + PLANES * (before + after)
     }
 
-    /// Tiles `first..first + count` of the batch, from input to output.
+    /// Tiles `first..first + count` of the batch, from the input channels of group `g` to its output.
     ///
     /// # Safety
     /// `region` must be for nobody else.
-    unsafe fn block(&self, frame: &Frame, first: usize, count: usize, region: &Region) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
+    unsafe fn block(&self, frame: &Frame, g: usize, first: usize, count: usize, region: &Region) {
         let weights = frame.weights(self.step.node);
         let Panels { k, n, .. } = self.layout.panels;
         let panels = self.layout.panels.count();
         // SAFETY: tasks have their own tiles, or their own panels of a plane; the plan keeps inputs and output apart.
         unsafe {
             std::slice::from_raw_parts_mut(region.zeros.at(0), k).fill(0.0);
-            split(frame.pool, count, PLANES * k, |tiles| tiles.for_each(|t| self.gather(&x, first, t, region)));
+            split(frame.pool, count, PLANES * k, |tiles| tiles.for_each(|t| self.gather(frame, g, first, t, region)));
             split(frame.pool, PLANES * panels, count * k, |parts| {
-                parts.for_each(|i| self.multiply(weights, count, i / panels, i % panels, region));
+                let mut next = parts.start;
+                while next < parts.end {
+                    let (plane, panel) = (next / panels, next % panels);
+                    let end = panels.min(panel + parts.end - next);
+                    self.multiply(weights, g, count, plane, panel..end, region);
+                    next += end - panel;
+                }
             });
             split(frame.pool, count, PLANES * n, |tiles| {
-                tiles.for_each(|t| self.spread(&y, addend.as_ref(), weights, first, t, region));
+                tiles.for_each(|t| self.spread(frame, weights, g, first, t, region));
             });
         }
     }
@@ -102,20 +116,22 @@ impl Winograd {
     /// The sample of a tile, and its first output pixel.
     fn origin(&self, tile: usize) -> (usize, usize, usize) {
         let [rows, columns] = self.grid;
-        (tile / (rows * columns), tile / columns % rows * OUT, tile % columns * OUT)
+        (tile / (rows * columns), tile / columns % rows * self.out, tile % columns * self.out)
     }
 
     /// Transforms tile `t` of a block.
     ///
     /// # Safety
     /// As [`Winograd::block`]; nobody else may use this tile's part of the region.
-    unsafe fn gather(&self, x: &Map, first: usize, t: usize, region: &Region) {
-        let (h, w, channels) = (x.place.h, x.place.w, x.place.c);
+    unsafe fn gather(&self, frame: &Frame, g: usize, first: usize, t: usize, region: &Region) {
+        let x = frame.map(self.step.inputs[0]);
+        let (h, w, channels) = (x.place.h, x.place.w, self.layout.panels.k);
         let (s, oy, ox) = self.origin(first + t);
         let [top, left, ..] = self.pads;
         let at = |i: usize| {
             let (iy, ix) = ((oy + i / IN).wrapping_sub(top), (ox + i % IN).wrapping_sub(left));
-            if iy < h && ix < w { x.at((s * h + iy) * w + ix) } else { region.zeros.start() }.cast_const()
+            let zeros = region.zeros.start();
+            if iy < h && ix < w { x.at((s * h + iy) * w + ix).wrapping_add(g * channels) } else { zeros }.cast_const()
         };
         let from: [*const f32; PLANES] = std::array::from_fn(at);
         // SAFETY: pixels, or as many zeros; the region holds the tile in every plane.
@@ -125,11 +141,19 @@ impl Winograd {
         }
     }
 
-    /// One panel of one position's product.
+    /// Some panels of one position's product.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use this panel of the products.
-    unsafe fn multiply(&self, weights: &Weights, tiles: usize, plane: usize, panel: usize, region: &Region) {
+    /// As [`Winograd::block`]; nobody else may use these panels of the products.
+    unsafe fn multiply(
+        &self,
+        weights: &Weights,
+        g: usize,
+        tiles: usize,
+        plane: usize,
+        range: Range<usize>,
+        region: &Region,
+    ) {
         let panels = self.layout.panels;
         let [before, after] = self.planes();
         // SAFETY: all planes lie in the region.
@@ -138,7 +162,7 @@ impl Winograd {
                 left: region.tiles.from(plane * before),
                 rows: &self.rows,
                 runs: &[Run { offset: 0, len: panels.k }],
-                right: &weights.weight[plane * apart(panels.floats())..],
+                right: &weights.weight[(g * PLANES + plane) * apart(panels.floats())..],
                 panels,
                 start: Start::Zero,
                 addend: None,
@@ -146,7 +170,7 @@ impl Winograd {
                 out: region.products.from(plane * after),
                 pitch: panels.n,
             };
-            product.block(0..tiles, panel..panel + 1);
+            product.block(0..tiles, range);
         }
     }
 
@@ -154,24 +178,30 @@ impl Winograd {
     ///
     /// # Safety
     /// As [`Winograd::block`]; nobody else may use the tile's outputs.
-    unsafe fn spread(&self, y: &Map, addend: Option<&Map>, weights: &Weights, first: usize, t: usize, region: &Region) {
-        let (h, w, channels) = (y.place.h, y.place.w, y.place.c);
+    unsafe fn spread(&self, frame: &Frame, weights: &Weights, g: usize, first: usize, t: usize, region: &Region) {
+        let y = frame.map(self.step.output);
+        let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
+        let (h, w, channels) = (y.place.h, y.place.w, self.layout.panels.n);
         let (s, oy, ox) = self.origin(first + t);
         // SAFETY: the region holds the tile in every plane, and the output the pixels of its rows and columns.
         unsafe {
-            let pixel = (s * h + oy) * w + ox;
-            simd::dispatch(TransformOutput {
+            let (pixel, channel) = ((s * h + oy) * w + ox, g * channels);
+            let transform = TransformOutput {
                 from: region.products.at(t * channels),
                 plane: self.planes()[1],
                 channels,
-                bias: &weights.bias,
+                bias: self.layout.group_bias(&weights.bias, g),
                 bounds: Bounds::of(self.step.activation),
-                addend: addend.map_or(std::ptr::null(), |map| map.at(pixel).cast_const()),
+                addend: addend.as_ref().map_or(std::ptr::null(), |map| map.at(pixel).add(channel).cast_const()),
                 addend_pitch: addend.map_or([0; 2], |map| [w * map.place.pitch, map.place.pitch]),
-                to: y.at(pixel),
+                to: y.at(pixel).add(channel),
                 pitch: [w * y.place.pitch, y.place.pitch],
-                size: [OUT.min(h - oy), OUT.min(w - ox)],
-            });
+                size: [self.out.min(h - oy), self.out.min(w - ox)],
+            };
+            match self.out {
+                4 => simd::dispatch(Outputs::<4>(transform)),
+                _ => simd::dispatch(Outputs::<2>(transform)),
+            }
         }
     }
 }
@@ -188,7 +218,7 @@ impl Operation for Winograd {
     fn forward(&self, frame: &Frame) {
         let blocks = self.tiles.div_ceil(self.block);
         let run = |thread: usize, i: usize| {
-            let first = i * self.block;
+            let (g, first) = (i / blocks, i % blocks * self.block);
             let [before, _] = self.planes();
             // SAFETY: the scratch memory holds as many regions as threads get here at once, and blocks have their own
             // outputs.
@@ -196,13 +226,13 @@ impl Operation for Winograd {
                 let zeros = frame.scratch.from(thread * self.region());
                 let tiles = zeros.from(apart(self.layout.panels.k));
                 let region = Region { zeros, tiles, products: tiles.from(PLANES * before) };
-                self.block(frame, first, self.block.min(self.tiles - first), &region);
+                self.block(frame, g, first, self.block.min(self.tiles - first), &region);
             }
         };
         if self.regions > 1 {
-            frame.pool.run_on(blocks, &run);
+            frame.pool.run_on(self.layout.groups * blocks, &run);
         } else {
-            (0..blocks).for_each(|i| run(0, i));
+            (0..self.layout.groups * blocks).for_each(|i| run(0, i));
         }
         let y = frame.map(self.step.output);
         // SAFETY: nobody else uses the output.
@@ -219,37 +249,40 @@ fn apart(floats: usize) -> usize {
     floats.next_multiple_of(APART) + APART
 }
 
-/// Packs transformed kernels: a packed matrix for each position, [`apart`].
-pub(super) fn pack(panels: Panels, oihw: &[f32]) -> Buffer {
+/// Packs transformed kernels: for each group a packed matrix for each position, [`apart`].
+pub(super) fn pack(layout: &Layout, oihw: &[f32]) -> Buffer {
+    let (panels, taps) = (layout.panels, layout.taps);
     let plane = apart(panels.floats());
-    let mut packed = Buffer::zeros(PLANES * plane);
-    for n in 0..panels.n {
-        let (start, width) = panels.place(n);
-        for k in 0..panels.k {
-            let kernel = &oihw[(n * panels.k + k) * 9..][..9];
-            for (position, value) in transform_kernel(kernel).into_iter().enumerate() {
-                packed[position * plane + start + k * width] = value as f32;
-            }
+    let mut packed = Buffer::zeros(layout.groups * PLANES * plane);
+    for (i, kernel) in oihw.chunks_exact(taps).enumerate() {
+        let (o, k) = (i / panels.k, i % panels.k);
+        let (start, width) = panels.place(o % panels.n);
+        let group = o / panels.n * PLANES;
+        for (position, value) in transform_kernel(kernel).into_iter().enumerate() {
+            packed[(group + position) * plane + start + k * width] = value as f32;
         }
     }
     packed
 }
 
-/// `G g G^T`.
+/// `G g G^T` of a kernel with as many rows as columns.
 fn transform_kernel(kernel: &[f32]) -> [f64; PLANES] {
-    let mut half = [[0.0; 3]; IN];
-    for x in 0..3 {
-        let column = transform_taps([0, 1, 2].map(|y| f64::from(kernel[3 * y + x])));
+    let size = kernel.len().isqrt();
+    let mut taps = [0.0; IN];
+    let mut half = [[0.0; IN]; IN];
+    for x in 0..size {
+        (0..size).for_each(|y| taps[y] = f64::from(kernel[size * y + x]));
+        let column = transform_taps(&taps[..size]);
         (0..IN).for_each(|i| half[i][x] = column[i]);
     }
-    let rows = half.map(transform_taps);
+    let rows = half.map(|row| transform_taps(&row[..size]));
     std::array::from_fn(|p| rows[p / IN][p % IN])
 }
 
 /// `G g`: the polynomial with these coefficients at each point, divided by the product of the distances to the others.
-fn transform_taps([g0, g1, g2]: [f64; 3]) -> [f64; IN] {
-    let at = |p: f64, product: f64| (g0 + g1 * p + g2 * p * p) / product;
-    [g0, at(A, -1.5), at(-A, -1.5), at(B, 6.0), at(-B, 6.0), g2]
+fn transform_taps(g: &[f64]) -> [f64; IN] {
+    let at = |p: f64, product: f64| g.iter().rev().fold(0.0, |sum, g| sum * p + g) / product;
+    [g[0], at(A, -1.5), at(-A, -1.5), at(B, 6.0), at(-B, 6.0), g[g.len() - 1]]
 }
 
 /// `B^T d` of vectors.
@@ -274,23 +307,25 @@ unsafe fn transform_inputs<S: Simd>(d: [S::V; IN]) -> [S::V; IN] {
     }
 }
 
-/// `A^T m` of vectors.
+/// `A^T m` of vectors, for 2 or 4 outputs.
 ///
 /// # Safety
 /// S must be available.
 #[inline(always)]
-unsafe fn transform_products<S: Simd>(m: [S::V; IN]) -> [S::V; OUT] {
+unsafe fn transform_products<S: Simd, const OUT: usize>(m: [S::V; IN]) -> [S::V; OUT] {
     // SAFETY: arithmetic only; S is available by the caller's promise.
     unsafe {
         let (sum_a, odd_a) = (S::add(m[1], m[2]), S::mul(S::sub(m[1], m[2]), S::splat(A as f32)));
         let (sum_b, odd_b) = (S::add(m[3], m[4]), S::mul(S::sub(m[3], m[4]), S::splat(B as f32)));
         let weighted = |a, x: f32, b, y: f32| S::fma(a, S::splat(x), S::mul(b, S::splat(y)));
-        [
-            S::add(m[0], S::add(sum_a, sum_b)),
-            S::add(odd_a, odd_b),
-            weighted(sum_a, 0.5, sum_b, 2.0),
-            S::add(m[5], weighted(odd_a, 0.5, odd_b, 2.0)),
-        ]
+        let mut y = [S::add(m[0], S::add(sum_a, sum_b)); OUT];
+        y[1] = S::add(odd_a, odd_b);
+        if OUT == 4 {
+            y[2] = weighted(sum_a, 0.5, sum_b, 2.0);
+            y[3] = weighted(odd_a, 0.5, odd_b, 2.0);
+        }
+        y[OUT - 1] = S::add(m[5], y[OUT - 1]);
+        y
     }
 }
 
@@ -340,7 +375,7 @@ impl Kernel for TransformInput<'_> {
     }
 }
 
-/// Writes `A^T m A`, plus the bias and the addend, within the bounds, to the part of 4x4 pixels that exists.
+/// Writes `A^T m A`, plus the bias and the addend, within the bounds, to the part of a tile that exists.
 struct TransformOutput<'a> {
     from: *const f32,
     plane: usize,
@@ -357,38 +392,42 @@ struct TransformOutput<'a> {
     size: [usize; 2],
 }
 
-impl Kernel for TransformOutput<'_> {
+/// For OUT x OUT outputs.
+struct Outputs<'a, const OUT: usize>(TransformOutput<'a>);
+
+impl<const OUT: usize> Kernel for Outputs<'_, OUT> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
+        let t = self.0;
         // SAFETY: the planes, the bias and the pixels hold `channels`, of which there is at least a vector.
         unsafe {
-            for c in starts::<S>(self.channels) {
+            for c in starts::<S>(t.channels) {
                 let mut half = [[S::splat(0.0); IN]; OUT];
                 for j in 0..IN {
                     let mut column = [S::splat(0.0); IN];
                     for i in 0..IN {
-                        column[i] = S::load(self.from.add((i * IN + j) * self.plane + c));
+                        column[i] = S::load(t.from.add((i * IN + j) * t.plane + c));
                     }
-                    let column = transform_products::<S>(column);
+                    let column = transform_products::<S, OUT>(column);
                     for i in 0..OUT {
                         half[i][j] = column[i];
                     }
                 }
-                let bias = S::load(self.bias.as_ptr().add(c));
+                let bias = S::load(t.bias.as_ptr().add(c));
                 for i in 0..OUT {
-                    if i < self.size[0] {
-                        let row = transform_products::<S>(half[i]);
+                    if i < t.size[0] {
+                        let row = transform_products::<S, OUT>(half[i]);
                         for j in 0..OUT {
-                            if j < self.size[1] {
+                            if j < t.size[1] {
                                 let mut y = S::add(row[j], bias);
-                                if !self.addend.is_null() {
-                                    let [line, pixel] = self.addend_pitch;
-                                    y = S::add(y, S::load(self.addend.add(i * line + j * pixel + c)));
+                                if !t.addend.is_null() {
+                                    let [line, pixel] = t.addend_pitch;
+                                    y = S::add(y, S::load(t.addend.add(i * line + j * pixel + c)));
                                 }
-                                let to = self.to.add(i * self.pitch[0] + j * self.pitch[1] + c);
-                                S::store(to, self.bounds.apply::<S>(y));
+                                let to = t.to.add(i * t.pitch[0] + j * t.pitch[1] + c);
+                                S::store(to, t.bounds.apply::<S>(y));
                             }
                         }
                     }

@@ -55,7 +55,11 @@ fn convolutions(cases: &mut Vec<Case>) {
         let (c, out) = (8 + (i * 7) % 13, 8 + (i * 5) % 19);
         let padding = Padding::Explicit([i % 3, 1, (i + 1) % 2, 2 - i % 3]);
         one(cases, [c, side + 2, 15 - side], 1 + 2 * (i % 2), Conv2d::new(out, 3).padding(padding));
+        let (groups, padding) = (1 + i % 3, Padding::Explicit([i % 3, 2, 2 - i % 3, 1 + i % 2]));
+        let layer = Conv2d::new(groups * out, 5).groups(groups).padding(padding);
+        one(cases, [groups * c, side + 2, 15 - side], 1 + i % 2, layer);
     }
+    one(cases, [32, 13, 13], 1, Conv2d::new(48, 3).groups(2).padding(Padding::Same));
     one(cases, [64, 30, 31], 3, Conv2d::new(48, 3).padding(Padding::Same).no_bias());
     // Depthwise kernels in use, over channels around one and two vectors.
     for (i, c) in [2, 5, 8, 9, 16, 19, 24, 40].into_iter().enumerate() {
@@ -162,6 +166,7 @@ fn normalizations(cases: &mut Vec<Case>) {
     }
     one(cases, [6, 1, 1], 3, BatchNorm2d::default());
     one(cases, [9, 4, 4], 1, LocalResponseNorm { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 });
+    one(cases, [40, 2, 3], 3, LocalResponseNorm { size: 4, alpha: 0.5, beta: 0.6, k: 2.0 });
 }
 
 fn rearrangements(cases: &mut Vec<Case>) {
