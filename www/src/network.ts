@@ -1,6 +1,7 @@
 // The network in use: what it is, its layers, its file.
 import { type LoadOptions, Network, type Progress } from "convoke";
 import alexnetUrl from "../../models/alexnet-fashion-mnist.safetensors?url";
+import densenetUrl from "../../models/densenet22-fashion-mnist.safetensors?url";
 import googlenetUrl from "../../models/googlenet-fashion-mnist.safetensors?url";
 import clothesUrl from "../../models/lenet5-fashion-mnist.safetensors?url";
 import shippedUrl from "../../models/lenet5-mnist.safetensors?url";
@@ -27,6 +28,7 @@ const trained = [
   ["AlexNet, scaled: clothes (Fashion-MNIST)", alexnetUrl],
   ["GoogLeNet, scaled: clothes (Fashion-MNIST)", googlenetUrl],
   ["VGG, scaled: clothes (Fashion-MNIST)", vggUrl],
+  ["DenseNet of 22 layers: clothes (Fashion-MNIST)", densenetUrl],
   ["ResNet-20: photographs (CIFAR-10)", photographsUrl],
 ] as const;
 
