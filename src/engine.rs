@@ -76,6 +76,24 @@ impl Engine {
             Engine::Gpu(engine) => engine.bytes(),
         }
     }
+
+    /// Brings a batch to where the first step reads it.
+    pub(crate) async fn begin(&mut self, x: &Tensor) -> Result<()> {
+        match self {
+            Engine::Cpu(engine) => engine.begin(x),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.begin(x).await,
+        }
+    }
+
+    /// Runs step `i`, after those before it, and gives its output, in NHWC.
+    pub(crate) async fn step(&mut self, i: usize) -> Result<Vec<f32>> {
+        match self {
+            Engine::Cpu(engine) => Ok(engine.step(i)),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.step(i).await,
+        }
+    }
 }
 
 /// A network in training.

@@ -16,6 +16,7 @@ pub mod layers;
 pub mod plan;
 pub mod quant;
 pub mod rng;
+pub mod self_test;
 pub mod tensor;
 pub mod train;
 pub mod vision;

@@ -11,11 +11,14 @@ use std::sync::Arc;
 
 use convoke::Error;
 use convoke::cpu::{Algorithm, Engine, Pool, Prefer, Trainer, isa};
+use convoke::engine::Backend;
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
 use convoke::layers::{Conv2d, Flatten, Linear, Loss, Padding, Relu};
 use convoke::plan::{Optimizer, Update};
+use convoke::self_test::self_test;
 use convoke::tensor::Tensor;
 use convoke::zoo;
+use pollster::block_on;
 use suite::training::{reference_step, small_network};
 use suite::{Case, SEED, STEP, cases, random};
 
@@ -338,4 +341,30 @@ fn memory_that_cannot_be_addressed_is_refused_before_it_is_asked_for() {
     let x = b.add("b", Relu {}, x);
     let x = b.add("c", Relu {}, x);
     refused(&b.finish(x).unwrap(), "values");
+}
+
+#[test]
+fn a_self_test_finds_the_layer_that_differs() {
+    let graph = zoo::resnet("resnet", &zoo::ResNet::cifar(8), zoo::Options::default()).unwrap();
+    let params = Params::init(&graph, Init::He, 3);
+    let pool = Pool::new(2);
+    let backend = Backend::Cpu(pool.clone());
+    let test = |run: &Params| {
+        let mut engine = block_on(convoke::engine::Engine::new(&graph, run, &backend)).unwrap();
+        let mut seen = vec![];
+        let report = &mut |i, steps| seen.push((i, steps));
+        let errors = block_on(self_test(&graph, &params, &pool, &mut engine, report)).unwrap();
+        assert_eq!(seen, (0..errors.len()).map(|i| (i, errors.len())).collect::<Vec<_>>());
+        errors
+    };
+    let same = test(&params);
+    assert!(same.iter().any(|e| e.algorithm == Some("winograd") && e.error > 0.0));
+    assert!(same.iter().all(|e| e.error < TOLERANCE), "{same:?}");
+
+    let mut wrong = params.clone();
+    wrong.get_mut("layer2.0.conv2.weight").data[0] += 1.0;
+    let errors = test(&wrong);
+    let at = errors.iter().position(|e| e.name == "layer2.0.conv2").unwrap();
+    assert_eq!(errors[..at], same[..at]);
+    assert!(errors[at].error > 0.01, "{:?}", errors[at]);
 }

@@ -8,11 +8,14 @@ mod suite;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use convoke::cpu::Pool;
+use convoke::engine::{self, Backend};
 use convoke::error::Error;
 use convoke::gpu::{Device, Engine, Trainer};
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
 use convoke::layers::{Conv2d, Flatten, Linear, Loss};
 use convoke::plan::{Optimizer, Update};
+use convoke::self_test::self_test;
 use convoke::tensor::Tensor;
 use convoke::zoo;
 use pollster::block_on;
@@ -325,5 +328,19 @@ fn a_lost_device_is_an_error_and_never_an_answer() {
         block_on(Engine::new(&graph, &params, &device)).err().expect("no engine on a lost device"),
     ] {
         assert_eq!(error.code(), "device-lost", "{error}");
+    }
+}
+
+#[test]
+fn a_self_test_compares_every_step() {
+    for graph in small_zoo() {
+        let params = Params::init(&graph, Init::He, 3);
+        let run = async {
+            let mut engine = engine::Engine::new(&graph, &params, &Backend::Gpu(DEVICE.clone())).await?;
+            self_test(&graph, &params, &Pool::single(), &mut engine, &mut |_, _| {}).await
+        };
+        let errors = block_on(run).unwrap();
+        assert!(errors.iter().all(|e| e.error < TOLERANCE), "{}: {errors:?}", graph.name());
+        assert!(errors.iter().any(|e| e.error > 0.0), "{}: nothing was rounded", graph.name());
     }
 }

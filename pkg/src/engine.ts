@@ -7,13 +7,17 @@ import { startThreads } from "./threads.js";
 import { type Build, chooseTier, loadBuild, type Pool, type ThreadedWasm, type Wasm } from "./tiers.js";
 import type {
   Backend,
+  BackendCheck,
   Capabilities,
   Classification,
   EngineOptions,
   FileFormat,
+  LayerError,
   LayerTime,
   NetworkInfo,
   Progress,
+  SelfTestOptions,
+  SelfTestReport,
   StepReport,
   TensorData,
   Tier,
@@ -90,6 +94,9 @@ interface Training {
 
 /** A run that takes less than this is never moved to a GPU: reading back a result takes about as long. */
 const FAST_ENOUGH_MS = 3;
+
+/** Errors of layers below this are taken for rounding. */
+const ROUNDING = 1e-3;
 
 export class Engine {
   #runtimes = new Map<string, Promise<Runtime>>();
@@ -190,6 +197,30 @@ export class Engine {
       const x = inputOf(network, image, pixels);
       return network.profile(x.data, Uint32Array.from(x.shape));
     });
+  }
+
+  async selfTest(id: number, onProgress?: SelfTestOptions["onProgress"]): Promise<SelfTestReport> {
+    const available = await webgpu();
+    const check = async ({ network }: Entry, backend: Backend): Promise<BackendCheck> => {
+      const progress = (done: number, total: number) => onProgress?.({ backend, done, total });
+      const layers: LayerError[] = await network.selfTest(backend, progress);
+      const worst = layers.reduce((a, b) => (b.error > a.error ? b : a));
+      return { backend, passed: worst.error < ROUNDING, worst, layers };
+    };
+    return this.#with(id, (entry) =>
+      recovering(entry, async () => {
+        const backends = [await check(entry, "cpu")];
+        if (available !== true) return { backends, webgpu: available };
+        try {
+          backends.push(await check(entry, "webgpu"));
+          return { backends, webgpu: true };
+        } catch (error) {
+          // A GPU that cannot run this network is part of the answer, unless the network runs there.
+          if (entry.network.backend === "webgpu") throw error;
+          return { backends, webgpu: message(error) };
+        }
+      }),
+    );
   }
 
   async save(id: number, quantize?: "int8"): Promise<Bytes> {

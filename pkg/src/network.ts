@@ -16,6 +16,8 @@ import type {
   LayerTime,
   LoadOptions,
   NetworkInfo,
+  SelfTestOptions,
+  SelfTestReport,
   Source,
   TensorData,
   Tier,
@@ -144,6 +146,15 @@ export class Network implements Disposable {
     this.#check();
     const given = await this.#given(image);
     return this.#call((engine, id) => engine.profile(id, given));
+  }
+
+  /**
+   * Runs one random input on the CPU and, where there is one, on WebGPU, and compares every step with the same step
+   * computed on the CPU by sums of products alone. Takes as long as a few runs.
+   */
+  async selfTest({ onProgress }: SelfTestOptions = {}): Promise<SelfTestReport> {
+    const progress = onProgress && this.#handle.connection.callback(onProgress);
+    return this.#call((engine, id) => engine.selfTest(id, progress));
   }
 
   /** A trainer of these weights: `trainer.network` is this network. */

@@ -104,6 +104,38 @@ export interface LayerTime {
   milliseconds: number;
 }
 
+/** How far the outputs of a step were from exact ones. */
+export interface LayerError {
+  /** The layer that the step begins with; layers fused into it have no outputs of their own. */
+  name: string;
+  kind: string;
+  /** How it was computed, of layers with weights on the CPU: `direct`, `winograd` or `depthwise`. */
+  algorithm?: string;
+  /** The largest difference, as a share of the layer's largest exact value. Errors add up from layer to layer. */
+  error: number;
+}
+
+export interface BackendCheck {
+  backend: Backend;
+  /** Whether every error is as small as rounding makes it: below 0.001. A wrong value is off by far more. */
+  passed: boolean;
+  worst: LayerError;
+  /** Every step of the run. */
+  layers: LayerError[];
+}
+
+/** What `selfTest` found on this machine. */
+export interface SelfTestReport {
+  backends: BackendCheck[];
+  /** Whether WebGPU was among them, or why not. */
+  webgpu: true | string;
+}
+
+export interface SelfTestOptions {
+  /** `done` of `total` steps on this backend. */
+  onProgress?: (progress: { backend: Backend; done: number; total: number }) => void;
+}
+
 /** What is known of a network once it is loaded. */
 export interface NetworkInfo {
   name: string;

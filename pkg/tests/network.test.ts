@@ -93,6 +93,26 @@ test("the time of each step", async () => {
   expect(times.every(({ milliseconds }) => milliseconds >= 0)).toBe(true);
 });
 
+test("the self-test compares every step with exact results", async () => {
+  const seen: unknown[] = [];
+  using small = await Network.load(path);
+  const { backends, webgpu } = await small.selfTest({ onProgress: (p) => seen.push(p) });
+  expect(webgpu).toBe("there is no navigator.gpu");
+  expect(backends.map(({ backend, passed }) => [backend, passed])).toEqual([["cpu", true]]);
+  // LeNet-5 is computed directly anyway: no sum has another order.
+  expect(backends[0]!.layers.map(({ name, error }) => [name, error])).toEqual(
+    ["conv1", "pool1", "conv2", "pool2", "fc1", "fc2", "fc3"].map((name) => [name, 0]),
+  );
+  expect(seen).toEqual(Array.from({ length: 7 }, (_, i) => ({ backend: "cpu", done: i + 1, total: 7 })));
+
+  using large = await Network.create("resnet20", { seed: 1 });
+  const { layers, worst, passed } = (await large.selfTest()).backends[0]!;
+  const winograd = layers.find(({ algorithm }) => algorithm === "winograd");
+  expect(winograd!.error).toBeGreaterThan(0);
+  expect(worst.error).toBe(Math.max(...layers.map(({ error }) => error)));
+  expect([passed, worst.error < 1e-4]).toEqual([true, true]);
+});
+
 test("the phases of a load are reported", async () => {
   const url = await serve((_, response) => void response.writeHead(200, { "Content-Length": file.length }).end(file));
   const onProgress = vi.fn();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::algorithm::{Algorithm, Prefer};
 use super::flatten::{from_chw, to_chw};
 use super::memory::{Shared, split};
-use super::operation::{Dropping, Frame, Ready};
+use super::operation::{Dropping, Frame, Operation, Ready};
 use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::Weights;
@@ -17,11 +17,11 @@ use crate::tensor::{Tensor, dims};
 
 /// A network ready to classify.
 pub struct Engine {
-    graph: Graph,
+    pub(super) graph: Graph,
     pool: Arc<Pool>,
-    weights: Vec<Option<Weights>>,
-    ready: Ready,
-    prefer: Prefer,
+    pub(super) weights: Vec<Option<Weights>>,
+    pub(super) ready: Ready,
+    pub(super) prefer: Prefer,
 }
 
 /// A step of the plan, and how it is computed.
@@ -52,8 +52,18 @@ impl Engine {
     /// As [`Engine::new`].
     pub fn with(graph: &Graph, params: &Params, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
         let (graph, params) = rewrite::for_inference(graph, params.clone())?;
+        let mut engine = Self::without_weights(graph, pool, prefer)?;
+        engine.weights = pack(&engine.graph, &params, &engine.ready.plan, prefer);
+        Ok(engine)
+    }
+
+    /// Ready but for the weights.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub(super) fn without_weights(graph: Graph, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
         let ready = Ready::new(&graph, 1, Purpose::Inference, pool, prefer)?;
-        let weights = pack(&graph, &params, &ready.plan, prefer);
+        let weights = vec![None; graph.nodes().len()];
         Ok(Engine { graph, pool: pool.clone(), weights, ready, prefer })
     }
 
@@ -83,26 +93,52 @@ impl Engine {
     /// # Errors
     /// As [`Engine::run`].
     pub fn run_watched(&mut self, x: &Tensor, done: &mut dyn FnMut(usize)) -> Result<Tensor> {
-        let n = check_input(&self.graph, x)?;
-        if self.ready.plan.batch != n {
-            self.ready = Ready::new(&self.graph, n, Purpose::Inference, &self.pool, self.prefer)?;
-        }
-        let Ready { plan, operations, arena, scratch } = &mut self.ready;
-        let frame = Frame {
-            arena: Shared::new(arena),
-            scratch: Shared::new(scratch),
-            n,
-            pool: &self.pool,
-            weights: &self.weights,
-            mode: Dropping::Inference,
-        };
-        import(&frame, x, plan.input);
+        self.begin(x)?;
+        let head = self.ready.plan.heads[0];
+        let shape = self.graph.shape(head.value).batched(self.ready.plan.batch);
+        let (frame, _, operations) = self.parts();
         for (i, operation) in operations.iter().enumerate() {
             operation.forward(&frame);
             done(i);
         }
-        let head = plan.heads[0];
-        Ok(export(&frame, head.place, self.graph.shape(head.value).batched(n)))
+        Ok(export(&frame, head.place, shape))
+    }
+
+    /// Brings a batch to where the first step reads it.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(crate) fn begin(&mut self, x: &Tensor) -> Result<()> {
+        let n = check_input(&self.graph, x)?;
+        if self.ready.plan.batch != n {
+            self.ready = Ready::new(&self.graph, n, Purpose::Inference, &self.pool, self.prefer)?;
+        }
+        let (frame, plan, _) = self.parts();
+        import(&frame, x, plan.input);
+        Ok(())
+    }
+
+    /// Runs step `i`, after those before it, and gives its output, in NHWC.
+    pub(crate) fn step(&mut self, i: usize) -> Vec<f32> {
+        let (frame, _, operations) = self.parts();
+        operations[i].forward(&frame);
+        let Ready { plan, arena, .. } = &self.ready;
+        let y = plan.steps[i].output;
+        y.gather(&arena[y.offset..][..y.span(plan.batch)])
+    }
+
+    /// What its steps run on, their plan, and they.
+    fn parts(&mut self) -> (Frame<'_>, &Plan, &[Box<dyn Operation>]) {
+        let Ready { plan, operations, arena, scratch } = &mut self.ready;
+        let frame = Frame {
+            arena: Shared::new(arena),
+            scratch: Shared::new(scratch),
+            n: plan.batch,
+            pool: &self.pool,
+            weights: &self.weights,
+            mode: Dropping::Inference,
+        };
+        (frame, plan, operations)
     }
 
     /// Bytes of packed weights, activations and scratch memory.

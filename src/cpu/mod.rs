@@ -15,6 +15,7 @@ mod depthwise;
 mod dropout;
 mod elementwise;
 mod engine;
+mod exact;
 mod flatten;
 mod gemm;
 mod hard_swish;
@@ -38,6 +39,7 @@ mod winograd;
 
 pub use algorithm::{Algorithm, Prefer};
 pub use engine::{Engine, StepInfo};
+pub(crate) use exact::Exact;
 pub use pool::Pool;
 pub use trainer::Trainer;
 

@@ -52,15 +52,42 @@ impl Engine {
     /// # Errors
     /// [`crate::Error::Shape`] and [`crate::Error::NotFinite`] for the batch; those of [`Engine::new`].
     pub async fn run(&mut self, x: &Tensor) -> Result<Tensor> {
+        self.enter(x).await?;
+        let batch = self.program.plan.batch;
+        let encoder = self.program.encode(&self.device, Play::Forward);
+        let data = self.readback.read(&self.device, encoder, &[self.program.output()]).await?;
+        Tensor::new(self.graph.shape(self.graph.outputs()[0].value).batched(batch), data)
+    }
+
+    /// Brings a batch to where the first step reads it.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(crate) async fn begin(&mut self, x: &Tensor) -> Result<()> {
+        self.enter(x).await?;
+        self.device.queue().submit([self.program.encode_input(&self.device).finish()]);
+        Ok(())
+    }
+
+    /// Runs step `i`, after those before it, and gives its output, in NHWC.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(crate) async fn step(&mut self, i: usize) -> Result<Vec<f32>> {
+        let y = self.program.plan.steps[i].output;
+        let encoder = self.program.encode_step(&self.device, i);
+        let span = self.readback.read(&self.device, encoder, &[self.program.span(y)]).await?;
+        Ok(y.gather(&span))
+    }
+
+    async fn enter(&mut self, x: &Tensor) -> Result<()> {
         let batch = check_batch(&self.graph, x)?;
         if batch != self.program.plan.batch {
             self.program = self.plan(batch).await?;
         }
         self.device.check()?;
         self.program.write_input(&self.device, x);
-        let encoder = self.program.encode(&self.device, Play::Forward);
-        let data = self.readback.read(&self.device, encoder, &[self.program.output()]).await?;
-        Tensor::new(self.graph.shape(self.graph.outputs()[0].value).batched(batch), data)
+        Ok(())
     }
 
     /// Bytes of buffers on the device: parameters, activations, and the small rest.

@@ -248,9 +248,9 @@ pub(super) enum Play {
 }
 
 impl Phases {
-    fn of(&self, play: Play) -> Vec<&Vec<Dispatch>> {
+    fn of(&self, play: Play) -> Vec<&[Dispatch]> {
         match play {
-            Play::Forward => vec![&self.input, &self.forward, &self.output],
+            Play::Forward => vec![&self.input[..], &self.forward, &self.output],
             Play::Step => vec![&self.input, &self.forward, &self.clear, &self.losses, &self.backward, &self.update],
             Play::Gradients => vec![
                 &self.input,
@@ -276,6 +276,8 @@ pub(super) struct Program {
     /// The gradients of output and input, when they are wanted.
     grads: Option<[Door; 2]>,
     phases: Phases,
+    /// For each step of the plan, how many of the forward dispatches are done after it.
+    step_ends: Vec<usize>,
     /// By bank: for running and for updating.
     groups: Vec<[Option<wgpu::BindGroup>; 2]>,
 }
@@ -301,7 +303,7 @@ impl Program {
             scratch_at: end,
             scratch: 0,
         };
-        let phases = phases(&mut r, graph, &plan, buffers.training, [Some(input), Some(output)], grads);
+        let (phases, step_ends) = phases(&mut r, graph, &plan, buffers.training, [Some(input), Some(output)], grads);
         let bytes = (r.scratch_at + r.scratch) * 4;
         let steps = mem::take(&mut r.steps);
         drop(r);
@@ -315,7 +317,7 @@ impl Program {
         )?;
         device.queue().write_buffer(&uniforms, 0, &steps);
         let groups = (0..layout.banks.len()).map(|bank| bind(device, buffers, &arena, &uniforms, bank)).collect();
-        Ok(Program { plan, purpose, arena, uniforms, input, output, grads, phases, groups })
+        Ok(Program { plan, purpose, arena, uniforms, input, output, grads, phases, step_ends, groups })
     }
 
     /// Bytes of its own memory on the device.
@@ -361,10 +363,30 @@ impl Program {
 
     /// A command encoder that holds the whole run.
     pub(super) fn encode(&self, device: &Device, play: Play) -> wgpu::CommandEncoder {
+        self.encoder(device, &self.phases.of(play))
+    }
+
+    /// A command encoder that brings the input in.
+    pub(super) fn encode_input(&self, device: &Device) -> wgpu::CommandEncoder {
+        self.encoder(device, &[&self.phases.input])
+    }
+
+    /// A command encoder that holds step `i` alone.
+    pub(super) fn encode_step(&self, device: &Device, i: usize) -> wgpu::CommandEncoder {
+        let begin = i.checked_sub(1).map_or(0, |before| self.step_ends[before]);
+        self.encoder(device, &[&self.phases.forward[begin..self.step_ends[i]]])
+    }
+
+    /// The memory of a value from its first float to its last.
+    pub(super) fn span(&self, place: Place) -> Range<'_> {
+        Range { buffer: &self.arena, offset: place.offset * 4, bytes: place.span(self.plan.batch) * 4 }
+    }
+
+    fn encoder(&self, device: &Device, parts: &[&[Dispatch]]) -> wgpu::CommandEncoder {
         let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for dispatch in self.phases.of(play).into_iter().flatten() {
+            for dispatch in parts.iter().copied().flatten() {
                 pass.set_pipeline(&dispatch.pipeline);
                 pass.set_bind_group(0, &self.groups[dispatch.bank][usize::from(dispatch.updates)], &[dispatch.step]);
                 pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
@@ -402,21 +424,23 @@ fn phases(
     training: Option<&TrainingBuffers>,
     [input, output]: [Option<Door>; 2],
     grads: Option<[Door; 2]>,
-) -> Phases {
+) -> (Phases, Vec<usize>) {
     let mut phases = Phases::default();
     if let Some(vectors) = input.and_then(|d| d.vectors) {
         flatten::to_map(r, vectors, plan.input, false);
     }
     phases.input = r.take();
+    let mut step_ends = vec![];
     for step in &plan.steps {
         r.forward(graph, step);
+        step_ends.push(r.dispatches.len());
     }
     phases.forward = r.take();
     if let Some(vectors) = output.and_then(|d| d.vectors) {
         flatten::to_vector(r, plan.heads[0].place, vectors, false);
     }
     phases.output = r.take();
-    let Some(training) = training else { return phases };
+    let Some(training) = training else { return (phases, step_ends) };
 
     for place in &plan.clear {
         concat::clear(r, *place);
@@ -443,7 +467,7 @@ fn phases(
         }
         phases.input_grad = r.take();
     }
-    phases
+    (phases, step_ends)
 }
 
 fn bind(

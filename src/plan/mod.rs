@@ -42,6 +42,11 @@ impl Place {
     pub fn span(&self, n: usize) -> usize {
         (self.pixels(n) - 1) * self.pitch + self.c
     }
+
+    /// The value alone, from its whole span.
+    pub(crate) fn gather(&self, span: &[f32]) -> Vec<f32> {
+        span.chunks(self.pitch).flat_map(|pixel| &pixel[..self.c]).copied().collect()
+    }
 }
 
 /// One forward operation: the layer of `node`, then `activation`.

@@ -23,6 +23,7 @@ async function choose(page: Page, label: string, line: string): Promise<void> {
 }
 
 const looked = (page: Page) => page.waitForSelector("#picture-answer[aria-busy=false]");
+const drawn = (page: Page) => page.waitForSelector("#maps[aria-busy=false]");
 
 test("a network with random weights shows its layers, their times, its answer and its maps", async () => {
   const { page, complaints, close } = await open(browser, url);
@@ -37,7 +38,7 @@ test("a network with random weights shows its layers, their times, its answer an
   expect(await page.locator("#picture-answer li:visible").count()).toBe(5);
 
   await page.click('[data-layer="layer1.0.conv1"]');
-  await looked(page);
+  await drawn(page);
   expect(await text(page, "maps-caption")).toMatch(/^layer1\.0\.conv1: 16 maps of 32 × 32, from -?\d/);
   const grey = await page.evaluate(() => {
     const canvas = document.getElementById("maps-canvas") as HTMLCanvasElement;
@@ -47,6 +48,26 @@ test("a network with random weights shows its layers, their times, its answer an
   });
   expect(grey.maps).toBeGreaterThanOrEqual(16);
   expect(grey.values).toBeGreaterThan(20);
+  expect(complaints).toEqual([]);
+  await close();
+});
+
+test("the self-test says in words how right each backend is", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  await classified(page);
+  const result = page.locator("#self-test-results");
+  await page.click("#self-test");
+  await page.waitForSelector("#self-test-results li");
+  expect(await result.innerText()).toContain("CPU is right: all 7 steps equal the exact sums bit for bit.");
+
+  await choose(page, "resnet20", "resnet20, random weights");
+  expect(await result.locator("li").count()).toBe(0);
+  await page.click("#self-test");
+  await page.waitForSelector("#self-test-results li");
+  expect(await result.innerText()).toMatch(
+    /^CPU is right: all \d+ steps agree with exact sums\. The worst, [\w.]+ \(.+\), is off by \d\.\de-[5-9] of its/,
+  );
+  expect(await result.innerText()).toMatch(/WebGPU (is right: |was not tested: )/);
   expect(complaints).toEqual([]);
   await close();
 });
@@ -137,7 +158,7 @@ test("an ONNX file is dropped on the page, shows what it sees, and is saved as O
   expect(await answer()).toEqual(shipped);
   expect(await page.locator("#layers tr").count()).toBe(layers);
   await page.locator("#layers button").first().click();
-  await looked(page);
+  await drawn(page);
   expect(await text(page, "maps-caption")).toMatch(/ maps of 32 × 32/);
   expect(complaints).toEqual([]);
   await close();

@@ -33,7 +33,7 @@ export function setUpInside(current: CurrentNetwork): void {
       const seen = picture;
       bars.show(await network.classify(seen, { top: TOP }));
       if (network.backend === "cpu") showTimes(byId("layers"), byId("layers-total"), await network.profile(seen));
-      if (layer) await showMaps(layer);
+      if (layer) drawMaps(undefined);
       if (seen === picture && network === current.get()?.network) answer.ariaBusy = "false";
     } catch (error) {
       if (network === current.get()?.network) showError(errors, "Could not look at the picture", error);
@@ -45,19 +45,24 @@ export function setUpInside(current: CurrentNetwork): void {
     look(undefined);
   }
 
-  async function showMaps(name: string): Promise<void> {
+  const drawMaps = latestOnly(async () => {
     const network = current.get()?.network;
-    if (!network) return;
+    if (!network || !layer) return;
+    const [seen, name] = [picture, layer];
+    const isLatest = () => network === current.get()?.network && seen === picture && name === layer;
     const wait = beginWait(byId("network-waits"), `Computing ${name}`);
     try {
-      const maps = (await network.activations(picture, [name]))[name];
-      if (!maps || network !== current.get()?.network) return;
+      const maps = (await network.activations(seen, [name]))[name];
+      if (!maps || !isLatest()) return;
       byId("maps-caption").textContent = draw(byId("maps-canvas", HTMLCanvasElement), name, maps);
       figure.hidden = false;
+      figure.ariaBusy = "false";
+    } catch (error) {
+      if (isLatest()) showError(errors, `Could not compute ${name}`, error);
     } finally {
       wait.end();
     }
-  }
+  });
 
   async function show(file: File): Promise<void> {
     clearErrors(errors);
@@ -85,7 +90,8 @@ export function setUpInside(current: CurrentNetwork): void {
     if (!button) return;
     layer = button.dataset.layer;
     clearErrors(errors);
-    lookAgain();
+    figure.ariaBusy = "true"; // until it shows this layer
+    drawMaps(undefined);
   });
   current.onChange(() => {
     layer = undefined;

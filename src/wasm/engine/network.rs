@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use js_sys::{Array, Float32Array, Object};
+use js_sys::{Array, Float32Array, Function, Object};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -14,6 +14,7 @@ use crate::format::{Meta, Model, Weights};
 #[cfg(feature = "gpu")]
 use crate::gpu;
 use crate::graph::{Cost, Init, Params};
+use crate::self_test::self_test;
 use crate::tensor::{Tensor, dims};
 use crate::train::{Checkpoint, Config};
 use crate::vision::{Image, top_k};
@@ -203,6 +204,25 @@ impl Network {
             milliseconds: (ends[i + 1] - ends[i]) as f32,
         };
         Ok(to_js(&steps.iter().enumerate().map(timed).collect::<Vec<_>>()))
+    }
+
+    /// How far each step is from exact on `cpu` or `webgpu`; `progress(done, steps)` is called after each.
+    #[wasm_bindgen(js_name = selfTest, unchecked_return_type = "any")]
+    pub async fn self_test(&mut self, backend: &str, progress: Function) -> Result<JsValue, JsValue> {
+        let Model { graph, params, .. } = &self.model;
+        let mut other; // Made for this when the network runs elsewhere.
+        let engine = match &mut self.engine {
+            Some(engine) if self.backend.as_ref().is_some_and(|b| b.name() == backend) => engine,
+            _ => {
+                other = Engine::new(graph, params, &backend_named(backend, &self.pool).await?).await?;
+                &mut other
+            }
+        };
+        let mut report = |i: usize, steps: usize| {
+            // A listener that throws is no reason to stop.
+            let _ = progress.call2(&JsValue::NULL, &JsValue::from(i as u32 + 1), &JsValue::from(steps as u32));
+        };
+        Ok(to_js(&self_test(graph, params, &self.pool, engine, &mut report).await?))
     }
 
     /// The network as a model file, in 32 bits or `int8`.

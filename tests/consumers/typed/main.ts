@@ -23,6 +23,7 @@ import {
   type PixelData,
   type Progress,
   type ScheduleOptions,
+  type SelfTestReport,
   type Source,
   type StepReport,
   type TensorData,
@@ -76,6 +77,16 @@ export async function classify(net: Network, image: ImageSource): Promise<Classi
   const answers = await Promise.all(images.map((i) => net.classify(i, { top: 1 })));
   const best = answers[0]?.[0];
   return best && { label: best.label, index: best.index, probability: best.probability + (first ?? 0) };
+}
+
+export async function selfTest(net: Network): Promise<string | undefined> {
+  const onProgress = ({ backend, done, total }: { backend: Backend; done: number; total: number }) =>
+    `${backend} ${done + total}`;
+  const { backends, webgpu }: SelfTestReport = await net.selfTest({ onProgress });
+  const said: true | string = webgpu;
+  const { backend, passed, worst, layers } = backends[0]!;
+  if (passed) return `${backend satisfies Backend} ${layers.length} ${said}`;
+  return worst.algorithm ?? `${worst.name} ${worst.kind} ${worst.error.toFixed(3)}`;
 }
 
 export async function describe(net: Network): Promise<NetworkInfo> {
