@@ -54,6 +54,12 @@ export interface FitData {
   std: number[];
 }
 
+/** A network by its number, with what is known of it. */
+export interface Opened {
+  id: number;
+  info: NetworkInfo;
+}
+
 /** A trainer as the page needs to know it. */
 export interface TrainerState extends StepControls {
   id: number;
@@ -100,12 +106,7 @@ export class Engine {
   #last = 0;
 
   /** Loads or creates a network; `ticket` is what `abort` knows it by. */
-  async open(
-    ticket: number,
-    origin: Origin,
-    o: OpenOptions,
-    onProgress?: (p: Progress) => void,
-  ): Promise<{ id: number; info: NetworkInfo }> {
+  async open(ticket: number, origin: Origin, o: OpenOptions, onProgress?: (p: Progress) => void): Promise<Opened> {
     const control = new AbortController();
     this.#opening.set(ticket, control);
     const started = this.#runtime(o, onProgress);
@@ -140,13 +141,44 @@ export class Engine {
   }
 
   /** The same weights in a new network on another backend. */
-  async move(id: number, backend: "auto" | Backend): Promise<{ id: number; info: NetworkInfo }> {
+  async move(id: number, backend: "auto" | Backend): Promise<Opened> {
     const entry = await this.#with(id, (e) => this.#planned(e.runtime, e.network.copy(), backend));
     return this.#register(entry);
   }
 
-  async run(id: number, input: TensorData): Promise<TensorData> {
-    const run = ({ network }: Entry) => network.run(input.data, Uint32Array.from(input.shape));
+  /** The network up to its head, and a new head, each as a network of its own. */
+  async transfer(id: number, classes: string[], seed: number): Promise<{ body: Opened; head: Opened }> {
+    const [body, head] = await this.#with(id, async ({ runtime, network }) => {
+      const backend = network.backend as Backend;
+      const fresh = network.newHead(classes, seed);
+      const head = await this.#planned(runtime, fresh, backend);
+      try {
+        return [await this.#planned(runtime, network.body(), backend), head];
+      } catch (error) {
+        head.network.free();
+        throw error;
+      }
+    });
+    return { body: this.#register(body!), head: this.#register(head!) };
+  }
+
+  /** The network with a head that `transfer` made, as a new network. */
+  async withHead(id: number, head: number): Promise<Opened> {
+    const entry = await this.#with(id, (base) =>
+      this.#with(head, ({ network }) => {
+        const { runtime } = base;
+        return this.#planned(runtime, base.network.withHead(network), base.network.backend as Backend);
+      }),
+    );
+    return this.#register(entry);
+  }
+
+  async run(id: number, input: Pixels | TensorData): Promise<TensorData> {
+    const pixels = "shape" in input ? undefined : await pixelsOf(input);
+    const run = ({ network }: Entry) => {
+      const x = inputOf(network, input, pixels);
+      return network.run(x.data, Uint32Array.from(x.shape));
+    };
     const { data, shape } = await this.#with(id, (entry) => recovering(entry, run));
     return transfer({ data, shape }, [data.buffer]);
   }
@@ -327,7 +359,7 @@ export class Engine {
     });
   }
 
-  #register(entry: Entry): { id: number; info: NetworkInfo } {
+  #register(entry: Entry): Opened {
     const id = ++this.#last;
     const { tier, threads } = entry.runtime;
     const info: NetworkInfo = { ...entry.network.info(), tier, threads, why: entry.why };
