@@ -60,6 +60,13 @@ export interface Opened {
   info: NetworkInfo;
 }
 
+/** The parts from which a learner is made. */
+export interface Transfer {
+  base: Opened;
+  head: Opened;
+  body: Opened;
+}
+
 /** A trainer as the page needs to know it. */
 export interface TrainerState extends StepControls {
   id: number;
@@ -146,29 +153,31 @@ export class Engine {
     return this.#register(entry);
   }
 
-  /** The network up to its head, and a new head, each as a network of its own. */
-  async transfer(id: number, classes: string[], seed: number): Promise<{ body: Opened; head: Opened }> {
-    const [body, head] = await this.#with(id, async ({ runtime, network }) => {
+  /** A copy of the network as it is now, what comes before its head, and a new head, each as a network of its own. */
+  async transfer(id: number, classes: string[], seed: number, from: string | undefined): Promise<Transfer> {
+    const entries = await this.#with(id, async ({ runtime, network }) => {
       const backend = network.backend as Backend;
-      const fresh = network.newHead(classes, seed);
-      const head = await this.#planned(runtime, fresh, backend);
+      const base = from === undefined ? network.copy() : network.cut(from);
+      const made: Entry[] = [{ runtime, network: base, why: "", training: undefined, tail: Promise.resolve() }];
       try {
-        return [await this.#planned(runtime, network.body(), backend), head];
+        made.push(await this.#planned(runtime, base.newHead(classes, seed), backend));
+        made.push(await this.#planned(runtime, base.body(), backend));
       } catch (error) {
-        head.network.free();
+        for (const entry of made) entry.network.free();
         throw error;
       }
+      return made;
     });
-    return { body: this.#register(body!), head: this.#register(head!) };
+    const [base, head, body] = entries.map((entry) => this.#register(entry));
+    return { base: base!, head: head!, body: body! };
   }
 
   /** The network with a head that `transfer` made, as a new network. */
   async withHead(id: number, head: number): Promise<Opened> {
     const entry = await this.#with(id, (base) =>
-      this.#with(head, ({ network }) => {
-        const { runtime } = base;
-        return this.#planned(runtime, base.network.withHead(network), base.network.backend as Backend);
-      }),
+      this.#with(head, ({ runtime, network }) =>
+        this.#planned(runtime, base.network.withHead(network), network.backend as Backend),
+      ),
     );
     return this.#register(entry);
   }

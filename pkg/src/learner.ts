@@ -6,32 +6,32 @@ import type { ImageSource, LearnOptions, StepReport, TrainingData } from "./type
 const MAX_BYTES = 64 * 2 ** 20;
 
 interface Parts {
-  classes: string[];
-  seed: number;
+  /** The whole network, whose head is to be replaced. */
+  base: Network;
   /** From an image to its embedding. */
   body: Network;
   /** From embeddings to classes. */
   head: Network;
-  /** The whole network with this head. */
-  join: (head: Network) => Promise<Network>;
 }
 
 /** Learns classes from few images. Of each image only its embedding is kept: what the network makes of it. */
 export class Learner implements Disposable {
   /** The names, in the order of the new network's outputs. */
   readonly classes: readonly string[];
+  #seed: number;
   #parts: Parts;
   #embeddings: Map<string, Float32Array[]>;
 
-  private constructor(parts: Parts) {
+  private constructor(classes: string[], seed: number, parts: Parts) {
+    this.classes = classes;
+    this.#seed = seed;
     this.#parts = parts;
-    this.classes = parts.classes;
-    this.#embeddings = new Map(parts.classes.map((name) => [name, []]));
+    this.#embeddings = new Map(classes.map((name) => [name, []]));
   }
 
   /** @internal */
-  static of(parts: Parts): Learner {
-    return new Learner(parts);
+  static of(classes: string[], seed: number, parts: Parts): Learner {
+    return new Learner(classes, seed, parts);
   }
 
   /** How many images each class has. */
@@ -85,7 +85,8 @@ export class Learner implements Disposable {
       throw new ConvokeError("empty-dataset", text, { name });
     }
     const held = (of: Float32Array[]) => of.length - Math.floor(validation * of.length);
-    const { head, seed } = this.#parts;
+    const { head } = this.#parts;
+    const seed = this.#seed;
     const [train, rest] = [this.#data((of) => of.slice(0, held(of))), this.#data((of) => of.slice(held(of)))];
     const trainer = await head.trainer({ optimizer: { kind: "adam", learningRate }, batchSize, seed });
     try {
@@ -101,13 +102,12 @@ export class Learner implements Disposable {
 
   /** A new network with the head as it is now; it lives until disposed of, without the learner. */
   async network(): Promise<Network> {
-    return this.#parts.join(this.#parts.head);
+    return this.#parts.base.withHead(this.#parts.head);
   }
 
   /** Frees the learner's memory; the network that it was made from stays. */
   dispose(): void {
-    this.#parts.body.dispose();
-    this.#parts.head.dispose();
+    for (const part of Object.values<Network>(this.#parts)) part.dispose();
     for (const of of this.#embeddings.values()) of.length = 0;
   }
 

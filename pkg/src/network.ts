@@ -163,21 +163,25 @@ export class Network implements Disposable {
    * Learns classes of one's own from few images: this network's features stay as they are now, and only a new head is
    * trained on them.
    *
-   * @throws ConvokeError `argument` for fewer than 2 or more than 1000 classes, and for names that are equal or empty.
+   * @throws ConvokeError `argument` for fewer than 2 or more than 1000 classes, for names that are equal or empty, and
+   * for a layer that there is not.
    */
-  async transfer({ classes, seed = 1 }: TransferOptions): Promise<Learner> {
+  async transfer({ classes, seed = 1, from }: TransferOptions): Promise<Learner> {
     if (!Array.isArray(classes) || !classes.every((name) => typeof name === "string")) {
       throw wrongArgument("classes", "an array of names", typeof classes);
     }
+    if (from !== undefined && typeof from !== "string") throw wrongArgument("from", "the name of a layer", typeof from);
     checkSeed(seed);
     const { connection } = this.#handle;
-    const { body, head } = await this.#call((engine, id) => engine.transfer(id, classes, seed));
+    const { base, head, body } = await this.#call((engine, id) => engine.transfer(id, classes, seed, from));
     const of = (opened: Opened) => new Network({ connection, ...opened });
-    const join = async (trained: Network) => {
-      const { id: other } = trained.#handle;
-      return of(await this.#call((engine, id) => engine.withHead(id, other)));
-    };
-    return Learner.of({ classes: [...classes], seed, body: of(body), head: of(head), join });
+    return Learner.of([...classes], seed, { base: of(base), head: of(head), body: of(body) });
+  }
+
+  /** @internal This network with the head of a learner. */
+  async withHead(head: Network): Promise<Network> {
+    const { connection, id: other } = head.#handle;
+    return new Network({ connection, ...(await this.#call((engine, id) => engine.withHead(id, other))) });
   }
 
   /** The same weights, as they are now, in a new network on another backend. Both live until disposed of. */

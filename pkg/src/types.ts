@@ -185,6 +185,11 @@ export interface TransferOptions {
   classes: string[];
   /** Decides the new head's first weights and the order of its training; 1 by default. */
   seed?: number;
+  /**
+   * The layer whose features the new head sees, averaged over a grid of 4x4; those before the old head by default. What
+   * follows the layer is left out of the new network.
+   */
+  from?: string;
 }
 
 export interface LearnOptions extends Pick<FitOptions, "signal"> {

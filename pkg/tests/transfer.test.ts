@@ -18,8 +18,8 @@ function digits(digit: number, from: number, count: number): { data: Uint8Array;
   });
 }
 
-async function taught(net: Network, count: number) {
-  const learner = await net.transfer({ classes: names, seed: 4 });
+async function taught(net: Network, count: number, from?: string) {
+  const learner = await net.transfer({ classes: names, seed: 4, ...(from && { from }) });
   for (const [i, digit] of [0, 3, 7].entries()) {
     for (const image of digits(digit, 0, count)) await learner.add(names[i]!, image);
   }
@@ -32,14 +32,14 @@ async function learn(learner: Awaited<ReturnType<typeof taught>>, options?: Lear
   return reports;
 }
 
-test("a network that knows clothes learns three digits from twenty of each, far better than chance", async () => {
+test("a network that knows clothes learns three digits from twenty of each, at least nine of ten held-out ones right", async () => {
   using net = await Network.load(path);
-  using learner = await taught(net, 20);
+  using learner = await taught(net, 20, "layer2.2.relu");
   expect(learner.counts).toEqual({ zero: 20, three: 20, seven: 20 });
-  expect(learner.bytes).toBe(60 * 64 * 4);
+  expect(learner.bytes).toBe(60 * 512 * 4);
   const reports = await learn(learner, { validation: 0.25 });
   expect(reports.at(-1)!.epoch).toBe(30);
-  expect(reports.at(-1)!.validation!.top1).toBeGreaterThan(0.6);
+  expect(reports.at(-1)!.validation!.top1).toBeGreaterThanOrEqual(0.8);
   expect(reports.at(-1)!.loss).toBeLessThan(reports[0]!.loss / 2);
 
   using taughtNet = await learner.network();
@@ -51,7 +51,7 @@ test("a network that knows clothes learns three digits from twenty of each, far 
       if (best!.label === names[i]) right++;
     }
   }
-  expect(right).toBeGreaterThan(100); // Chance gives 50.
+  expect(right).toBeGreaterThanOrEqual(135);
 
   // The base goes on knowing clothes, and the new network lives in a file.
   expect(net.labels).toContain("Trouser");
@@ -83,9 +83,11 @@ test("what cannot be learnt is refused, and what was added stays", async () => {
   const many = Array.from({ length: 1001 }, (_, i) => `${i}`);
   const wrong = [["one"], ["a", "a"], ["a", ""], many, "ab" as never, [1, 2] as never];
   expect(await codes(wrong.map((classes) => net.transfer({ classes })))).toEqual(wrong.map(() => "argument"));
-  expect((await failure(net.transfer({ classes: ["a", "b"], seed: 0.5 }))).code).toBe("argument");
+  const classes = ["a", "b"];
+  const options = [{ seed: 0.5 }, { from: "conv9" }, { from: 3 as never }];
+  expect(await codes(options.map((o) => net.transfer({ classes, ...o })))).toEqual(options.map(() => "argument"));
 
-  using learner = await net.transfer({ classes: ["a", "b"] });
+  using learner = await net.transfer({ classes });
   const [image] = digits(5, 0, 1);
   await learner.add("a", image!);
   const none = await failure(learn(learner));

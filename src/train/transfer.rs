@@ -3,17 +3,52 @@
 //! The head is the last linear layer or convolution and what follows it. What reaches it, the embedding, does not
 //! change while the head alone is trained: it is computed once for each image, by the body, and the head learns from it
 //! as a small network of its own.
+//!
+//! The features of early layers are the more general ones (Yosinski et al., 2014), and averages over a whole map do not
+//! say where something is. [`cut`] makes a head for the features of any layer.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::format::{Meta, Model};
 use crate::graph::{Graph, Init, Node, Output, Params, Value};
-use crate::layers::{Flatten, Layer};
-use crate::tensor::Shape;
+use crate::layers::{AdaptiveAvgPool2d, Flatten, Layer, Linear};
+use crate::tensor::{Shape, Tensor};
 
 /// The most classes of a new head.
 pub const MAX_CLASSES: usize = 1000;
+
+/// The side of the maps that a head behind [`cut`] sees of larger ones.
+const GRID: usize = 4;
+
+/// The network up to this layer, with a head behind it: the layer's maps averaged over a grid of 4x4, and a linear layer
+/// of one output, to be replaced. What the network says of its classes is left out.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such layer.
+pub fn cut(base: &Model, layer: &str) -> Result<Model> {
+    let part = base.until(layer)?;
+    let mut nodes = part.graph.nodes().to_vec();
+    let value = part.graph.outputs()[0].value;
+    let map = part.graph.shape(value).is_map();
+    let (_, h, w) = part.graph.shape(value).chw();
+    let pool = AdaptiveAvgPool2d { output: [h.min(GRID), w.min(GRID)] };
+    let pool = (map && [h, w] != pool.output).then(|| Layer::from(pool));
+    let flatten = map.then(|| Layer::from(Flatten {}));
+    let mut last = value;
+    for (name, layer) in [("head.pool", pool), ("head.flatten", flatten), ("head", Some(Linear::new(1).into()))] {
+        let Some(layer) = layer else { continue };
+        nodes.push(Node { name: name.into(), layer, inputs: vec![last] });
+        last = Value::of_node(nodes.len() - 1);
+    }
+    let output = Output { value: last, loss_weight: 1.0 };
+    let graph = Graph::new(part.graph.name(), part.graph.input().clone(), nodes, vec![output])?;
+    let mut tensors = part.params.into_tensors();
+    for (name, spec) in graph.params() {
+        tensors.entry(name).or_insert_with(|| Tensor::zeros(spec.shape));
+    }
+    Ok(Model { params: Params::new(&graph, tensors)?, graph, meta: part.meta })
+}
 
 /// The network up to its head: it answers with embeddings.
 ///
@@ -145,7 +180,6 @@ mod tests {
     use crate::graph::Builder;
     use crate::layers::Relu;
     use crate::rng::Rng;
-    use crate::tensor::Tensor;
     use crate::zoo::{self, Options};
 
     fn model(name: &str) -> Model {
@@ -184,6 +218,25 @@ mod tests {
                 assert!((a - b).abs() <= 1e-5 * largest.max(1.0), "{name}: {a} {b}");
             }
         }
+    }
+
+    #[test]
+    fn a_head_behind_any_layer() {
+        let base = model("resnet20");
+        for (layer, embedding) in [("conv1", "256x1x1"), ("layer2.2.relu", "512x1x1"), ("flatten", "64x1x1")] {
+            let cut = cut(&base, layer).unwrap();
+            let head = new_head(&cut, labels(), 7).unwrap();
+            assert_eq!(head.graph.input().to_string(), embedding, "{layer}");
+            let whole = with_head(&cut, &head).unwrap();
+            assert_eq!(whole.graph.classes(), 3, "{layer}");
+            let x = Tensor::new(base.graph.input().batched(1), vec![0.5; 3072]).unwrap();
+            let mut embedding = run(&body(&cut).unwrap(), &x);
+            embedding.shape = head.graph.input().batched(1);
+            for (a, b) in run(&head, &embedding).data.iter().zip(run(&whole, &x).data) {
+                assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{layer}: {a} {b}");
+            }
+        }
+        assert!(cut(&base, "conv9").unwrap_err().to_string().contains("`resnet20`"));
     }
 
     #[test]

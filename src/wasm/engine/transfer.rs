@@ -7,6 +7,11 @@ use crate::train::transfer;
 
 #[wasm_bindgen]
 impl Network {
+    /// The part of the network that ends in this layer, with a head behind it that is to be replaced.
+    pub fn cut(&self, layer: &str) -> Result<Network, JsValue> {
+        Ok(Network::of(transfer::cut(&self.model, layer)?, self.pool.clone()))
+    }
+
     /// The part of the network before its head, to be planned.
     pub fn body(&self) -> Result<Network, JsValue> {
         Ok(Network::of(transfer::body(&self.model)?, self.pool.clone()))

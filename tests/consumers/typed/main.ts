@@ -161,7 +161,7 @@ async function use(trainer: Trainer): Promise<StepReport | undefined> {
 }
 
 export async function teach(net: Network, image: ImageSource): Promise<Network> {
-  const teaching: TransferOptions = { classes: ["cat", "dog"], seed: 2 };
+  const teaching: TransferOptions = { classes: ["cat", "dog"], seed: 2, from: "conv1" };
   const learning: LearnOptions = { epochs: 1, learningRate: 0.01, batchSize: 4, validation: 0.5 };
   using learner: Learner = await net.transfer(teaching);
   for (const name of learner.classes) await learner.add(name, image);
