@@ -92,19 +92,20 @@ pub fn new_head(base: &Model, labels: Vec<String>, seed: u32) -> Result<Model> {
 /// # Errors
 /// [`Error::Weights`] when the head was made for another network, and as [`body`].
 pub fn with_head(base: &Model, head: &Model) -> Result<Model> {
+    let base = base.without_auxiliary()?;
     let own = head_of(&base.graph)?;
     let mut nodes = base.graph.nodes().to_vec();
     for (layer, &i) in resized(&base.graph, &own, head.graph.classes()).into_iter().zip(&own) {
         nodes[i].layer = layer;
     }
-    let graph = reaching(&base.graph, nodes)?;
+    let graph = Graph::new(base.graph.name(), base.graph.input().clone(), nodes, base.graph.outputs().to_vec())?;
     let new: BTreeMap<_, _> = head.params.clone().into_tensors();
     let kept = graph.params().into_iter().filter(|(name, _)| !new.contains_key(name));
     let mut tensors: BTreeMap<_, _> = kept.map(|(name, _)| (name.clone(), base.params.get(&name).clone())).collect();
     tensors.extend(new);
     let params = Params::new(&graph, tensors)?;
     let provenance = BTreeMap::from([("base".into(), base.graph.name().into())]);
-    let meta = Meta { labels: head.meta.labels.clone(), preprocess: base.meta.preprocess.clone(), provenance };
+    let meta = Meta { labels: head.meta.labels.clone(), preprocess: base.meta.preprocess, provenance };
     Ok(Model { graph, params, meta })
 }
 
@@ -147,27 +148,6 @@ fn resized(graph: &Graph, head: &[usize], classes: usize) -> Vec<Layer> {
         _ => unreachable!("heads begin with one of these"),
     }
     layers
-}
-
-/// Those of `nodes`, which replace the graph's own, that the main output is computed from.
-fn reaching(graph: &Graph, nodes: Vec<Node>) -> Result<Graph> {
-    let main = graph.outputs()[0];
-    let mut needed = vec![false; nodes.len() + 1];
-    needed[main.value.index()] = true;
-    for (i, node) in nodes.iter().enumerate().rev() {
-        if needed[i + 1] {
-            node.inputs.iter().for_each(|v| needed[v.index()] = true);
-        }
-    }
-    let mut moved = vec![Value::INPUT; nodes.len() + 1];
-    let mut kept = vec![];
-    for (i, mut node) in nodes.into_iter().enumerate().filter(|(i, _)| needed[i + 1]) {
-        node.inputs.iter_mut().for_each(|v| *v = moved[v.index()]);
-        moved[i + 1] = Value::of_node(kept.len());
-        kept.push(node);
-    }
-    let output = Output { value: moved[main.value.index()], ..main };
-    Graph::new(graph.name(), graph.input().clone(), kept, vec![output])
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
