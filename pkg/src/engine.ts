@@ -58,6 +58,19 @@ export interface FitData {
   std: number[];
 }
 
+/** A network by its number, with what is known of it. */
+export interface Opened {
+  id: number;
+  info: NetworkInfo;
+}
+
+/** The parts from which a learner is made. */
+export interface Transfer {
+  base: Opened;
+  head: Opened;
+  body: Opened;
+}
+
 /** A trainer as the page needs to know it. */
 export interface TrainerState extends StepControls {
   id: number;
@@ -107,12 +120,7 @@ export class Engine {
   #last = 0;
 
   /** Loads or creates a network; `ticket` is what `abort` knows it by. */
-  async open(
-    ticket: number,
-    origin: Origin,
-    o: OpenOptions,
-    onProgress?: (p: Progress) => void,
-  ): Promise<{ id: number; info: NetworkInfo }> {
+  async open(ticket: number, origin: Origin, o: OpenOptions, onProgress?: (p: Progress) => void): Promise<Opened> {
     const control = new AbortController();
     this.#opening.set(ticket, control);
     const started = this.#runtime(o, onProgress);
@@ -147,13 +155,46 @@ export class Engine {
   }
 
   /** The same weights in a new network on another backend. */
-  async move(id: number, backend: "auto" | Backend): Promise<{ id: number; info: NetworkInfo }> {
+  async move(id: number, backend: "auto" | Backend): Promise<Opened> {
     const entry = await this.#with(id, (e) => this.#planned(e.runtime, e.network.copy(), backend));
     return this.#register(entry);
   }
 
-  async run(id: number, input: TensorData): Promise<TensorData> {
-    const run = ({ network }: Entry) => network.run(input.data, Uint32Array.from(input.shape));
+  /** A copy of the network as it is now, what comes before its head, and a new head, each as a network of its own. */
+  async transfer(id: number, classes: string[], seed: number, from: string | undefined): Promise<Transfer> {
+    const entries = await this.#with(id, async ({ runtime, network }) => {
+      const backend = network.backend as Backend;
+      const base = from === undefined ? network.copy() : network.cut(from);
+      const made: Entry[] = [{ runtime, network: base, why: "", training: undefined, tail: Promise.resolve() }];
+      try {
+        made.push(await this.#planned(runtime, base.newHead(classes, seed), backend));
+        made.push(await this.#planned(runtime, base.body(), backend));
+      } catch (error) {
+        for (const entry of made) entry.network.free();
+        throw error;
+      }
+      return made;
+    });
+    const [base, head, body] = entries.map((entry) => this.#register(entry));
+    return { base: base!, head: head!, body: body! };
+  }
+
+  /** The network with a head that `transfer` made, as a new network. */
+  async withHead(id: number, head: number): Promise<Opened> {
+    const entry = await this.#with(id, (base) =>
+      this.#with(head, ({ runtime, network }) =>
+        this.#planned(runtime, base.network.withHead(network), network.backend as Backend),
+      ),
+    );
+    return this.#register(entry);
+  }
+
+  async run(id: number, input: Pixels | TensorData): Promise<TensorData> {
+    const pixels = "shape" in input ? undefined : await pixelsOf(input);
+    const run = ({ network }: Entry) => {
+      const x = inputOf(network, input, pixels);
+      return network.run(x.data, Uint32Array.from(x.shape));
+    };
     const { data, shape } = await this.#with(id, (entry) => recovering(entry, run));
     return transfer({ data, shape }, [data.buffer]);
   }
@@ -358,7 +399,7 @@ export class Engine {
     });
   }
 
-  #register(entry: Entry): { id: number; info: NetworkInfo } {
+  #register(entry: Entry): Opened {
     const id = ++this.#last;
     const { tier, threads } = entry.runtime;
     const info: NetworkInfo = { ...entry.network.info(), tier, threads, why: entry.why };

@@ -1,9 +1,10 @@
 import { type Connection, connect, connections } from "./connection.js";
 import { readResponse } from "./download.js";
-import type { OpenOptions, Origin } from "./engine.js";
+import type { Opened, OpenOptions, Origin } from "./engine.js";
 import { environment } from "./environment.js";
 import { ConvokeError, wrongArgument } from "./errors.js";
-import { type Pixels, portable } from "./pixels.js";
+import { Learner } from "./learner.js";
+import { isTensor, type Pixels, portable } from "./pixels.js";
 import { Trainer } from "./trainer.js";
 import type {
   Backend,
@@ -22,6 +23,7 @@ import type {
   TensorData,
   Tier,
   TrainerOptions,
+  TransferOptions,
 } from "./types.js";
 
 /** A network in the engine, by its number there. */
@@ -64,9 +66,7 @@ export class Network implements Disposable {
   /** A network with fresh weights. */
   static async create(name: string, options: CreateOptions = {}): Promise<Network> {
     const { classes, seed = 0 } = options;
-    if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-      throw wrongArgument("seed", "a whole number below 2^32", seed);
-    }
+    checkSeed(seed);
     if (classes !== undefined && !(Number.isInteger(classes) && classes > 0 && classes < 2 ** 31)) {
       throw wrongArgument("classes", "a whole number from 1", classes);
     }
@@ -116,8 +116,14 @@ export class Network implements Disposable {
     return this.#handle.info.provenance;
   }
 
-  /** The outputs (logits) for a batch of inputs, `[N, C, H, W]`. */
-  async run(input: TensorData): Promise<TensorData> {
+  /** The outputs (logits) for a batch of inputs, `[N, C, H, W]`, or for one image. */
+  async run(input: ImageSource): Promise<TensorData> {
+    if (!isTensor(input)) {
+      this.#check();
+      const given = await this.#given(input);
+      return this.#call((engine, id) => engine.run(id, given));
+    }
+    // Asked for before `run` returns: the caller may dispose of the network next.
     checkTensor(input);
     return this.#call((engine, id) => engine.run(id, input));
   }
@@ -162,6 +168,31 @@ export class Network implements Disposable {
     const { connection } = this.#handle;
     const state = await this.#call((engine, id) => engine.startTrainer(id, options));
     return Trainer.of(this, connection, state);
+  }
+
+  /**
+   * Learns classes of one's own from few images: this network's features stay as they are now, and only a new head is
+   * trained on them.
+   *
+   * @throws ConvokeError `argument` for fewer than 2 or more than 1000 classes, for names that are equal or empty, and
+   * for a layer that there is not.
+   */
+  async transfer({ classes, seed = 1, from }: TransferOptions): Promise<Learner> {
+    if (!Array.isArray(classes) || !classes.every((name) => typeof name === "string")) {
+      throw wrongArgument("classes", "an array of names", typeof classes);
+    }
+    if (from !== undefined && typeof from !== "string") throw wrongArgument("from", "the name of a layer", typeof from);
+    checkSeed(seed);
+    const { connection } = this.#handle;
+    const { base, head, body } = await this.#call((engine, id) => engine.transfer(id, classes, seed, from));
+    const of = (opened: Opened) => new Network({ connection, ...opened });
+    return Learner.of([...classes], seed, { base: of(base), head: of(head), body: of(body) });
+  }
+
+  /** @internal This network with the head of a learner. */
+  async withHead(head: Network): Promise<Network> {
+    const { connection, id: other } = head.#handle;
+    return new Network({ connection, ...(await this.#call((engine, id) => engine.withHead(id, other))) });
   }
 
   /** The same weights, as they are now, in a new network on another backend. Both live until disposed of. */
@@ -278,6 +309,12 @@ function resolved(source: string): URL {
     return environment.resolve(source);
   } catch {
     throw wrongArgument("source", "a URL", source);
+  }
+}
+
+function checkSeed(seed: number): void {
+  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
+    throw wrongArgument("seed", "a whole number below 2^32", seed);
   }
 }
 

@@ -49,8 +49,8 @@ async function decode(blob: Blob): Promise<ImageBitmap> {
   }
 }
 
-function isTensor(image: object): image is TensorData {
-  return "shape" in image && "data" in image;
+export function isTensor(image: object): image is TensorData {
+  return typeof image === "object" && image !== null && "shape" in image && "data" in image;
 }
 
 function isPixels(image: object): image is { data: Bytes; width: number; height: number } {

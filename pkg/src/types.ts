@@ -212,6 +212,29 @@ export interface FitOptions {
   checkpointEvery?: number;
 }
 
+export interface TransferOptions {
+  /** Names of the new classes, 2 to 1000. */
+  classes: string[];
+  /** Decides the new head's first weights and the order of its training; 1 by default. */
+  seed?: number;
+  /**
+   * The layer whose features the new head sees, averaged over a grid of 4x4; those before the old head by default. What
+   * follows the layer is left out of the new network.
+   */
+  from?: string;
+}
+
+export interface LearnOptions extends Pick<FitOptions, "signal"> {
+  /** 30 by default. */
+  epochs?: number;
+  /** 0.01 by default. */
+  learningRate?: number;
+  /** Images in a step; 16 by default. */
+  batchSize?: number;
+  /** The share of each class's images, the latest, that is held out to tell how well the head does: 0 by default. */
+  validation?: number;
+}
+
 export interface StepReport {
   /** Counts from 1 over the trainer's life. */
   step: number;

@@ -1,4 +1,4 @@
-//! Training: data sets, augmentation, schedules, and the loop around an engine.
+//! Training: data sets, augmentation, schedules, the loop around an engine, and new heads for trained networks.
 
 mod augment;
 mod checkpoint;
@@ -6,6 +6,7 @@ mod dataset;
 mod metrics;
 mod schedule;
 mod trainer;
+pub mod transfer;
 
 pub use augment::{Augmentation, Transform};
 pub use checkpoint::Checkpoint;

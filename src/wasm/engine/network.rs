@@ -238,7 +238,7 @@ impl Network {
 }
 
 impl Network {
-    fn of(model: Model, pool: Arc<cpu::Pool>) -> Self {
+    pub(super) fn of(model: Model, pool: Arc<cpu::Pool>) -> Self {
         Network { model, pool, backend: None, engine: None, resume: None }
     }
 

@@ -14,6 +14,8 @@ import {
   type ImageSource,
   type LayerInfo,
   type LayerTime,
+  Learner,
+  type LearnOptions,
   type LoadOptions,
   type LossOptions,
   liveBytes,
@@ -31,6 +33,7 @@ import {
   Trainer,
   type TrainerOptions,
   type TrainingData,
+  type TransferOptions,
 } from "convoke";
 
 const onProgress = ({ phase, loaded, total }: Progress): string =>
@@ -166,6 +169,17 @@ async function use(trainer: Trainer): Promise<StepReport | undefined> {
   const checkpoint: Uint8Array = await trainer.checkpoint();
   console.log(checkpoint.length, trainer.backend satisfies Backend, trainer.network.name, trainer instanceof Trainer);
   return last;
+}
+
+export async function teach(net: Network, image: ImageSource): Promise<Network> {
+  const teaching: TransferOptions = { classes: ["cat", "dog"], seed: 2, from: "conv1" };
+  const learning: LearnOptions = { epochs: 1, learningRate: 0.01, batchSize: 4, validation: 0.5 };
+  using learner: Learner = await net.transfer(teaching);
+  for (const name of learner.classes) await learner.add(name, image);
+  for await (const { loss } of learner.fit(learning)) console.log(loss, learner.counts.cat, learner.bytes);
+  learner.remove("cat", 0);
+  console.log(learner instanceof Learner, (await net.run(image)).shape);
+  return learner.network();
 }
 
 export function tell(error: unknown): { code: ErrorCode; expected: unknown; checkpoint: number } | undefined {
