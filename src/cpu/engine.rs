@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::algorithm::{Algorithm, Prefer};
 use super::flatten::{from_chw, to_chw};
 use super::memory::{Shared, split};
-use super::operation::{Dropping, Frame, Ready};
+use super::operation::{Dropping, Frame, Ready, nothing_frozen};
 use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::Weights;
@@ -52,7 +52,7 @@ impl Engine {
     /// As [`Engine::new`].
     pub fn with(graph: &Graph, params: &Params, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
         let (graph, params) = rewrite::for_inference(graph, params.clone())?;
-        let ready = Ready::new(&graph, 1, Purpose::Inference, pool, prefer)?;
+        let ready = Ready::new(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer)?;
         let weights = pack(&graph, &params, &ready.plan, prefer);
         Ok(Engine { graph, pool: pool.clone(), weights, ready, prefer })
     }
@@ -85,7 +85,8 @@ impl Engine {
     pub fn run_watched(&mut self, x: &Tensor, done: &mut dyn FnMut(usize)) -> Result<Tensor> {
         let n = check_input(&self.graph, x)?;
         if self.ready.plan.batch != n {
-            self.ready = Ready::new(&self.graph, n, Purpose::Inference, &self.pool, self.prefer)?;
+            self.ready =
+                Ready::new(&self.graph, n, Purpose::Inference, &nothing_frozen(&self.graph), &self.pool, self.prefer)?;
         }
         let Ready { plan, operations, arena, scratch } = &mut self.ready;
         let frame = Frame {
