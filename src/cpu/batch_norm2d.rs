@@ -70,6 +70,22 @@ impl BatchNorm2d {
             shift[c] = weights.bias[c] - scale[c] * mean[c];
         }
     }
+
+    /// With running statistics each channel is only scaled.
+    fn backward_frozen(&self, frame: &Frame, dy: &Map, dx: Option<GradWrite>) {
+        let Some(write) = dx else { return };
+        let (dx, weights) = (frame.map(write.place), frame.weights(self.step.node));
+        let inverse = self.inverse(&weights.statistics[1]);
+        split(frame.pool, dx.pixels, 2 * dx.place.c, |range| {
+            for p in range {
+                // SAFETY: the plan keeps the gradients of input and output apart; each task has its own pixels.
+                let (dy, dx) = unsafe { (dy.row(p), dx.row_mut(p)) };
+                for c in 0..dy.len() {
+                    dx[c] = if write.accumulate { dx[c] } else { 0.0 } + weights.weight[c] * inverse[c] * dy[c];
+                }
+            }
+        });
+    }
 }
 
 /// `y = x * scale + shift` within the bounds, channel by channel of some pixels.
@@ -117,22 +133,6 @@ impl Scale<'_> {
             let line = S::fma(a.load::<S>(x.add(c)), a.load::<S>(scale), a.load::<S>(shift));
             a.store::<S>(y.add(c), self.bounds.apply::<S>(line));
         }
-    }
-
-    /// With running statistics each channel is only scaled.
-    fn backward_frozen(&self, frame: &Frame, dy: &Map, dx: Option<GradWrite>) {
-        let Some(write) = dx else { return };
-        let (dx, weights) = (frame.map(write.place), frame.weights(self.step.node));
-        let inverse = self.inverse(&weights.statistics[1]);
-        split(frame.pool, dx.pixels, 2 * dx.place.c, |range| {
-            for p in range {
-                // SAFETY: the plan keeps the gradients of input and output apart; each task has its own pixels.
-                let (dy, dx) = unsafe { (dy.row(p), dx.row_mut(p)) };
-                for c in 0..dy.len() {
-                    dx[c] = if write.accumulate { dx[c] } else { 0.0 } + weights.weight[c] * inverse[c] * dy[c];
-                }
-            }
-        });
     }
 }
 
