@@ -155,6 +155,23 @@ impl Training {
         }
     }
 
+    pub(crate) fn set_clip_norm(&mut self, norm: f32) -> Result<()> {
+        match self {
+            Training::Cpu(trainer) => trainer.set_clip_norm(norm),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.set_clip_norm(norm),
+        }
+    }
+
+    /// Each node's factor on the learning rate.
+    pub(crate) fn set_rates(&mut self, rates: &[f32]) {
+        match self {
+            Training::Cpu(trainer) => trainer.set_rates(rates),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.set_rates(rates),
+        }
+    }
+
     /// What the optimizer remembers of each weight. Backends use the same names, so a run may go on on another.
     pub(crate) async fn state(&self) -> Result<Vec<(String, Tensor)>> {
         match self {

@@ -19,7 +19,9 @@ use convoke::self_test::self_test;
 use convoke::tensor::Tensor;
 use convoke::zoo;
 use pollster::block_on;
-use suite::training::{reference_step, small_network};
+use suite::training::{
+    half_frozen, half_frozen_params, limited_step, optimizers, rates_of, reference_step, small_network, with_scales,
+};
 use suite::{Case, SEED, STEP, cases, random};
 
 const TOLERANCE: f32 = 2e-5;
@@ -172,11 +174,8 @@ fn batches_of_any_size_follow_each_other() {
 #[test]
 fn training_follows_the_references_with_every_optimizer_and_loss() {
     let graph = small_network();
-    let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 };
-    let nesterov = Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 };
-    let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 };
     let losses = [Loss::CROSS_ENTROPY, Loss::SoftmaxCrossEntropy { label_smoothing: 0.1 }, Loss::BinaryCrossEntropy];
-    for optimizer in [Optimizer::sgd(0.0), sgd, nesterov, adam] {
+    for optimizer in optimizers() {
         for loss in losses {
             let mut params = Params::init(&graph, Init::He, 4);
             let mut trainer = Trainer::new(&graph, &params, loss, optimizer, SEED, &Pool::new(2)).unwrap();
@@ -200,6 +199,68 @@ fn training_follows_the_references_with_every_optimizer_and_loss() {
     }
 }
 
+fn assert_close(got: &Params, want: &Params, tolerance: f32, what: &str) {
+    for (name, want) in want.iter() {
+        for (a, b) in got.get(name).data.iter().zip(&want.data) {
+            assert!((a - b).abs() < tolerance, "{name}: {a} instead of {b} with {what}");
+        }
+    }
+}
+
+#[test]
+fn long_gradients_are_scaled_down_to_the_limit() {
+    let graph = small_network();
+    for optimizer in optimizers() {
+        for norm in [0.25, 1e6] {
+            let mut params = Params::init(&graph, Init::He, 4);
+            let mut trainer =
+                Trainer::new(&graph, &params, Loss::CROSS_ENTROPY, optimizer, SEED, &Pool::new(2)).unwrap();
+            trainer.set_clip_norm(norm).unwrap();
+            let mut state = BTreeMap::new();
+            for t in 1..=4 {
+                let (x, labels) = (random(&[7, 2, 9, 9], t), [0, 3, 1, 2, 3, 3, 1]);
+                let (update, batch) = (Update { optimizer, learning_rate: 0.05, t }, (&x, &labels[..]));
+                limited_step(&graph, &mut params, &mut state, batch, Loss::CROSS_ENTROPY, update, norm, |_| 1.0);
+                trainer.step(&x, &labels, 0.05).unwrap();
+            }
+            assert_close(&trainer.params(), &params, 1e-4, &format!("{optimizer:?} and {norm}"));
+        }
+    }
+    let params = Params::init(&graph, Init::He, 4);
+    let mut trainer =
+        Trainer::new(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9), SEED, &Pool::new(2)).unwrap();
+    assert_eq!(trainer.set_clip_norm(f32::NAN).unwrap_err().code(), "argument");
+}
+
+#[test]
+fn frozen_layers_run_as_at_inference_and_the_others_learn_at_their_rates() {
+    let (graph, rate) = half_frozen();
+    let params = half_frozen_params(&graph);
+    let (scaled, mut want) = with_scales(&graph, &params);
+    for (optimizer, norm) in optimizers().into_iter().zip([0.0, 0.0, 0.1, 0.0, 0.0, 0.1]) {
+        let mut trainer = Trainer::new(&graph, &params, Loss::CROSS_ENTROPY, optimizer, SEED, &Pool::new(2)).unwrap();
+        trainer.set_rates(&rates_of(&graph, rate));
+        trainer.set_clip_norm(norm).unwrap();
+        let (mut state, start) = (BTreeMap::new(), want.clone());
+        for t in 1..=4 {
+            let (x, labels) = (random(&[7, 3, 9, 9], t), [0, 3, 1, 2, 3, 3, 1]);
+            let (update, batch) = (Update { optimizer, learning_rate: 0.05, t }, (&x, &labels[..]));
+            let loss = limited_step(&scaled, &mut want, &mut state, batch, Loss::CROSS_ENTROPY, update, norm, rate);
+            let report = trainer.step(&x, &labels, 0.05).unwrap();
+            assert!((f64::from(report.loss) - loss).abs() < 1e-3, "loss {} instead of {loss}", report.loss);
+        }
+        let got = trainer.params();
+        for (name, before) in params.iter() {
+            let after = got.get(name);
+            let frozen = rate(name) == 0.0;
+            assert_eq!(before == after, frozen, "{name} with {optimizer:?}");
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+            assert!(frozen || after.data.iter().zip(&want.get(name).data).all(close), "{name} with {optimizer:?}");
+        }
+        want = start;
+    }
+}
+
 fn train(trainer: &mut Trainer, steps: std::ops::Range<u32>) -> Vec<f32> {
     let step = |t| trainer.step(&random(&[6, 2, 9, 9], t), &[0, 1, 2, 3, 0, 1], 0.05).unwrap().loss;
     steps.map(step).collect()
@@ -209,7 +270,7 @@ fn train(trainer: &mut Trainer, steps: std::ops::Range<u32>) -> Vec<f32> {
 fn the_same_seed_gives_the_same_bits_and_a_stopped_run_goes_on_exactly() {
     let graph = small_network();
     let start = Params::init(&graph, Init::He, 4);
-    for optimizer in [Optimizer::sgd(0.9), Optimizer::adam()] {
+    for optimizer in optimizers() {
         let mut whole = trainer(&graph, &start, optimizer, &Pool::single());
         let losses = train(&mut whole, 0..8);
 

@@ -6,6 +6,7 @@ mod suite;
 
 use convoke::graph::{Graph, Params, Value, reference};
 use convoke::layers::{Layer, Loss, Mode};
+use convoke::plan::{Optimizer, Update, clip_factor};
 use convoke::tensor::{Shape, Tensor};
 use serde::Deserialize;
 use suite::{Case, SEED, STEP, cases, random};
@@ -201,5 +202,41 @@ fn losses_match_jax() {
             e.value
         );
         e.grad.assert_close(&grad, &format!("{:?}", e.loss));
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Optimized {
+    optimizer: Optimizer,
+    learning_rate: f32,
+    clip_norm: f32,
+    /// After each step.
+    weights: Vec<[f64; 2]>,
+}
+
+#[derive(Deserialize)]
+struct Optimizers {
+    start: [f64; 2],
+    entries: Vec<Optimized>,
+}
+
+/// The numbers come from tests/golden/optimizers.py.
+#[test]
+fn optimizers_agree_with_optax() {
+    let golden: Optimizers = serde_json::from_str(include_str!("golden/optimizers.json")).unwrap();
+    for e in golden.entries {
+        let (mut weights, mut state) = (golden.start, [[0.0; 2]; 2]);
+        for (t, want) in (1..).zip(e.weights) {
+            let update = Update { optimizer: e.optimizer, learning_rate: e.learning_rate, t };
+            let gradients = weights.map(|w| (3.0 * w + f64::from(t)).sin());
+            let scale = f64::from(clip_factor(gradients.iter().map(|g| g * g).sum(), e.clip_norm));
+            for ((w, g), state) in weights.iter_mut().zip(gradients).zip(&mut state) {
+                *w = update.apply(*w, scale * g, state, true);
+            }
+            for (got, want) in weights.iter().zip(want) {
+                assert!((got - want).abs() < 1e-6, "{got} instead of {want} at step {t} of {:?}", e.optimizer);
+            }
+        }
     }
 }

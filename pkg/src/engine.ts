@@ -649,7 +649,7 @@ function disposed(what: "network" | "trainer"): ConvokeError {
 /** The options as the engine knows them, in JSON: the learning rate beside the optimizer. */
 function config({ optimizer, backend: _, ...o }: TrainerOptions): string {
   const { learningRate, ...rest } = optimizer ?? {};
-  const usual = optimizer?.kind === "adam" ? 0.001 : undefined;
+  const usual = optimizer && optimizer.kind !== "sgd" ? 0.001 : undefined;
   const rate = learningRate ?? usual;
   // What is undefined is left out.
   return JSON.stringify({ ...o, optimizer: optimizer && rest, learningRate: rate });

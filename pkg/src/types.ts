@@ -155,7 +155,24 @@ export interface NetworkInfo {
 
 export type OptimizerOptions =
   | { kind: "sgd"; learningRate?: number; momentum?: number; nesterov?: boolean; weightDecay?: number }
-  | { kind: "adam"; learningRate?: number; beta1?: number; beta2?: number; epsilon?: number; weightDecay?: number };
+  | {
+      /** In `adamw` weights decay apart from the gradient, by 0.01 times the learning rate unless told otherwise. */
+      kind: "adam" | "adamw";
+      learningRate?: number;
+      beta1?: number;
+      beta2?: number;
+      epsilon?: number;
+      weightDecay?: number;
+    }
+  | {
+      kind: "rmsprop";
+      learningRate?: number;
+      /** How long squared gradients are remembered: 0.99. */
+      alpha?: number;
+      momentum?: number;
+      epsilon?: number;
+      weightDecay?: number;
+    };
 
 export type LossOptions = { kind: "softmax-cross-entropy"; labelSmoothing?: number } | { kind: "binary-cross-entropy" };
 
@@ -167,8 +184,22 @@ export interface TrainerOptions {
   seed?: number;
   augment?: AugmentOptions;
   schedule?: ScheduleOptions;
+  /** Epochs over which the learning rate first rises from 0; the schedule has the rest of the run. */
+  warmup?: number;
+  /** When the norm of all gradients together is larger, they are scaled down to it. 0, no limit, by default. */
+  clipNorm?: number;
+  /** Layers that learn at another rate, or not at all; of several that name a layer the last counts. */
+  groups?: LayerGroup[];
   /** The network's own otherwise. */
   backend?: Backend;
+}
+
+/** For the head alone: `[{ layers: "*", rate: 0 }, { layers: "fc", rate: 1 }]`. */
+export interface LayerGroup {
+  /** A layer's name, in which each `*` stands for any characters: `layer4.*`. */
+  layers: string;
+  /** The factor on the learning rate; 0 freezes. A frozen batch normalisation uses its running statistics. */
+  rate: number;
 }
 
 /** How far training images are moved at random. */
@@ -186,10 +217,12 @@ export interface AugmentOptions {
 /** A factor on the learning rate, as a function of the epochs done; a rate set while running is scaled as well. */
 export type ScheduleOptions =
   | { kind: "constant" }
-  /** From 0 to 1 over `warmup` epochs, then half a cosine down to `floor` at the end of the run. */
-  | { kind: "cosine"; warmup?: number; floor?: number }
+  /** Half a cosine from 1 down to `floor` at the end of the run. */
+  | { kind: "cosine"; floor?: number }
   /** Times `gamma` after every `every` epochs. */
-  | { kind: "step"; every: number; gamma: number };
+  | { kind: "step"; every: number; gamma: number }
+  /** Half a cosine from `start` (1/25) up to 1 over `rise` (0.3) of the run, then another down to `floor`. */
+  | { kind: "one-cycle"; rise?: number; start?: number; floor?: number };
 
 /** Labelled images. Floats are taken as the network wants them, bytes as 0 to 1 and padded to the network's size. */
 export interface TrainingData {

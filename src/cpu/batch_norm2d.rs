@@ -7,7 +7,7 @@ use super::pool::Pool;
 use super::simd::{self, Access, Kernel, Part, Simd, Whole};
 use super::weights::Weights;
 use crate::layers;
-use crate::plan::{BackwardStep, Step};
+use crate::plan::{BackwardStep, GradWrite, Step};
 
 /// Sums over pixels are cut into this many parts, whatever the number of threads, so that results do not depend on it.
 const PARTS: usize = 16;
@@ -70,6 +70,22 @@ impl BatchNorm2d {
             shift[c] = weights.bias[c] - scale[c] * mean[c];
         }
     }
+
+    /// With running statistics each channel is only scaled.
+    fn backward_frozen(&self, frame: &Frame, dy: &Map, dx: Option<GradWrite>) {
+        let Some(write) = dx else { return };
+        let (dx, weights) = (frame.map(write.place), frame.weights(self.step.node));
+        let inverse = self.inverse(&weights.statistics[1]);
+        split(frame.pool, dx.pixels, 2 * dx.place.c, |range| {
+            for p in range {
+                // SAFETY: the plan keeps the gradients of input and output apart; each task has its own pixels.
+                let (dy, dx) = unsafe { (dy.row(p), dx.row_mut(p)) };
+                for c in 0..dy.len() {
+                    dx[c] = if write.accumulate { dx[c] } else { 0.0 } + weights.weight[c] * inverse[c] * dy[c];
+                }
+            }
+        });
+    }
 }
 
 /// `y = x * scale + shift` within the bounds, channel by channel of some pixels.
@@ -130,11 +146,11 @@ impl Operation for BatchNorm2d {
             floats.split_at_mut(x.place.c)
         };
         match frame.mode {
-            Dropping::Training { .. } => {
+            Dropping::Training { .. } if !self.step.frozen => {
                 let [mean, var] = statistics(frame.pool, &x);
                 self.line(weights, [&mean, &var], scale, shift);
             }
-            Dropping::Inference => self.line(weights, weights.statistics.each_ref().map(|s| &s[..]), scale, shift),
+            _ => self.line(weights, weights.statistics.each_ref().map(|s| &s[..]), scale, shift),
         }
         let bounds = Bounds::of(self.step.activation);
         split(frame.pool, x.pixels, 2 * x.place.c, |range| {
@@ -162,6 +178,7 @@ impl Operation for BatchNorm2d {
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>) {
         let (x, dy) = (frame.map(self.step.inputs[0]), frame.map(step.dy));
+        let Some(gradients) = gradients else { return self.backward_frozen(frame, &dy, step.dx[0]) };
         let [mean, var] = statistics(frame.pool, &x);
         let inverse = self.inverse(&var);
         let [dbias, dweight] = sums(frame.pool, &x, |p, [dbias, dweight]| {
@@ -188,7 +205,6 @@ impl Operation for BatchNorm2d {
                 }
             });
         }
-        let gradients = gradients.expect("a batch norm has parameters");
         let c = x.place.c;
         gradients.weight[..c].copy_from_slice(&dweight);
         gradients.bias[..c].copy_from_slice(&dbias);

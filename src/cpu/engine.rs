@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::algorithm::{Algorithm, Prefer};
 use super::flatten::{from_chw, to_chw};
 use super::memory::{Shared, split};
-use super::operation::{Dropping, Frame, Operation, Ready};
+use super::operation::{Dropping, Frame, Operation, Ready, nothing_frozen};
 use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::Weights;
@@ -62,7 +62,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub(super) fn without_weights(graph: Graph, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
-        let ready = Ready::new(&graph, 1, Purpose::Inference, pool, prefer)?;
+        let ready = Ready::new(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer)?;
         let weights = vec![None; graph.nodes().len()];
         Ok(Engine { graph, pool: pool.clone(), weights, ready, prefer })
     }
@@ -111,7 +111,8 @@ impl Engine {
     pub(crate) fn begin(&mut self, x: &Tensor) -> Result<()> {
         let n = check_input(&self.graph, x)?;
         if self.ready.plan.batch != n {
-            self.ready = Ready::new(&self.graph, n, Purpose::Inference, &self.pool, self.prefer)?;
+            self.ready =
+                Ready::new(&self.graph, n, Purpose::Inference, &nothing_frozen(&self.graph), &self.pool, self.prefer)?;
         }
         let (frame, plan, _) = self.parts();
         import(&frame, x, plan.input);

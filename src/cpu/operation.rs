@@ -92,8 +92,15 @@ pub(super) struct Ready {
 impl Ready {
     /// # Errors
     /// [`Error::TooLarge`] when the arena or the scratch memory cannot be addressed.
-    pub(super) fn new(graph: &Graph, n: usize, purpose: Purpose, pool: &Pool, prefer: Prefer) -> Result<Self> {
-        let plan = plan(graph, n, purpose)?;
+    pub(super) fn new(
+        graph: &Graph,
+        n: usize,
+        purpose: Purpose,
+        frozen: &[bool],
+        pool: &Pool,
+        prefer: Prefer,
+    ) -> Result<Self> {
+        let plan = plan(graph, n, purpose, frozen)?;
         let setting = Setting { n, pool, training: purpose != Purpose::Inference, prefer };
         let make = |step: &Step| operation(graph, step, &setting);
         let operations: Vec<_> = plan.steps.iter().map(make).collect();
@@ -107,21 +114,26 @@ impl Ready {
     }
 }
 
+/// For engines that only run.
+pub(super) fn nothing_frozen(graph: &Graph) -> Vec<bool> {
+    vec![false; graph.nodes().len()]
+}
+
 /// The plan for a batch, if its memory can be addressed. Sizes are checked before the plan adds them up in `usize`:
 /// graphs come from files, and on 32-bit machines a sum that wraps would be an arena that is too small.
 ///
 /// # Errors
 /// [`Error::TooLarge`].
-pub(super) fn plan(graph: &Graph, n: usize, purpose: Purpose) -> Result<Plan> {
+pub(super) fn plan(graph: &Graph, n: usize, purpose: Purpose, frozen: &[bool]) -> Result<Plan> {
     // A value and its gradient, each with the arena's alignment.
     let floats = |v| 2 * (graph.shape(v).elements() as u64 + 64);
     check_size("floats of values of one sample", graph.values().map(floats).sum())?;
-    let one = Plan::new(graph, 1, purpose);
+    let one = Plan::with_frozen(graph, 1, purpose, frozen);
     check_size("floats of activations", (one.arena as u64).saturating_mul(n as u64))?;
     if n == 1 {
         return Ok(one);
     }
-    let plan = Plan::new(graph, n, purpose);
+    let plan = Plan::with_frozen(graph, n, purpose, frozen);
     check_size("floats of activations", plan.arena as u64)?;
     Ok(plan)
 }

@@ -6,10 +6,11 @@ use super::simd::{self, Access, Kernel, Part, Simd, Whole};
 use super::weights::Weights;
 use crate::plan::{Optimizer, Update};
 
-/// Updates a layer's weights and their state.
+/// Updates a layer's weights and their state; gradients count `scale` times.
 pub(super) fn update(
     pool: &Pool,
     update: &Update,
+    scale: f32,
     weights: &mut Weights,
     gradients: &mut Weights,
     state: &mut [Weights],
@@ -17,14 +18,20 @@ pub(super) fn update(
     let moments = state.iter_mut().map(|m| Shared::new(&mut m.weight)).collect::<Vec<_>>();
     // A batch normalisation's scale is no weight that should decay.
     let decays = weights.statistics[0].is_empty();
-    tensor(pool, Formula::new(update, decays), &mut weights.weight, &gradients.weight, &moments);
+    tensor(pool, Formula::new(update, scale, decays), &mut weights.weight, &gradients.weight, &moments);
     if weights.has_bias {
         let moments = state.iter_mut().map(|m| Shared::new(&mut m.bias)).collect::<Vec<_>>();
-        tensor(pool, Formula::new(update, false), &mut weights.bias, &gradients.bias, &moments);
+        tensor(pool, Formula::new(update, scale, false), &mut weights.bias, &gradients.bias, &moments);
     }
     for (running, batch) in weights.statistics.iter_mut().zip(&gradients.statistics) {
         running.iter_mut().zip(batch.iter()).for_each(|(r, b)| *r += weights.momentum * (b - *r));
     }
+}
+
+/// The sum of the squares of a layer's gradients. What fills the last vectors is zero.
+pub(super) fn squares(gradients: &Weights) -> f64 {
+    let square = |g: &f32| f64::from(*g) * f64::from(*g);
+    gradients.weight.iter().chain(gradients.bias.iter().filter(|_| gradients.has_bias)).map(square).sum()
 }
 
 /// Updates one tensor; `moments` are of its size.
@@ -39,6 +46,7 @@ fn tensor(pool: &Pool, formula: Formula, w: &mut [f32], g: &[f32], moments: &[Sh
             match formula {
                 Formula::Sgd(f) => simd::dispatch(Apply { f, w, g, m, v: m, n }),
                 Formula::Adam(f) => simd::dispatch(Apply { f, w, g, m, v: moments[1].at(i), n }),
+                Formula::RmsProp(f) => simd::dispatch(Apply { f, w, g, m, v: moments[1].at(i), n }),
             }
         }
     });
@@ -49,26 +57,36 @@ fn tensor(pool: &Pool, formula: Formula, w: &mut [f32], g: &[f32], moments: &[Sh
 enum Formula {
     Sgd(Sgd),
     Adam(Adam),
+    RmsProp(RmsProp),
 }
 
 impl Formula {
-    fn new(update: &Update, decays: bool) -> Self {
+    fn new(update: &Update, scale: f32, decays: bool) -> Self {
         let decay = |d: f32| if decays { d } else { 0.0 };
         let rate = update.learning_rate;
+        let [c1, c2] = update.adam_corrections();
+        let adam = |beta1, beta2, epsilon| Adam {
+            scale,
+            rate: (-f64::from(rate) / c1) as f32,
+            beta1,
+            beta2,
+            correction: (1.0 / c2) as f32,
+            epsilon,
+            decay: 0.0,
+            kept: 1.0,
+        };
         match update.optimizer {
             Optimizer::Sgd { momentum, nesterov, weight_decay } => {
-                Formula::Sgd(Sgd { rate: -rate, momentum, nesterov, decay: decay(weight_decay) })
+                Formula::Sgd(Sgd { scale, rate: -rate, momentum, nesterov, decay: decay(weight_decay) })
             }
             Optimizer::Adam { beta1, beta2, epsilon, weight_decay } => {
-                let [c1, c2] = update.adam_corrections();
-                Formula::Adam(Adam {
-                    rate: (-f64::from(rate) / c1) as f32,
-                    beta1,
-                    beta2,
-                    correction: (1.0 / c2) as f32,
-                    epsilon,
-                    decay: decay(weight_decay),
-                })
+                Formula::Adam(Adam { decay: decay(weight_decay), ..adam(beta1, beta2, epsilon) })
+            }
+            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
+                Formula::Adam(Adam { kept: 1.0 - rate * decay(weight_decay), ..adam(beta1, beta2, epsilon) })
+            }
+            Optimizer::RmsProp { alpha, momentum, epsilon, weight_decay } => {
+                Formula::RmsProp(RmsProp { scale, rate: -rate, alpha, momentum, epsilon, decay: decay(weight_decay) })
             }
         }
     }
@@ -76,6 +94,7 @@ impl Formula {
 
 #[derive(Clone, Copy)]
 struct Sgd {
+    scale: f32,
     rate: f32,
     momentum: f32,
     nesterov: bool,
@@ -84,10 +103,23 @@ struct Sgd {
 
 #[derive(Clone, Copy)]
 struct Adam {
+    scale: f32,
     rate: f32,
     beta1: f32,
     beta2: f32,
     correction: f32,
+    epsilon: f32,
+    decay: f32,
+    /// What decoupled decay leaves of a weight.
+    kept: f32,
+}
+
+#[derive(Clone, Copy)]
+struct RmsProp {
+    scale: f32,
+    rate: f32,
+    alpha: f32,
+    momentum: f32,
     epsilon: f32,
     decay: f32,
 }
@@ -104,7 +136,7 @@ impl Rule for Sgd {
     unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, _v: S::V) -> [S::V; 3] {
         // SAFETY: arithmetic only; S is available by the caller's promise.
         unsafe {
-            let g = S::fma(S::splat(self.decay), w, g);
+            let g = S::fma(S::splat(self.decay), w, S::mul(S::splat(self.scale), g));
             let m = S::fma(S::splat(self.momentum), m, g);
             let step = if self.nesterov { S::fma(S::splat(self.momentum), m, g) } else { m };
             // One state only: it stands in for the other.
@@ -118,11 +150,25 @@ impl Rule for Adam {
     unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, v: S::V) -> [S::V; 3] {
         // SAFETY: arithmetic only; S is available by the caller's promise.
         unsafe {
-            let g = S::fma(S::splat(self.decay), w, g);
+            let g = S::fma(S::splat(self.decay), w, S::mul(S::splat(self.scale), g));
             let m = S::fma(S::splat(self.beta1), m, S::mul(S::splat(1.0 - self.beta1), g));
             let v = S::fma(S::splat(self.beta2), v, S::mul(S::splat(1.0 - self.beta2), S::mul(g, g)));
             let root = S::add(S::sqrt(S::mul(v, S::splat(self.correction))), S::splat(self.epsilon));
-            [S::fma(S::splat(self.rate), S::div(m, root), w), m, v]
+            [S::fma(S::splat(self.rate), S::div(m, root), S::mul(S::splat(self.kept), w)), m, v]
+        }
+    }
+}
+
+impl Rule for RmsProp {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, v: S::V) -> [S::V; 3] {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            let g = S::fma(S::splat(self.decay), w, S::mul(S::splat(self.scale), g));
+            let v = S::fma(S::splat(self.alpha), v, S::mul(S::splat(1.0 - self.alpha), S::mul(g, g)));
+            let root = S::add(S::sqrt(v), S::splat(self.epsilon));
+            let m = S::fma(S::splat(self.momentum), m, S::div(g, root));
+            [S::fma(S::splat(self.rate), m, w), m, v]
         }
     }
 }

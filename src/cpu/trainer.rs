@@ -11,14 +11,14 @@ use super::flatten::{from_chw, to_chw};
 use super::loss::forward_backward;
 use super::memory::{Shared, split};
 use super::operation::{Dropping, Frame, Operation, Ready, plan};
-use super::optimizer::update;
+use super::optimizer::{squares, update};
 use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Params};
 use crate::layers::{Loss, predicted_class};
-use crate::plan::{Head, Optimizer, Place, Plan, Purpose, StepReport, Update};
+use crate::plan::{Head, Optimizer, Place, Plan, Purpose, StepReport, Update, check_clip_norm, clip_factor};
 use crate::tensor::{Tensor, dims};
 
 /// Plans that are kept: the full batch's and that of an epoch's last, smaller one.
@@ -33,6 +33,10 @@ pub struct Trainer {
     loss: Loss,
     optimizer: Optimizer,
     seed: u32,
+    /// The largest norm of all gradients together; 0 for none.
+    clip_norm: f32,
+    /// For each node, the factor on the learning rate; 0 is frozen.
+    rates: Vec<f32>,
     steps: u32,
     weights: Vec<Option<Weights>>,
     gradients: Vec<Option<Weights>>,
@@ -66,7 +70,8 @@ impl Trainer {
         {
             return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
         }
-        let weights = pack(graph, params, &plan(graph, 1, STEP)?, PREFER);
+        let rates = vec![1.0; graph.nodes().len()];
+        let weights = pack(graph, params, &plan(graph, 1, STEP, &vec![false; rates.len()])?, PREFER);
         let zeros = |w: &Option<Weights>| w.as_ref().map(Weights::zeros);
         let mut trainer = Trainer {
             graph: graph.clone(),
@@ -75,6 +80,8 @@ impl Trainer {
             loss,
             optimizer,
             seed,
+            clip_norm: 0.0,
+            rates,
             steps: 0,
             gradients: weights.iter().map(zeros).collect(),
             weights,
@@ -106,10 +113,12 @@ impl Trainer {
         let report = self.forward_backward(plan, x, labels)?;
         self.check_gradients(report.loss)?;
         let t = self.steps.wrapping_add(1);
-        let formula = Update { optimizer: self.optimizer, learning_rate, t };
-        for (i, state) in self.state.iter_mut().enumerate() {
+        let scale = self.clip_factor();
+        for (i, state) in self.state.iter_mut().enumerate().filter(|(i, _)| self.rates[*i] != 0.0) {
             if let (Some(weights), Some(gradients)) = (&mut self.weights[i], &mut self.gradients[i]) {
-                update(&self.pool, &formula, weights, gradients, state);
+                let learning_rate = learning_rate * self.rates[i];
+                let formula = Update { optimizer: self.optimizer, learning_rate, t };
+                update(&self.pool, &formula, scale, weights, gradients, state);
             }
         }
         self.steps = t;
@@ -175,11 +184,32 @@ impl Trainer {
         Ok(())
     }
 
-    /// What the optimizer remembers: for each parameter `name.momentum`, or `name.mean` and `name.square` for Adam.
+    /// Scales all gradients together so that their norm is at most this one from now on; 0 for no limit.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a number that is none.
+    pub fn set_clip_norm(&mut self, norm: f32) -> Result<()> {
+        check_clip_norm(norm)?;
+        self.clip_norm = norm;
+        Ok(())
+    }
+
+    /// Factors on the learning rate from now on, one for each node of the graph. Those of factor 0 are frozen: they keep
+    /// their weights and run as at inference, and backward ends where no layer below learns.
+    ///
+    /// # Panics
+    /// Unless there are as many as nodes.
+    pub fn set_rates(&mut self, rates: &[f32]) {
+        assert_eq!(rates.len(), self.graph.nodes().len());
+        self.rates = rates.to_vec();
+        self.ready.clear();
+    }
+
+    /// What the optimizer remembers: for each parameter its name with each of [`Optimizer::moments`] behind it.
     /// Together with [`Trainer::params`] and [`Trainer::steps`] it is all that [`Trainer::restore`] needs.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let mut tensors = vec![];
-        for (k, moment) in self.moments().iter().enumerate() {
+        for (k, moment) in self.optimizer.moments().iter().enumerate() {
             for (i, name, shape, part) in self.parameters() {
                 let values = self.state[i].get(k).map(|w| w.unpack().swap_remove(part));
                 let data = values.unwrap_or_else(|| vec![0.0; shape.iter().product()]);
@@ -212,7 +242,7 @@ impl Trainer {
             return Err(Error::Weights { graph: self.graph.name().into(), missing, unexpected, misshapen });
         }
         let given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
-        for (k, moment) in self.moments().iter().enumerate() {
+        for (k, moment) in self.optimizer.moments().iter().enumerate() {
             for (i, node) in self.graph.nodes().iter().enumerate() {
                 let tensor = |part: &str| given.get(format!("{}.{part}.{moment}", node.name).as_str()).copied();
                 if let (Some(weights), Some(weight)) = (self.state[i].get_mut(k), tensor("weight")) {
@@ -232,15 +262,8 @@ impl Trainer {
         weights.chain(state).sum::<usize>() + self.ready.iter().map(|(_, r)| r.bytes()).sum::<usize>()
     }
 
-    fn moments(&self) -> &'static [&'static str] {
-        match self.optimizer {
-            Optimizer::Sgd { .. } => &["momentum"],
-            Optimizer::Adam { .. } => &["mean", "square"],
-        }
-    }
-
     fn clear_state(&mut self) {
-        let count = self.optimizer.state_per_weight();
+        let count = self.optimizer.moments().len();
         let zeros = |w: &Option<Weights>| w.as_ref().map_or(vec![], |w| vec![w.zeros(); count]);
         self.state = self.weights.iter().map(zeros).collect();
     }
@@ -274,7 +297,7 @@ impl Trainer {
         if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
             return Ok(i);
         }
-        let ready = Ready::new(&self.graph, n, purpose, &self.pool, PREFER)?;
+        let ready = Ready::new(&self.graph, n, purpose, &self.frozen(), &self.pool, PREFER)?;
         self.ready.truncate(PLANS - 1);
         self.ready.insert(0, (purpose, ready));
         Ok(0)
@@ -298,11 +321,24 @@ impl Trainer {
         }
         report.loss = total as f32;
         if !report.loss.is_finite() {
-            let layer = pass.first_not_finite().unwrap_or_else(|| "loss".into());
+            let layer = pass.first_not_finite(x).unwrap_or_else(|| "loss".into());
             return Err(Error::Diverged { step: u64::from(step), loss: report.loss, layer });
         }
         pass.backward();
         Ok(report)
+    }
+
+    fn frozen(&self) -> Vec<bool> {
+        self.rates.iter().map(|&rate| rate == 0.0).collect()
+    }
+
+    /// The factor on all gradients.
+    fn clip_factor(&self) -> f32 {
+        if self.clip_norm == 0.0 {
+            return 1.0;
+        }
+        let learning = self.gradients.iter().zip(&self.rates).filter(|(_, rate)| **rate != 0.0);
+        clip_factor(learning.filter_map(|(g, _)| g.as_ref()).map(squares).sum(), self.clip_norm)
     }
 
     fn check_gradients(&self, loss: f32) -> Result<()> {
@@ -360,7 +396,8 @@ impl<'a> Pass<'a> {
                 // SAFETY: the plan keeps values and gradients apart, and no operation runs now.
                 unsafe { differentiate(self.frame.pool, activation, &y, &dy, &dy, false) };
             }
-            self.operations[back.step].backward(&self.frame, back, self.gradients[step.node].as_mut());
+            let gradients = self.gradients[step.node].as_mut().filter(|_| !step.frozen);
+            self.operations[back.step].backward(&self.frame, back, gradients);
         }
     }
 
@@ -392,14 +429,16 @@ impl<'a> Pass<'a> {
         (total * scale, correct)
     }
 
-    /// The first node whose output is not finite.
-    fn first_not_finite(&self) -> Option<String> {
-        let bad = |place: Place| {
-            let map = self.frame.map(place);
+    /// The first node whose output is not finite. Forward runs again: not every value is still there.
+    fn first_not_finite(&self, x: &Tensor) -> Option<String> {
+        import(&self.frame, x, self.plan.input);
+        let bad = |i: &usize| {
+            self.operations[*i].forward(&self.frame);
+            let map = self.frame.map(self.plan.steps[*i].output);
             // SAFETY: no operation runs now.
             (0..map.pixels).any(|p| !all_finite(unsafe { map.row(p) }))
         };
-        let step = self.plan.steps.iter().find(|s| bad(s.output))?;
+        let step = &self.plan.steps[(0..self.operations.len()).find(bad)?];
         Some(self.graph.nodes()[step.node].name.clone())
     }
 }

@@ -16,6 +16,7 @@ kernels!(
     FORWARD = "forward",
     SUMS = "sums",
     FINISH = "finish",
+    SCALES = "scales",
     BACKWARD = "backward",
 );
 
@@ -75,11 +76,12 @@ impl Step {
 pub(super) fn forward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep) {
     let numbers = Step::new(r, layer, step, step.output, step.output);
     let bank = r.slot(step.node).bank;
-    if r.training {
+    let batch_statistics = r.training && !step.frozen;
+    if batch_statistics {
         r.dispatch(&STATISTICS, &[], bank, &numbers, numbers.slices());
         r.dispatch(&MERGE, &[], bank, &numbers, numbers.x.c as usize);
     }
-    let constants = constants(step.activation, &[("TRAINING", f64::from(r.training))]);
+    let constants = constants(step.activation, &[("TRAINING", f64::from(batch_statistics))]);
     r.dispatch(&FORWARD, &constants, bank, &numbers, numbers.runs());
 }
 
@@ -87,8 +89,12 @@ pub(super) fn backward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanSte
     let dx = back.dx[0];
     let numbers = Step::new(r, layer, step, back.dy, dx.map_or(back.dy, |dx| dx.place));
     let bank = r.slot(step.node).bank;
-    r.dispatch(&SUMS, &[], bank, &numbers, numbers.slices());
-    r.dispatch(&FINISH, &[], bank, &numbers, numbers.x.c as usize);
+    if step.frozen {
+        r.dispatch(&SCALES, &[], bank, &numbers, numbers.x.c as usize);
+    } else {
+        r.dispatch(&SUMS, &[], bank, &numbers, numbers.slices());
+        r.dispatch(&FINISH, &[], bank, &numbers, numbers.x.c as usize);
+    }
     if let Some(dx) = dx {
         r.dispatch(&BACKWARD, &[("ACCUMULATE", f64::from(dx.accumulate))], bank, &numbers, numbers.runs());
     }

@@ -163,6 +163,20 @@ fn finish(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     grads[step.params.w + c] = step.momentum * (unbiased - params[step.params.w + c]);
 }
 
+// Instead of `finish`, when the running statistics are used: dx = scale * dy
+@compute @workgroup_size(WORKGROUP)
+fn scales(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let c = invocation(id, groups);
+    if (c >= step.x.c) {
+        return;
+    }
+    let to = step.scratch + 2u * step.splits * step.x.c + 4u * c;
+    arena[to] = params[step.params.x + c] * inverse(params[step.params.w + c]);
+    arena[to + 1u] = 0.0;
+    arena[to + 2u] = 0.0;
+    arena[to + 3u] = 0.0;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);

@@ -86,6 +86,8 @@ pub(super) struct Conv {
     pub addend: Option<Place>,
     pub window: Window,
     pub slot: Slot,
+    /// Whether its weights have no gradient.
+    pub frozen: bool,
 }
 
 impl Conv {
@@ -96,6 +98,7 @@ impl Conv {
             addend: step.inputs.get(1).copied(),
             window: layer.window,
             slot: r.slot(step.node),
+            frozen: step.frozen,
         }
     }
 
@@ -153,7 +156,9 @@ impl Conv {
     }
 
     pub(super) fn backward(&self, r: &mut Recorder<'_>, dy: Place, dx: Option<GradWrite>) {
-        self.backward_weights(r, dy);
+        if !self.frozen {
+            self.backward_weights(r, dy);
+        }
         if let Some(dx) = dx {
             self.backward_input(r, dy, dx);
         }

@@ -55,12 +55,14 @@ pub(super) fn forward(r: &mut Recorder<'_>, conv: &Conv, activation: Option<Acti
 
 pub(super) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: Place, dx: Option<GradWrite>) {
     let form = conv.slot.form;
-    let mut numbers = step(r, conv, conv.x, dy, dy);
-    let sum = Splits::new(r.batch * dy.h, dy.w, Splits::stored(&form));
-    sum.reserve(r, &form);
-    (numbers.splits, numbers.slice, numbers.scratch) = sum.numbers(r);
-    r.dispatch(&BACKWARD_WEIGHTS, &[], conv.slot.bank, &numbers, Splits::stored(&form) * sum.count);
-    reduce::record(r, &conv.slot, &sum);
+    if !conv.frozen {
+        let mut numbers = step(r, conv, conv.x, dy, dy);
+        let sum = Splits::new(r.batch * dy.h, dy.w, Splits::stored(&form));
+        sum.reserve(r, &form);
+        (numbers.splits, numbers.slice, numbers.scratch) = sum.numbers(r);
+        r.dispatch(&BACKWARD_WEIGHTS, &[], conv.slot.bank, &numbers, Splits::stored(&form) * sum.count);
+        reduce::record(r, &conv.slot, &sum);
+    }
     if let Some(dx) = dx {
         let numbers = step(r, conv, dx.place, dy, dx.place);
         let constants = [("ACCUMULATE", f64::from(dx.accumulate))];

@@ -21,7 +21,8 @@ fn conv(r: &Recorder<'_>, step: &Step) -> Conv {
     // The order of the weights is the same either way.
     slot.form.kernel = [x.h, x.w];
     slot.form.cin = x.c;
-    Conv { x, y: step.output, addend: None, window: Window { kernel: [x.h, x.w], ..Window::new(1) }, slot }
+    let window = Window { kernel: [x.h, x.w], ..Window::new(1) };
+    Conv { x, y: step.output, addend: None, window, slot, frozen: step.frozen }
 }
 
 pub(super) fn forward(r: &mut Recorder<'_>, step: &Step) {

@@ -1,11 +1,18 @@
-// The update of all weights of a bank at once: SGD with momentum, Nesterov's momentum, Adam.
+// The update of weights that lie together: SGD with momentum or Nesterov's momentum, Adam, AdamW, RMSProp.
 
 struct Step {
-    // In vec4: all, those weights that decay, and these with the other weights. Running statistics come last.
-    count: u32,
+    // In vec4: where they begin and end, and in their bank the end of the weights that decay and of all weights.
+    // Running statistics come last.
+    start: u32,
+    end: u32,
     decaying: u32,
     trained: u32,
-    unused: u32,
+    // The factor on the learning rate.
+    rate: f32,
+    // Where partial sums lie.
+    scratch: u32,
+    unused0: u32,
+    unused1: u32,
 }
 
 @group(0) @binding(1) var<storage, read_write> params: array<vec4<f32>>;
@@ -13,16 +20,21 @@ struct Step {
 @group(0) @binding(4) var<uniform> step: Step;
 // Velocities, or Adam's first moments.
 @group(0) @binding(5) var<storage, read_write> state: array<vec4<f32>>;
-// Adam's second moments.
+// Second moments.
 @group(0) @binding(6) var<storage, read_write> state2: array<vec4<f32>>;
 
-override ADAM: bool = false;
+// 0 SGD, 1 Adam and AdamW, 2 RMSProp.
+override RULE: u32 = 0u;
+// How many partial sums make the norm.
+const PARTS: u32 = 4096u;
+
+var<workgroup> sums: array<f32, WORKGROUP>;
 
 // Before the update: whether every gradient is finite.
 @compute @workgroup_size(WORKGROUP)
 fn check(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = invocation(id, groups);
-    if (i >= step.count) {
+    let i = step.start + invocation(id, groups);
+    if (i >= step.end) {
         return;
     }
     let g = grads[i];
@@ -31,10 +43,42 @@ fn check(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) 
     }
 }
 
+// Before the update: the squares of gradients, in parts.
+@compute @workgroup_size(WORKGROUP)
+fn squares(@builtin(global_invocation_id) id: vec3<u32>) {
+    var sum = 0.0;
+    for (var i = step.start + id.x; i < min(step.end, step.trained); i += PARTS) {
+        sum += dot(grads[i], grads[i]);
+    }
+    write(step.scratch + id.x, sum);
+}
+
+// Then: how all gradients are scaled so that their norm is at most the limit.
+@compute @workgroup_size(WORKGROUP)
+fn clip(@builtin(local_invocation_index) lane: u32) {
+    var sum = 0.0;
+    for (var i = lane; i < PARTS; i += WORKGROUP) {
+        sum += arena[step.scratch + i];
+    }
+    sums[lane] = sum;
+    workgroupBarrier();
+    if (lane != 0u) {
+        return;
+    }
+    sum = 0.0;
+    for (var i = 0u; i < WORKGROUP; i++) {
+        sum += sums[i];
+    }
+    if (!is_finite(sum)) {
+        atomicOr(&control.bad, 1u);
+    }
+    control.scale *= min(1.0, control.clip_norm / sqrt(max(sum, 1e-38)));
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = invocation(id, groups);
-    if (i >= step.count || atomicLoad(&control.bad) != 0u) {
+    let i = step.start + invocation(id, groups);
+    if (i >= step.end || atomicLoad(&control.bad) != 0u) {
         return;
     }
     let w = params[i];
@@ -43,20 +87,30 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
         params[i] = w + grads[i];
         return;
     }
-    let g = grads[i] + select(0.0, control.decay, i < step.decaying) * w;
+    let decays = i < step.decaying;
+    let g = control.scale * grads[i] + select(0.0, control.decay, decays) * w;
+    let rate = control.rate * step.rate;
     let m = state[i];
-    if (ADAM) {
+    if (RULE == 1u) {
         let v = state2[i];
         let m2 = control.beta1 * m + (1.0 - control.beta1) * g;
         let v2 = control.beta2 * v + (1.0 - control.beta2) * g * g;
         state[i] = m2;
         state2[i] = v2;
         let change = (m2 / control.correction1) / (sqrt(v2 / control.correction2) + control.epsilon);
+        let kept = w * (1.0 - select(0.0, rate * control.decoupled, decays));
         // The padding of the columns stays zero even when epsilon is zero.
-        params[i] = w - control.rate * select(change, vec4<f32>(), m2 == vec4<f32>());
+        params[i] = kept - rate * select(change, vec4<f32>(), m2 == vec4<f32>());
+    } else if (RULE == 2u) {
+        let v2 = control.beta2 * state2[i] + (1.0 - control.beta2) * g * g;
+        let change = g / (sqrt(v2) + control.epsilon);
+        let m2 = control.beta1 * m + select(change, vec4<f32>(), g == vec4<f32>());
+        state[i] = m2;
+        state2[i] = v2;
+        params[i] = w - rate * m2;
     } else {
         let v = control.beta1 * m + g;
         state[i] = v;
-        params[i] = w - control.rate * select(v, g + control.beta1 * v, control.nesterov == 1u);
+        params[i] = w - rate * select(v, g + control.beta1 * v, control.nesterov == 1u);
     }
 }

@@ -24,11 +24,17 @@ struct Control {
     decay: f32,
     // Momentum, or Adam's first beta.
     beta1: f32,
+    // Adam's second beta, or RMSProp's alpha.
     beta2: f32,
     epsilon: f32,
     correction1: f32,
     correction2: f32,
     nesterov: u32,
+    // AdamW's decay.
+    decoupled: f32,
+    // How often gradients count: 1, or less when their norm exceeds this one.
+    scale: f32,
+    clip_norm: f32,
     labels: array<u32>,
 }
 

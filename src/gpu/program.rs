@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 
 use super::device::{Buffer, Device, Range};
 use super::kernel::{Constant, Kernel, STEP_BYTES, binding};
-use super::weights::{Layout, Slot};
+use super::weights::{Layout, Segment, Slot};
 use super::{
     activation, adaptive_avg_pool2d, add, avg_pool2d, batch_norm2d, concat, conv2d, dropout, flatten, hard_swish,
     linear, local_response_norm, log_softmax, loss, max_pool2d, mul, optimizer, rearrange, softmax,
@@ -13,7 +13,7 @@ use super::{
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::layers::{Layer, Loss};
-use crate::plan::{BackwardStep, Place, Plan, Purpose, Step};
+use crate::plan::{BackwardStep, Optimizer, Place, Plan, Purpose, Step};
 use crate::tensor::Tensor;
 
 /// Invocations of a workgroup, as the prelude says.
@@ -207,9 +207,13 @@ impl Door {
 /// What training adds to the device's memory.
 pub(super) struct TrainingBuffers {
     pub loss: Loss,
-    pub adam: bool,
+    pub optimizer: Optimizer,
+    /// What is updated.
+    pub segments: Vec<Segment>,
+    /// Whether the norm of all gradients has a limit.
+    pub clips: bool,
     pub grads: Vec<Buffer>,
-    /// For each bank, velocities or Adam's two moments.
+    /// For each bank, the optimizer's moments.
     pub state: [Vec<Buffer>; 2],
 }
 
@@ -452,7 +456,7 @@ fn phases(
         r.backward(graph, &plan.steps[back.step], back);
     }
     phases.backward = r.take();
-    optimizer::record(r, training.adam);
+    optimizer::record(r, training);
     phases.update = r.take();
     if let Some([dy, dx]) = grads {
         for head in &plan.heads[1..] {

@@ -7,9 +7,9 @@ use super::program::{Buffers, Play, Program, TrainingBuffers};
 use super::weights::Layout;
 use super::{check_batch, check_finite};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Params, Value, reference};
+use crate::graph::{Graph, Params, reference};
 use crate::layers::{Loss, Mode};
-use crate::plan::{Optimizer, Place, Plan, Purpose, StepReport, Update};
+use crate::plan::{Optimizer, Place, Plan, Purpose, StepReport, Update, check_clip_norm};
 use crate::tensor::{Tensor, dims};
 
 /// What changes from step to step, as the prelude declares it; labels follow.
@@ -28,6 +28,9 @@ pub(super) struct Control {
     correction1: f32,
     correction2: f32,
     nesterov: u32,
+    decoupled: f32,
+    scale: f32,
+    clip_norm: f32,
 }
 
 /// Bytes of a control buffer that are read back: loss, correct, bad.
@@ -40,13 +43,15 @@ impl Control {
         device.buffer("control", size_of::<Control>() + 4 * batch.max(1), usage)
     }
 
-    fn new(update: &Update, seed: u32) -> Self {
+    fn new(update: &Update, clip_norm: f32, seed: u32) -> Self {
         let [c1, c2] = update.adam_corrections();
         let common = Control {
             seed,
             rate: update.learning_rate,
             correction1: c1 as f32,
             correction2: c2 as f32,
+            scale: 1.0,
+            clip_norm,
             ..Control::default()
         };
         match update.optimizer {
@@ -55,6 +60,12 @@ impl Control {
             }
             Optimizer::Adam { beta1, beta2, epsilon, weight_decay } => {
                 Control { decay: weight_decay, beta1, beta2, epsilon, ..common }
+            }
+            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
+                Control { decoupled: weight_decay, beta1, beta2, epsilon, ..common }
+            }
+            Optimizer::RmsProp { alpha, momentum, epsilon, weight_decay } => {
+                Control { decay: weight_decay, beta1: momentum, beta2: alpha, epsilon, ..common }
             }
         }
     }
@@ -75,20 +86,19 @@ pub struct Trainer {
     params: Vec<Buffer>,
     training: TrainingBuffers,
     nothing: Buffer,
-    optimizer: Optimizer,
     seed: u32,
+    /// The largest norm of all gradients together; 0 for none.
+    clip_norm: f32,
+    /// For each node, the factor on the learning rate; 0 is frozen.
+    rates: Vec<f32>,
     steps: u32,
     programs: Vec<(Program, Buffer)>,
     readback: Readback,
 }
 
-fn is_adam(optimizer: Optimizer) -> bool {
-    matches!(optimizer, Optimizer::Adam { .. })
-}
-
 /// Zeroed buffers for what an optimizer remembers.
 fn state_buffers(layout: &Layout, device: &Device, optimizer: Optimizer) -> Result<[Vec<Buffer>; 2]> {
-    let second = if is_adam(optimizer) { layout.buffers(device, "optimizer")? } else { vec![] };
+    let second = if optimizer.moments().len() > 1 { layout.buffers(device, "optimizer")? } else { vec![] };
     Ok([layout.buffers(device, "optimizer")?, second])
 }
 
@@ -121,7 +131,8 @@ impl Trainer {
             let grads = layout.buffers(device, "gradients")?;
             let state = state_buffers(&layout, device, optimizer)?;
             let nothing = device.buffer("nothing", 16, wgpu::BufferUsages::STORAGE)?;
-            Ok((buffers, TrainingBuffers { loss, adam: is_adam(optimizer), grads, state }, nothing))
+            let segments = layout.segments(graph, &vec![1.0; graph.nodes().len()]);
+            Ok((buffers, TrainingBuffers { loss, optimizer, segments, clips: false, grads, state }, nothing))
         };
         let (params, training, nothing) = device.checked(make).await?;
         Ok(Trainer {
@@ -132,8 +143,9 @@ impl Trainer {
             params,
             training,
             nothing,
-            optimizer,
             seed,
+            clip_norm: 0.0,
+            rates: vec![1.0; graph.nodes().len()],
             steps: 0,
             programs: vec![],
             readback: Readback::default(),
@@ -152,8 +164,8 @@ impl Trainer {
         self.check_step(batch, labels, learning_rate)?;
         let program = self.program(batch, STEP).await?;
         let t = self.steps.wrapping_add(1);
-        let update = Update { optimizer: self.optimizer, learning_rate, t };
-        let control = Control::new(&update, self.dropout_seed(self.steps));
+        let update = Update { optimizer: self.optimizer(), learning_rate, t };
+        let control = Control::new(&update, self.clip_norm, self.dropout_seed(self.steps));
 
         self.device.check()?;
         let (program, control_buffer) = &self.programs[program];
@@ -225,7 +237,7 @@ impl Trainer {
 
     /// The formula of the update.
     pub fn optimizer(&self) -> Optimizer {
-        self.optimizer
+        self.training.optimizer
     }
 
     /// Goes on with other constants, or another formula. The state is kept if the formula is of the same kind.
@@ -234,25 +246,48 @@ impl Trainer {
     /// [`Error::Argument`] for constants outside their ranges.
     pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
         optimizer.validate()?;
-        let adam = is_adam(optimizer);
-        if adam != self.training.adam {
+        if std::mem::discriminant(&optimizer) != std::mem::discriminant(&self.training.optimizer) {
             self.training.state = state_buffers(&self.layout, &self.device, optimizer)?;
-            self.training.adam = adam;
             // They are bound to the old state.
             self.programs.clear();
         }
-        self.optimizer = optimizer;
+        self.training.optimizer = optimizer;
         Ok(())
     }
 
-    /// What the optimizer remembers: for each parameter `name.momentum`, or `name.mean` and `name.square` for Adam.
+    /// Scales all gradients together so that their norm is at most this one from now on; 0 for no limit.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a number that is none.
+    pub fn set_clip_norm(&mut self, norm: f32) -> Result<()> {
+        check_clip_norm(norm)?;
+        self.clip_norm = norm;
+        if std::mem::replace(&mut self.training.clips, norm > 0.0) != self.training.clips {
+            self.programs.clear();
+        }
+        Ok(())
+    }
+
+    /// Factors on the learning rate from now on, one for each node of the graph. Those of factor 0 are frozen: they keep
+    /// their weights and run as at inference, and backward ends where no layer below learns.
+    ///
+    /// # Panics
+    /// Unless there are as many as nodes.
+    pub fn set_rates(&mut self, rates: &[f32]) {
+        assert_eq!(rates.len(), self.graph.nodes().len());
+        self.rates = rates.to_vec();
+        self.training.segments = self.layout.segments(&self.graph, rates);
+        self.programs.clear();
+    }
+
+    /// What the optimizer remembers: for each parameter its name with each of [`Optimizer::moments`] behind it.
     /// Together with [`Trainer::params`] and [`Trainer::steps`] it is all that [`Trainer::restore`] needs.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] and [`Error::Backend`].
     pub async fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let mut state = vec![];
-        for (moment, buffers) in self.moments().iter().zip(&self.training.state) {
+        for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.state) {
             let data = self.layout.download(&self.device, buffers).await?;
             let mut tensors = HashMap::new();
             self.layout.unpack(&self.graph, &data, |name, tensor| {
@@ -274,7 +309,7 @@ impl Trainer {
     pub fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
         let given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
         self.check_state(&given)?;
-        for (moment, buffers) in self.moments().iter().zip(&self.training.state) {
+        for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.state) {
             let tensor = |name: &str| given[format!("{name}.{moment}").as_str()].data.as_slice();
             self.layout.upload_from(&self.graph, tensor, &self.device, buffers);
         }
@@ -303,14 +338,10 @@ impl Trainer {
         }
     }
 
-    fn moments(&self) -> &'static [&'static str] {
-        if self.training.adam { &["mean", "square"] } else { &["momentum"] }
-    }
-
     fn check_state(&self, given: &HashMap<&str, &Tensor>) -> Result<()> {
         let mut unexpected: Vec<String> = given.keys().map(ToString::to_string).collect();
         let (mut missing, mut misshapen) = (vec![], vec![]);
-        for moment in self.moments() {
+        for moment in self.optimizer().moments() {
             for (name, spec) in self.graph.params() {
                 let name = format!("{name}.{moment}");
                 unexpected.retain(|n| *n != name);
@@ -350,7 +381,8 @@ impl Trainer {
         // Before the new one is made, so that both need not fit at once.
         self.programs.truncate(KEPT - 1);
         let make = || {
-            let plan = Plan::new(&self.graph, batch, purpose);
+            let frozen: Vec<bool> = self.rates.iter().map(|&rate| rate == 0.0).collect();
+            let plan = Plan::with_frozen(&self.graph, batch, purpose, &frozen);
             let control = Control::buffer(&self.device, batch)?;
             let on = Buffers {
                 params: &self.params,
@@ -375,9 +407,10 @@ impl Trainer {
         write_control(&self.device, control_buffer, control, labels);
         let encoder = program.encode(&self.device, Play::Forward);
         let arena = Readback::default().read(&self.device, encoder, &[program.values()]).await?;
-        let is_bad = |v: &Value| program.plan.place(*v).is_some_and(|p| !is_finite(&arena, p, labels.len()));
-        if let Some(value) = self.graph.values().find(is_bad) {
-            return Ok(self.graph.value_name(value).into());
+        // Below what learns, values have made room for others.
+        let mut learning = program.plan.backward.iter().rev().map(|back| &program.plan.steps[back.step]);
+        if let Some(step) = learning.find(|step| !is_finite(&arena, step.output, labels.len())) {
+            return Ok(self.graph.nodes()[step.node].name.clone());
         }
         let steep = |i: usize| grads.of_node(&self.graph, i).iter().any(|t| !t.data.iter().all(|v| v.is_finite()));
         let node = (0..self.graph.nodes().len()).find(|&i| steep(i));

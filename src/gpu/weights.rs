@@ -137,6 +137,16 @@ fn region(role: Role) -> usize {
     }
 }
 
+/// Parameters of one bank, from float `start` to `end`, that learn at one rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Segment {
+    pub bank: usize,
+    pub start: usize,
+    pub end: usize,
+    /// The factor on the learning rate.
+    pub rate: f32,
+}
+
 /// A bank.
 #[derive(Default, Clone, Copy)]
 pub(super) struct BankLayout {
@@ -207,6 +217,28 @@ impl Layout {
                 f(format!("{}.{}", node.name, spec.name), spec, slot, at as usize);
             }
         }
+    }
+
+    /// All parameters that learn, given each node's factor on the learning rate: as few segments as there can be.
+    pub(super) fn segments(&self, graph: &Graph, rates: &[f32]) -> Vec<Segment> {
+        let mut parts = vec![];
+        for ((node, slot), &rate) in graph.nodes().iter().zip(&self.slots).zip(rates) {
+            let Some(slot) = slot else { continue };
+            for (spec, at) in graph.node_params(node).into_iter().zip(slot.at) {
+                let (bank, start) = (slot.bank, at as usize);
+                parts.push(Segment { bank, start, end: start + slot.form.floats(&spec).next_multiple_of(ALIGN), rate });
+            }
+        }
+        parts.sort_by_key(|s| (s.bank, s.start));
+        let mut segments: Vec<Segment> = vec![];
+        for part in parts {
+            match segments.last_mut() {
+                Some(last) if (last.bank, last.rate) == (part.bank, part.rate) => last.end = part.end,
+                _ => segments.push(part),
+            }
+        }
+        segments.retain(|s| s.rate != 0.0);
+        segments
     }
 
     /// One buffer for each bank, zeroed.

@@ -9,7 +9,7 @@ mod optimizer;
 mod passes;
 pub mod rewrite;
 
-pub use optimizer::{Optimizer, StepReport, Update};
+pub use optimizer::{Optimizer, StepReport, Update, check_clip_norm, clip_factor};
 
 use crate::graph::{Graph, Value};
 use crate::layers::Activation;
@@ -63,6 +63,8 @@ pub struct Step {
     pub output: Place,
     /// Applied to the output as it is written.
     pub activation: Option<Activation>,
+    /// In training, whether its parameters stay as they are: a batch normalisation then uses its running statistics.
+    pub frozen: bool,
 }
 
 /// Where a backward operation writes the gradient of one input.
@@ -146,7 +148,13 @@ impl Purpose {
 impl Plan {
     /// How `graph` runs on `batch` samples at once.
     pub fn new(graph: &Graph, batch: usize, purpose: Purpose) -> Self {
-        build(graph, batch, purpose)
+        Self::with_frozen(graph, batch, purpose, &vec![false; graph.nodes().len()])
+    }
+
+    /// The same where the parameters of some nodes stay as they are: gradients are computed only on the way to the
+    /// others.
+    pub fn with_frozen(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Self {
+        build(graph, batch, purpose, frozen)
     }
 
     /// Where a value of the graph lies once its step has run; `None` when it is fused into the next or not computed.
@@ -175,9 +183,9 @@ impl Clock {
     }
 }
 
-fn build(graph: &Graph, batch: usize, purpose: Purpose) -> Plan {
+fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan {
     let training = purpose.is_training();
-    let passes = Passes::run(graph, purpose);
+    let passes = Passes::run(graph, purpose, frozen);
     let clock = Clock { steps: passes.steps.len() };
 
     let mut buffers = values_alive(&passes, &clock, batch, training);
@@ -202,6 +210,7 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose) -> Plan {
             channels: s.channels.clone(),
             output: computed(s.output),
             activation: s.activation,
+            frozen: frozen[s.node],
         })
         .collect();
     let heads: Vec<Head> = passes
@@ -242,7 +251,7 @@ fn values_alive(passes: &Passes, clock: &Clock, batch: usize, training: bool) ->
     for (i, step) in passes.steps.iter().enumerate() {
         for &v in step.inputs.iter().chain([&step.output]) {
             alive(v, clock.forward(i));
-            if training {
+            if training && passes.has_grad(step.output) {
                 alive(v, clock.backward(i));
             }
         }
@@ -257,15 +266,16 @@ fn values_alive(passes: &Passes, clock: &Clock, batch: usize, training: bool) ->
 fn gradients_alive(passes: &Passes, clock: &Clock, batch: usize) -> Vec<Buffer> {
     let mut buffers: Vec<Buffer> =
         passes.buffers.iter().map(|&floats| Buffer { floats: floats * batch, first: usize::MAX, last: 0 }).collect();
+    // The losses write the gradient of every head.
+    for slot in passes.outputs.iter().filter_map(|o| passes.slot(o.value)) {
+        buffers[slot.buffer].alive_at(clock.losses());
+    }
     let mut alive = |v: Value, time: usize| {
         if let Some(slot) = passes.slot(v).filter(|_| passes.has_grad(v)) {
             buffers[slot.buffer].alive_at(time);
         }
     };
-    for o in &passes.outputs {
-        alive(o.value, clock.losses());
-    }
-    for (i, step) in passes.steps.iter().enumerate() {
+    for (i, step) in passes.steps.iter().enumerate().filter(|(_, step)| passes.has_grad(step.output)) {
         for &v in step.inputs.iter().chain([&step.output]) {
             alive(v, clock.backward(i));
         }
@@ -295,7 +305,7 @@ fn backward_steps(passes: &Passes, heads: &[Head], grad: impl Fn(Value) -> Place
     };
     let clear = heads.iter().filter_map(|h| touch(h.value).1).collect();
     let mut backward = vec![];
-    for (i, step) in passes.steps.iter().enumerate().rev() {
+    for (i, step) in passes.steps.iter().enumerate().rev().filter(|(_, step)| passes.has_grad(step.output)) {
         let mut clear = vec![];
         let dx = step
             .inputs

@@ -37,6 +37,46 @@ pub enum Optimizer {
         #[serde(default, rename = "weightDecay")]
         weight_decay: f32,
     },
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019): before Adam's step, without decay, `w -= rate *
+    /// decay * w`.
+    AdamW {
+        /// Decay of the mean, 0.9.
+        #[serde(default = "beta1")]
+        beta1: f32,
+        /// Decay of the squared mean, 0.999.
+        #[serde(default = "beta2")]
+        beta2: f32,
+        /// 1e-8.
+        #[serde(default = "epsilon")]
+        epsilon: f32,
+        /// How far weights shrink, times the learning rate: 0.01.
+        #[serde(default = "decoupled_decay", rename = "weightDecay")]
+        weight_decay: f32,
+    },
+    /// RMSProp (Tieleman and Hinton, 2012) as PyTorch defines it: `v = alpha v + (1 - alpha) g^2;
+    /// m = momentum * m + g / (sqrt(v) + epsilon); w -= rate * m`.
+    RmsProp {
+        /// Decay of the squared mean, 0.99.
+        #[serde(default = "alpha")]
+        alpha: f32,
+        /// 0 for none.
+        #[serde(default)]
+        momentum: f32,
+        /// 1e-8.
+        #[serde(default = "epsilon")]
+        epsilon: f32,
+        /// L2 penalty, added to the gradient.
+        #[serde(default, rename = "weightDecay")]
+        weight_decay: f32,
+    },
+}
+
+fn alpha() -> f32 {
+    0.99
+}
+
+fn decoupled_decay() -> f32 {
+    0.01
 }
 
 fn beta1() -> f32 {
@@ -62,11 +102,12 @@ impl Optimizer {
         Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
     }
 
-    /// How many values it remembers for each weight.
-    pub fn state_per_weight(&self) -> usize {
+    /// What it remembers for each weight, by name.
+    pub fn moments(&self) -> &'static [&'static str] {
         match self {
-            Optimizer::Sgd { .. } => 1,
-            Optimizer::Adam { .. } => 2,
+            Optimizer::Sgd { .. } => &["momentum"],
+            Optimizer::Adam { .. } | Optimizer::AdamW { .. } => &["mean", "square"],
+            Optimizer::RmsProp { .. } => &["momentum", "square"],
         }
     }
 
@@ -83,9 +124,16 @@ impl Optimizer {
                 within("momentum", momentum, true)?;
                 within("weightDecay", weight_decay, false)
             }
-            Optimizer::Adam { beta1, beta2, epsilon, weight_decay } => {
+            Optimizer::Adam { beta1, beta2, epsilon, weight_decay }
+            | Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
                 within("beta1", beta1, true)?;
                 within("beta2", beta2, true)?;
+                within("epsilon", epsilon, false)?;
+                within("weightDecay", weight_decay, false)
+            }
+            Optimizer::RmsProp { alpha, momentum, epsilon, weight_decay } => {
+                within("alpha", alpha, true)?;
+                within("momentum", momentum, true)?;
                 within("epsilon", epsilon, false)?;
                 within("weightDecay", weight_decay, false)
             }
@@ -116,24 +164,57 @@ impl Update {
                 state[0] = momentum * state[0] + g;
                 w - rate * if nesterov { g + momentum * state[0] } else { state[0] }
             }
-            Optimizer::Adam { beta1, beta2, epsilon, weight_decay } => {
-                let g = decayed(weight_decay);
-                let (b1, b2) = (f64::from(beta1), f64::from(beta2));
-                state[0] = b1 * state[0] + (1.0 - b1) * g;
-                state[1] = b2 * state[1] + (1.0 - b2) * g * g;
-                let [c1, c2] = self.adam_corrections();
-                w - rate * (state[0] / c1) / ((state[1] / c2).sqrt() + f64::from(epsilon))
+            Optimizer::Adam { weight_decay, .. } => w + self.adam(decayed(weight_decay), state),
+            Optimizer::AdamW { weight_decay, .. } => {
+                let kept = if decays { 1.0 - rate * f64::from(weight_decay) } else { 1.0 };
+                kept * w + self.adam(g, state)
+            }
+            Optimizer::RmsProp { alpha, momentum, epsilon, weight_decay } => {
+                let (g, alpha) = (decayed(weight_decay), f64::from(alpha));
+                state[1] = alpha * state[1] + (1.0 - alpha) * g * g;
+                state[0] = f64::from(momentum) * state[0] + g / (state[1].sqrt() + f64::from(epsilon));
+                w - rate * state[0]
             }
         }
+    }
+
+    /// How far Adam moves a weight.
+    fn adam(&self, g: f64, state: &mut [f64]) -> f64 {
+        let (Optimizer::Adam { beta1, beta2, epsilon, .. } | Optimizer::AdamW { beta1, beta2, epsilon, .. }) =
+            self.optimizer
+        else {
+            return 0.0;
+        };
+        let (b1, b2) = (f64::from(beta1), f64::from(beta2));
+        state[0] = b1 * state[0] + (1.0 - b1) * g;
+        state[1] = b2 * state[1] + (1.0 - b2) * g * g;
+        let [c1, c2] = self.adam_corrections();
+        -f64::from(self.learning_rate) * (state[0] / c1) / ((state[1] / c2).sqrt() + f64::from(epsilon))
     }
 
     /// Adam's `1 - b1^t` and `1 - b2^t`; ones for other optimizers.
     pub fn adam_corrections(&self) -> [f64; 2] {
         match self.optimizer {
-            Optimizer::Adam { beta1, beta2, .. } => [beta1, beta2].map(|b| 1.0 - f64::from(b).powf(f64::from(self.t))),
-            Optimizer::Sgd { .. } => [1.0; 2],
+            Optimizer::Adam { beta1, beta2, .. } | Optimizer::AdamW { beta1, beta2, .. } => {
+                [beta1, beta2].map(|b| 1.0 - f64::from(b).powf(f64::from(self.t)))
+            }
+            Optimizer::Sgd { .. } | Optimizer::RmsProp { .. } => [1.0; 2],
         }
     }
+}
+
+/// The factor on all gradients whose squares sum to `squares`, so that their norm is at most `limit` (Pascanu, Mikolov
+/// and Bengio, 2013); 1 when `limit` is 0, for none.
+pub fn clip_factor(squares: f64, limit: f32) -> f32 {
+    let norm = squares.sqrt();
+    if limit > 0.0 && norm > f64::from(limit) { (f64::from(limit) / norm) as f32 } else { 1.0 }
+}
+
+/// # Errors
+/// [`Error::Argument`] unless it is a norm, or 0 for none.
+pub fn check_clip_norm(norm: f32) -> Result<()> {
+    let ok = norm.is_finite() && norm >= 0.0;
+    if ok { Ok(()) } else { Err(Error::argument("clipNorm", "a finite number of at least 0", norm)) }
 }
 
 /// What a training step found.

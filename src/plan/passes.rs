@@ -41,11 +41,12 @@ pub(super) struct Passes {
     slots: Vec<Option<Slot>>,
     /// For each value, the value whose memory it is: itself, or the input of a layer that copies nothing.
     same_as: Vec<Value>,
-    input_grad: bool,
+    /// For each value, whether its gradient is wanted.
+    has_grad: Vec<bool>,
 }
 
 impl Passes {
-    pub(super) fn run(graph: &Graph, purpose: Purpose) -> Self {
+    pub(super) fn run(graph: &Graph, purpose: Purpose, frozen: &[bool]) -> Self {
         let training = purpose.is_training();
         let outputs = if training { graph.outputs().to_vec() } else { graph.outputs()[..1].to_vec() };
         let alive = alive(graph, &outputs);
@@ -55,14 +56,7 @@ impl Passes {
         let slices = slices(graph, &alive, &same_as);
         let steps = steps(graph, &alive, &same_as, &Fusions { activations: fused, sums }, &slices);
         let (buffers, slots) = slots(graph, &steps, &same_as, &slices);
-        Passes {
-            steps,
-            outputs,
-            buffers,
-            slots,
-            same_as,
-            input_grad: purpose == Purpose::Training { input_grad: true },
-        }
+        Passes { steps, outputs, buffers, slots, same_as, has_grad: has_grad(graph, purpose, frozen) }
     }
 
     /// The memory of a value; `None` when it is never written (fused, dead).
@@ -70,10 +64,20 @@ impl Passes {
         self.slots[self.same_as[v.index()].index()]
     }
 
-    /// Whether a gradient flows into this value: into the network's input only when that was asked for.
+    /// Whether a gradient flows into this value.
     pub(super) fn has_grad(&self, v: Value) -> bool {
-        self.input_grad || self.same_as[v.index()] != Value::INPUT
+        self.has_grad[v.index()]
     }
+}
+
+/// Gradients flow to what learns; to the network's input, and so everywhere, only when that was asked for.
+fn has_grad(graph: &Graph, purpose: Purpose, frozen: &[bool]) -> Vec<bool> {
+    let mut has_grad = vec![purpose == Purpose::Training { input_grad: true }];
+    for (node, &frozen) in graph.nodes().iter().zip(frozen) {
+        let learns = !frozen && !graph.node_params(node).is_empty();
+        has_grad.push(learns || node.inputs.iter().any(|v| has_grad[v.index()]));
+    }
+    has_grad
 }
 
 /// Which nodes the outputs depend on.

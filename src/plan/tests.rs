@@ -29,6 +29,27 @@ fn activations_are_fused_and_flatten_costs_nothing() {
 }
 
 #[test]
+fn backward_ends_where_nothing_below_learns() {
+    let graph = lenet();
+    let node = |name: &str| graph.nodes().iter().position(|n| n.name == name).unwrap();
+    let back = |plan: &Plan| plan.backward.iter().map(|b| plan.steps[b.step].node).collect::<Vec<_>>();
+    let whole = Plan::new(&graph, 8, TRAINING);
+    assert_eq!(back(&whole).len(), 7);
+    let head = node("fc3");
+    let frozen: Vec<bool> = (0..graph.nodes().len()).map(|i| i != head).collect();
+    let plan = Plan::with_frozen(&graph, 8, TRAINING, &frozen);
+    assert_eq!(back(&plan), [head]);
+    assert_eq!(plan.backward[0].dx, [None]);
+    assert!(2 * plan.arena < whole.arena, "{} floats instead of {}", plan.arena, whole.arena);
+    // One that learns further below brings back all that lies on the way.
+    let frozen: Vec<bool> = (0..graph.nodes().len()).map(|i| i != node("conv2")).collect();
+    let plan = Plan::with_frozen(&graph, 8, TRAINING, &frozen);
+    assert_eq!(back(&plan).last(), Some(&node("conv2")));
+    assert_eq!(plan.backward.len(), 5);
+    assert!(plan.steps.iter().all(|step| step.frozen == (step.node != node("conv2"))));
+}
+
+#[test]
 fn dropout_runs_only_in_training() {
     let mut b = Builder::new("d", [3, 4, 4]);
     let x = b.add("drop", Dropout { p: 0.5 }, Value::INPUT);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::trainer::Position;
+use super::trainer::{Position, engine};
 use super::{Config, Dataset, Trainer, metrics};
-use crate::engine::{Backend, Training};
+use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::format::{Container, Meta, Model, Stored, check_version, json, write};
 use crate::graph::{Graph, Params};
@@ -90,7 +90,7 @@ impl Trainer {
             return Err(Error::format("position", format!("at most {} samples done", data.len()), position.done));
         }
         let params = Params::new(&graph, tensors(&file, "params/")?)?;
-        let mut engine = Training::new(&graph, &params, config.loss, config.optimizer, config.seed, backend).await?;
+        let mut engine = engine(&graph, &params, &config, backend).await?;
         engine.restore(&tensors::<Vec<_>>(&file, "state/")?, position.step as u32)?;
         Ok(Trainer::at(graph, data, config, backend.clone(), engine, position))
     }

@@ -3,6 +3,7 @@
 mod augment;
 mod checkpoint;
 mod dataset;
+mod groups;
 mod metrics;
 mod schedule;
 mod trainer;
@@ -11,6 +12,7 @@ pub mod transfer;
 pub use augment::{Augmentation, Transform};
 pub use checkpoint::Checkpoint;
 pub use dataset::{Dataset, Variation};
+pub use groups::Group;
 pub use metrics::{Evaluation, Metrics, evaluate};
 pub use schedule::Schedule;
 pub use trainer::{Report, Trainer};
@@ -19,10 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layers::Loss;
-use crate::plan::Optimizer;
+use crate::plan::{Optimizer, check_clip_norm};
 
 /// Everything that decides a training run, beside network and data. The same configuration gives the same run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// What is minimised.
@@ -33,6 +35,12 @@ pub struct Config {
     pub learning_rate: f32,
     /// How the step size changes over the run.
     pub schedule: Schedule,
+    /// Epochs over which the step size first rises from 0.
+    pub warmup: f32,
+    /// The largest norm of all gradients together: longer ones are scaled down to it. 0 for no limit.
+    pub clip_norm: f32,
+    /// Layers that learn at another rate, or not at all; of several that name a layer the last counts.
+    pub groups: Vec<Group>,
     /// Samples in a step; a smaller data set is one batch.
     pub batch_size: usize,
     /// The length of the run that the schedule plans for. Training may go on after it.
@@ -50,6 +58,9 @@ impl Default for Config {
             optimizer: Optimizer::sgd(0.9),
             learning_rate: 0.01,
             schedule: Schedule::Constant,
+            warmup: 0.0,
+            clip_norm: 0.0,
+            groups: vec![],
             batch_size: 64,
             epochs: 10,
             augment: Augmentation::default(),
@@ -72,6 +83,11 @@ impl Config {
         {
             return Err(Error::argument("label smoothing", "at least 0 and below 1", e));
         }
+        if !(0.0..=1e6).contains(&self.warmup) {
+            return Err(Error::argument("warmup", "0 to 1000000 epochs", self.warmup));
+        }
+        check_clip_norm(self.clip_norm)?;
+        self.groups.iter().try_for_each(Group::validate)?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
         self.augment.validate()

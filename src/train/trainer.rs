@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::groups::rates;
 use super::metrics::{check_fits, evaluate};
 use super::{Config, Dataset, Evaluation, Variation, check_batch_size, check_learning_rate};
 use crate::engine::{Backend, Engine, Training};
@@ -32,6 +33,16 @@ pub(super) struct Position {
     pub epoch: u32,
     /// Samples of that epoch that are done.
     pub done: usize,
+}
+
+/// The engine for a run.
+pub(super) async fn engine(graph: &Graph, params: &Params, config: &Config, backend: &Backend) -> Result<Training> {
+    let mut engine = Training::new(graph, params, config.loss, config.optimizer, config.seed, backend).await?;
+    engine.set_clip_norm(config.clip_norm)?;
+    if !config.groups.is_empty() {
+        engine.set_rates(&rates(graph, &config.groups)?);
+    }
+    Ok(engine)
 }
 
 /// What one step did.
@@ -67,7 +78,7 @@ impl Trainer {
     ) -> Result<Self> {
         config.validate()?;
         check_fits(&data, graph, config.loss)?;
-        let engine = Training::new(graph, params, config.loss, config.optimizer, config.seed, backend).await?;
+        let engine = engine(graph, params, &config, backend).await?;
         Ok(Self::at(graph.clone(), data, config, backend.clone(), engine, Position::default()))
     }
 
@@ -95,7 +106,7 @@ impl Trainer {
             self.position = Position { epoch, done: 0, ..self.position };
         }
         let samples = &self.order[start..start + self.batch()];
-        let Config { augment, seed, .. } = self.config;
+        let Config { augment, seed, .. } = *self.config();
         let varied = (!augment.is_none()).then_some(Variation { augment, seed, epoch });
         let (x, labels) = self.data.batch(samples, varied);
         let learning_rate = self.learning_rate();
@@ -150,7 +161,8 @@ impl Trainer {
     pub fn learning_rate(&self) -> f32 {
         let (epoch, start) = self.next();
         let within = (start as f32 + self.batch() as f32 / 2.0) / self.data.len() as f32;
-        self.config.learning_rate * self.config.schedule.factor(epoch as f32 + within, self.config.epochs as f32)
+        let Config { learning_rate, schedule, epochs, warmup, .. } = *self.config();
+        learning_rate * schedule.factor(epoch as f32 + within, epochs as f32, warmup)
     }
 
     /// Another learning rate from the next step on; the schedule goes on scaling it.
@@ -251,7 +263,8 @@ mod tests {
         Config {
             optimizer,
             learning_rate: 0.02,
-            schedule: Schedule::Cosine { warmup: 0.5, floor: 0.0 },
+            schedule: Schedule::Cosine { floor: 0.0 },
+            warmup: 0.5,
             batch_size: 7,
             epochs: 6,
             augment: Augmentation { shift: 1.0, rotate: 5.0, scale: 0.05, flip: false },
@@ -325,7 +338,7 @@ mod tests {
 
     #[test]
     fn learning_rate_and_batch_size_can_be_edited_while_running() {
-        let mut trainer = start(Config { schedule: Schedule::Constant, ..config(Optimizer::sgd(0.0)) });
+        let mut trainer = start(Config { schedule: Schedule::Constant, warmup: 0.0, ..config(Optimizer::sgd(0.0)) });
         steps(&mut trainer, 2);
         trainer.set_learning_rate(0.5).unwrap();
         trainer.set_batch_size(20).unwrap();
@@ -347,6 +360,7 @@ mod tests {
     fn divergence_is_an_error_and_training_can_go_on() {
         let mut trainer = start(Config {
             schedule: Schedule::Constant,
+            warmup: 0.0,
             augment: Augmentation::default(),
             ..config(Optimizer::sgd(0.9))
         });
@@ -372,11 +386,11 @@ mod tests {
             let n = shape.iter().product();
             Dataset::from_floats("f", shape, vec![0.5; n], vec![label], classes).unwrap()
         };
-        assert_eq!(refuse(floats([1, 9, 8], 0, 3), good), "shape");
-        assert_eq!(refuse(floats([1, 8, 8], 3, 4), good), "label");
-        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { batch_size: 0, ..good }), "argument");
-        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { epochs: 0, ..good }), "argument");
+        assert_eq!(refuse(floats([1, 9, 8], 0, 3), good.clone()), "shape");
+        assert_eq!(refuse(floats([1, 8, 8], 3, 4), good.clone()), "label");
+        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { batch_size: 0, ..good.clone() }), "argument");
+        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { epochs: 0, ..good.clone() }), "argument");
         let loss = Loss::SoftmaxCrossEntropy { label_smoothing: 1.5 };
-        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { loss, ..good }), "argument");
+        assert_eq!(refuse(floats([1, 8, 8], 0, 3), Config { loss, ..good.clone() }), "argument");
     }
 }

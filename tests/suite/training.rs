@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
-use convoke::layers::{AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Loss, MaxPool2d, Relu, Tanh};
-use convoke::plan::{Optimizer, Update};
+use convoke::layers::{
+    AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Loss, MaxPool2d, ParamSpec, Relu, Tanh,
+};
+use convoke::plan::{Optimizer, Update, clip_factor};
 use convoke::tensor::Tensor;
 use convoke::zoo;
 
@@ -44,6 +46,21 @@ pub fn reference_step(
     loss: Loss,
     update: Update,
 ) -> f64 {
+    limited_step(graph, params, state, (x, labels), loss, update, 0.0, |_| 1.0)
+}
+
+/// The same with a limit on the norm of all gradients, and layers that learn at rates of their own.
+#[expect(clippy::too_many_arguments, reason = "all that decides a step")]
+pub fn limited_step(
+    graph: &Graph,
+    params: &mut Params,
+    state: &mut State,
+    (x, labels): (&Tensor, &[u32]),
+    loss: Loss,
+    update: Update,
+    clip_norm: f32,
+    rate: impl Fn(&str) -> f32,
+) -> f64 {
     let training = Some((SEED, update.t - 1));
     let values = reference::forward(graph, params, &x.to_f64(), training);
     let mut total = 0.0;
@@ -55,13 +72,15 @@ pub fn reference_step(
         seeds.push((output.value, d.map(|d| d * weight)));
     }
     let (_, gradients) = reference::backward(graph, params, &values, &seeds, training);
-    for ((name, spec), gradient) in graph.params().into_iter().zip(gradients.into_iter().flatten()) {
-        if !spec.role.is_trained() {
-            continue;
-        }
+    let gradients = || graph.params().into_iter().zip(gradients.iter().flatten());
+    let learns = |(name, spec): &(String, ParamSpec)| spec.role.is_trained() && rate(name) != 0.0;
+    let learning = gradients().filter(|(param, _)| learns(param)).flat_map(|(_, gradient)| &gradient.data);
+    let scale = f64::from(clip_factor(learning.map(|g| g * g).sum(), clip_norm));
+    for ((name, spec), gradient) in gradients().filter(|(param, _)| learns(param)) {
+        let update = Update { learning_rate: update.learning_rate * rate(&name), ..update };
         let state = state.entry(name.clone()).or_insert_with(|| vec![[0.0; 2]; gradient.data.len()]);
         for ((w, g), state) in params.get_mut(&name).data.iter_mut().zip(&gradient.data).zip(state) {
-            *w = update.apply(f64::from(*w), *g, state, spec.role.decays()) as f32;
+            *w = update.apply(f64::from(*w), scale * g, state, spec.role.decays()) as f32;
         }
     }
     for node in graph.nodes() {
@@ -82,6 +101,88 @@ fn move_statistics(norm: &BatchNorm2d, params: &mut Params, name: &str, x: &Tens
         params.get_mut(&m).data[c] = moved.0 as f32;
         params.get_mut(&v).data[c] = moved.1 as f32;
     }
+}
+
+/// Every formula, with constants that leave no part of it out.
+pub fn optimizers() -> [Optimizer; 6] {
+    [
+        Optimizer::sgd(0.0),
+        Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 },
+        Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 },
+        Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 },
+        Optimizer::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.3 },
+        Optimizer::RmsProp { alpha: 0.9, momentum: 0.5, epsilon: 1e-2, weight_decay: 0.03 },
+    ]
+}
+
+/// A net whose first half is frozen: a convolution with its normalisation below one that learns, and a normalisation and
+/// a depthwise convolution above that one.
+pub fn half_frozen() -> (Graph, impl Fn(&str) -> f32 + Copy) {
+    let mut b = Builder::new("half-frozen", [3, 9, 9]);
+    let x = b.add("below", Conv2d::new(6, 3), Value::INPUT);
+    let x = b.add("below_bn", BatchNorm2d::default(), x);
+    let x = b.add("relu1", Relu {}, x);
+    let x = b.add("learns", Conv2d::new(8, 3), x);
+    let x = b.add("above_bn", BatchNorm2d::default(), x);
+    let x = b.add("relu2", Relu {}, x);
+    let x = b.add("above", Conv2d::new(8, 3).groups(8), x);
+    let x = b.add("above_conv", Conv2d::new(5, 1), x);
+    let x = b.add("flat", Flatten {}, x);
+    let x = b.add("fc", Linear::new(4), x);
+    (b.finish(x).expect("a valid graph"), |name: &str| match name.split('.').next() {
+        Some("learns") => 0.5,
+        Some("fc") => 1.0,
+        _ => 0.0,
+    })
+}
+
+/// Parameters for [`half_frozen`] whose running statistics are not those of the first batch.
+pub fn half_frozen_params(graph: &Graph) -> Params {
+    let mut params = Params::init(graph, Init::He, 4);
+    for (i, name) in ["below_bn", "above_bn"].into_iter().enumerate() {
+        for (part, shift) in [("running_mean", 0.0), ("running_var", 1.5), ("weight", 1.0), ("bias", 0.0)] {
+            let tensor = params.get_mut(&format!("{name}.{part}"));
+            let values = random(&tensor.shape, 70 + i as u32);
+            tensor.data.iter_mut().zip(values.data).for_each(|(t, v)| *t = shift + 0.3 * v);
+        }
+    }
+    params
+}
+
+/// The same net for the references, which know no frozen normalisation: each channel scaled and shifted by a
+/// convolution. Its parameters are those of the other under its names.
+pub fn with_scales(graph: &Graph, params: &Params) -> (Graph, Params) {
+    let mut b = Builder::new("half-frozen", [3, 9, 9]);
+    let mut x = Value::INPUT;
+    for (i, node) in graph.nodes().iter().enumerate() {
+        x = match node.layer {
+            Layer::BatchNorm2d(_) => {
+                let c = graph.shape(Value::of_node(i)).chw().0;
+                b.add(&node.name, Conv2d::new(c, 1).groups(c), x)
+            }
+            ref layer => b.add(&node.name, layer.clone(), x),
+        };
+    }
+    let scaled = b.finish(x).expect("a valid graph");
+    let mut to = Params::init(&scaled, Init::He, 4);
+    for (name, _) in scaled.params() {
+        to.get_mut(&name).data.copy_from_slice(&params.get(&name).data);
+    }
+    for node in graph.nodes() {
+        let Layer::BatchNorm2d(norm) = &node.layer else { continue };
+        let part = |part: &str| &params.get(&format!("{}.{part}", node.name)).data;
+        for c in 0..part("weight").len() {
+            let scale = part("weight")[c] / (part("running_var")[c] + norm.epsilon).sqrt();
+            to.get_mut(&format!("{}.weight", node.name)).data[c] = scale;
+            to.get_mut(&format!("{}.bias", node.name)).data[c] = part("bias")[c] - scale * part("running_mean")[c];
+        }
+    }
+    (scaled, to)
+}
+
+/// By node.
+pub fn rates_of(graph: &Graph, rate: impl Fn(&str) -> f32) -> Vec<f32> {
+    graph.nodes().iter().map(|node| rate(&node.name)).collect()
 }
 
 pub const STEPS: u32 = 50;

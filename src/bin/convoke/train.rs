@@ -11,7 +11,7 @@ use convoke::format::{Meta, Model, Weights};
 use convoke::graph::{Init, Params};
 use convoke::layers::Loss;
 use convoke::plan::Optimizer;
-use convoke::train::{Augmentation, Config, Dataset, Evaluation, Schedule, Trainer};
+use convoke::train::{Augmentation, Config, Dataset, Evaluation, Group, Schedule, Trainer};
 use convoke::{Error, Result, zoo};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -39,25 +39,36 @@ pub struct Args {
     /// Samples in a step.
     #[arg(long, default_value_t = 64)]
     batch: usize,
-    /// The learning rate that the schedule scales [default: 0.01 for sgd, 0.001 for adam].
+    /// The learning rate that the schedule scales [default: 0.01 for sgd, 0.001 for the others].
     #[arg(long)]
     lr: Option<f32>,
     /// How gradients become new weights.
     #[arg(long, value_enum, default_value = "sgd")]
     optimizer: OptimizerKind,
-    /// Momentum of sgd.
-    #[arg(long, default_value_t = 0.9)]
-    momentum: f32,
+    /// Momentum of sgd and rmsprop [default: 0.9 for sgd, 0 for rmsprop].
+    #[arg(long)]
+    momentum: Option<f32>,
     /// Let sgd look ahead.
     #[arg(long)]
     nesterov: bool,
-    /// L2 penalty on weights.
-    #[arg(long, default_value_t = 0.0)]
-    weight_decay: f32,
-    /// How the learning rate changes: constant; cosine down to 0, after --warmup; step by --gamma every --every epochs.
+    /// L2 penalty on weights, or with adamw how far they shrink, times the learning rate [default: 0.01 for adamw, 0
+    /// for the others]. Biases and batch normalisations never decay.
+    #[arg(long)]
+    weight_decay: Option<f32>,
+    /// Scale the gradients down when the norm of all together is larger; 0 for no limit.
+    #[arg(long, value_name = "NORM", default_value_t = 0.0)]
+    clip_norm: f32,
+    /// Layers that keep their weights, `*` standing for anything: 'layer1.*'. More than once for several.
+    #[arg(long, value_name = "LAYERS")]
+    freeze: Vec<String>,
+    /// Layers whose learning rate is FACTOR times the others', such as 'layer4.*=0.1'. More than once for several.
+    #[arg(long, value_name = "LAYERS=FACTOR")]
+    rate: Vec<Rate>,
+    /// How the learning rate changes: constant; cosine down to 0; step by --gamma every --every epochs; one-cycle up over
+    /// 0.3 of the run and down to 0.
     #[arg(long, value_enum, default_value = "constant")]
     schedule: ScheduleKind,
-    /// Epochs over which the cosine schedule rises from 0.
+    /// Epochs over which the learning rate first rises from 0.
     #[arg(long, value_name = "EPOCHS", default_value_t = 0.0)]
     warmup: f32,
     /// Epochs between steps.
@@ -86,6 +97,10 @@ pub struct Args {
 enum OptimizerKind {
     Sgd,
     Adam,
+    #[value(name = "adamw")]
+    AdamW,
+    #[value(name = "rmsprop")]
+    RmsProp,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -93,6 +108,20 @@ enum ScheduleKind {
     Constant,
     Cosine,
     Step,
+    OneCycle,
+}
+
+#[derive(Clone)]
+struct Rate(Group);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (layers, rate) = text.rsplit_once('=').ok_or("expected LAYERS=FACTOR")?;
+        let rate = rate.parse().map_err(|e| format!("{rate}: {e}"))?;
+        Ok(Rate(Group { layers: layers.into(), rate }))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -120,25 +149,21 @@ impl FromStr for Augment {
 
 impl Args {
     fn config(&self) -> Outcome<Config> {
-        let (optimizer, rate) = match self.optimizer {
-            OptimizerKind::Sgd => {
-                let (momentum, nesterov, weight_decay) = (self.momentum, self.nesterov, self.weight_decay);
-                (Optimizer::Sgd { momentum, nesterov, weight_decay }, 0.01)
-            }
-            OptimizerKind::Adam => {
-                let weight_decay = self.weight_decay;
-                (Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay }, 0.001)
-            }
-        };
+        let (optimizer, rate) = self.optimizer();
+        let frozen = self.freeze.iter().map(|layers| Group { layers: layers.clone(), rate: 0.0 });
         let config = Config {
             loss: Loss::SoftmaxCrossEntropy { label_smoothing: self.label_smoothing },
             optimizer,
             learning_rate: self.lr.unwrap_or(rate),
             schedule: match self.schedule {
                 ScheduleKind::Constant => Schedule::Constant,
-                ScheduleKind::Cosine => Schedule::Cosine { warmup: self.warmup, floor: 0.0 },
+                ScheduleKind::Cosine => Schedule::Cosine { floor: 0.0 },
                 ScheduleKind::Step => Schedule::Step { every: self.every, gamma: self.gamma },
+                ScheduleKind::OneCycle => Schedule::ONE_CYCLE,
             },
+            warmup: self.warmup,
+            clip_norm: self.clip_norm,
+            groups: self.rate.iter().map(|rate| rate.0.clone()).chain(frozen).collect(),
             batch_size: self.batch,
             epochs: self.epochs,
             augment: self.augment.0,
@@ -146,6 +171,28 @@ impl Args {
         };
         config.validate().map_err(Failure::Usage)?;
         Ok(config)
+    }
+
+    /// The optimizer and its usual learning rate.
+    fn optimizer(&self) -> (Optimizer, f32) {
+        let decay = self.weight_decay.unwrap_or(0.0);
+        let Args { momentum, nesterov, .. } = *self;
+        match self.optimizer {
+            OptimizerKind::Sgd => {
+                (Optimizer::Sgd { momentum: momentum.unwrap_or(0.9), nesterov, weight_decay: decay }, 0.01)
+            }
+            OptimizerKind::Adam => {
+                (Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: decay }, 0.001)
+            }
+            OptimizerKind::AdamW => {
+                let weight_decay = self.weight_decay.unwrap_or(0.01);
+                (Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay }, 0.001)
+            }
+            OptimizerKind::RmsProp => {
+                let momentum = momentum.unwrap_or(0.0);
+                (Optimizer::RmsProp { alpha: 0.99, momentum, epsilon: 1e-8, weight_decay: decay }, 0.001)
+            }
+        }
     }
 
     fn checkpoint(&self) -> PathBuf {
@@ -165,10 +212,10 @@ pub async fn run(args: Args) -> Outcome {
     let (train, name) = (Arc::new(train), held_out.name().to_string());
     let backend = args.backend.open().await?;
     let mut trainer = match &args.resume {
-        Some(path) => resume(path, train.clone(), config, &backend).await?,
+        Some(path) => resume(path, train.clone(), &config, &backend).await?,
         None => {
             let params = Params::init(&graph, Init::of(&graph), config.seed);
-            Trainer::new(&graph, &params, train.clone(), config, &backend).await?
+            Trainer::new(&graph, &params, train.clone(), config.clone(), &backend).await?
         }
     };
     eprintln!("{} on {} images of {name}, {} held out, {}", graph.name(), train.len(), held_out.len(), backend.name());
@@ -233,12 +280,12 @@ async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Evaluation>
     Ok(held)
 }
 
-async fn resume(path: &Path, data: Arc<Dataset>, config: Config, backend: &Backend) -> Outcome<Trainer> {
+async fn resume(path: &Path, data: Arc<Dataset>, config: &Config, backend: &Backend) -> Outcome<Trainer> {
     let trainer = Trainer::resume(&files::read(path)?, data, backend).await.map_err(|e| files::io(path, e))?;
-    if *trainer.config() != config {
+    if trainer.config() != config {
         let text = |c: &Config| serde_json::to_string(c).expect("plain data");
         let expected = format!("the options of the interrupted run, {}", text(trainer.config()));
-        return Err(Failure::Usage(Error::argument("--resume", expected, text(&config))));
+        return Err(Failure::Usage(Error::argument("--resume", expected, text(config))));
     }
     Ok(trainer)
 }

@@ -65,7 +65,7 @@ impl Trainer {
     /// A trainer for this network, with the options of `train::Config` as JSON.
     pub async fn start(network: &Network, config: String, backend: String) -> Result<Trainer, JsValue> {
         // What the options do not say is as it was in the interrupted run, if there is one.
-        let config = over(&network.resume.as_ref().map(|r| r.config).unwrap_or_default(), &config)?;
+        let config = over(&network.resume.as_ref().map(|r| r.config.clone()).unwrap_or_default(), &config)?;
         config.validate()?;
         let backend = backend_named(&backend, &network.pool).await?;
         Ok(Trainer {
@@ -218,7 +218,7 @@ impl Trainer {
             Some(run) => run.params().await?,
             None => network.model.params.clone(),
         };
-        Run::new(&self.graph, &params, data, self.config, &self.backend).await
+        Run::new(&self.graph, &params, data, self.config.clone(), &self.backend).await
     }
 
     fn running(&mut self) -> Result<&mut Run> {

@@ -130,7 +130,8 @@ const losses: LossOptions[] = [
 ];
 const schedules: ScheduleOptions[] = [
   { kind: "constant" },
-  { kind: "cosine", warmup: 1, floor: 0 },
+  { kind: "cosine", floor: 0 },
+  { kind: "one-cycle", rise: 0.3 },
   { kind: "step", every: 10, gamma: 0.1 },
 ];
 const augment: AugmentOptions = { shift: 1, rotate: 5, scale: 0.1, flip: true };
