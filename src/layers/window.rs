@@ -96,7 +96,9 @@ impl Window {
         for a in 0..2 {
             let touches = |o: usize| {
                 let first = o * self.stride[a];
-                (0..self.kernel[a]).any(|k| (pads[a]..pads[a] + input[a]).contains(&(first + k * self.dilation[a])))
+                // The first tap that is not before the input.
+                let tap = pads[a].saturating_sub(first).div_ceil(self.dilation[a]);
+                tap < self.kernel[a] && first + tap * self.dilation[a] < pads[a] + input[a]
             };
             if let Some(o) = (0..output[a]).find(|&o| !touches(o)) {
                 let expected = "windows that each touch the input";

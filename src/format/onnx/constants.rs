@@ -131,6 +131,12 @@ fn cast(op: &Op, x: Host) -> Step<Host> {
     };
     let data = match to {
         Some(DataType::Float | DataType::Double) => Data::Float(floats(x.data)),
+        Some(DataType::Float16) => {
+            Data::Float(floats(x.data).into_iter().map(|v| half::f16::from_f32(v).to_f32()).collect())
+        }
+        Some(DataType::Bfloat16) => {
+            Data::Float(floats(x.data).into_iter().map(|v| half::bf16::from_f32(v).to_f32()).collect())
+        }
         Some(DataType::Int64) => Data::Int(ints(x.data)),
         Some(DataType::Int32) => Data::Int(ints(x.data).into_iter().map(|v| i64::from(v as i32)).collect()),
         Some(DataType::Bool) => Data::Int(floats(x.data).into_iter().map(|v| i64::from(v != 0.0)).collect()),

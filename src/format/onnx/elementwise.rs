@@ -1,10 +1,13 @@
 //! Arithmetic of values with each other and with constants, and activations with constants.
 
-use super::host::{Host, broadcast_index};
+use super::host::{Host, broadcast, broadcast_index};
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, Reader, Val, vector_of};
 use crate::graph::Value;
-use crate::layers::{Add, BatchNorm2d, Clip, Conv2d, Layer, LeakyRelu, Linear, Mul, Relu};
+use crate::layers::{
+    Add, BatchNorm2d, Clip, Conv2d, GlobalAvgPool, Layer, LeakyRelu, Linear, LocalResponseNorm, MaxPool2d, Mul,
+    Padding, Relu, Sigmoid, Window,
+};
 use crate::tensor::{Tensor, dims};
 
 /// `y = scale * x + shift` for each channel of a value.
@@ -40,10 +43,27 @@ pub(super) fn arithmetic<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activ
             let negative = negated(reader, op, &b)?;
             add(reader, op, &[a, negative])
         }
+        ("Div", Operand::Act(a), Operand::Act(b)) => {
+            let inverse = power(reader, op, ".inverse", &b, -1.0)?;
+            multiply(reader, op, &a, &inverse)
+        }
+        ("Div", Operand::Const(c), Operand::Act(x)) => {
+            let inverse = power(reader, op, ".inverse", &x, -1.0)?;
+            scaled(reader, op, "", &inverse, &c)
+        }
         (_, Operand::Act(x), Operand::Const(c)) => with_constant(reader, op, &x, &c, false, sole),
-        ("Add" | "Mul" | "Sub", Operand::Const(c), Operand::Act(x)) => with_constant(reader, op, &x, &c, true, sole),
-        _ => unsupported("a quotient by a value computed by the network"),
+        (_, Operand::Const(c), Operand::Act(x)) => with_constant(reader, op, &x, &c, true, sole),
+        _ => unsupported("an operation on constants"),
     }
+}
+
+/// `x^exponent` of positive numbers, by a local response normalisation over one channel: `x / (x^2)^beta`. Zero stays
+/// zero, and of a negative number the sign stays.
+fn power<'a>(reader: &mut Reader<'a>, op: &Op<'a>, suffix: &str, x: &Activation, exponent: f32) -> Step<Activation> {
+    // A k that no square of a usable number feels keeps zero from being divided by itself.
+    let layer = LocalResponseNorm { size: 1, alpha: 1.0, beta: (1.0 - exponent) / 2.0, k: 1e-30 };
+    let value = reader.emit(op, suffix, layer, &[reader.best_form(x)], vec![])?;
+    Ok(Activation::new(value, &x.dims))
 }
 
 fn operand<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Operand> {
@@ -89,36 +109,122 @@ fn sum<'a>(reader: &mut Reader<'a>, op: &Op<'a>, operands: Vec<Operand>) -> Step
     Ok(y)
 }
 
-fn add<'a>(reader: &mut Reader<'a>, op: &Op<'a>, terms: &[Activation]) -> Step<Activation> {
-    let values = aligned(reader, op, terms)?;
+/// The sum of values whose shapes broadcast to one.
+pub(super) fn add<'a>(reader: &mut Reader<'a>, op: &Op<'a>, terms: &[Activation]) -> Step<Activation> {
+    let (values, dims) = aligned(reader, op, terms)?;
     let value = reader.emit(op, "", Add {}, &values, vec![])?;
-    Ok(Activation::new(value, &terms[0].dims))
+    Ok(Activation::new(value, &dims))
 }
 
-/// Forms of one shape of values of one ONNX shape.
-fn aligned<'a>(reader: &mut Reader<'a>, op: &Op<'a>, terms: &[Activation]) -> Step<Vec<Value>> {
+/// Forms of one shape of values that broadcast to one ONNX shape, and that shape. The batch is the first dimension of
+/// all.
+fn aligned<'a>(reader: &mut Reader<'a>, op: &Op<'a>, terms: &[Activation]) -> Step<(Vec<Value>, Vec<usize>)> {
     let first = &terms[0];
-    if let Some(other) = terms.iter().find(|t| t.dims != first.dims) {
-        return unsupported(format!("shapes: expected two alike, got {} and {}", first.text(), other.text()));
-    }
+    let common = terms.iter().try_fold(first.dims.clone(), |common, term| {
+        broadcast(&common, &term.dims).filter(|_| term.dims.len() == first.dims.len())
+    });
+    let Some(common) = common else {
+        let shapes: Vec<String> = terms.iter().map(Activation::text).collect();
+        return unsupported(format!("shapes: expected some that broadcast, got {}", shapes.join(" and ")));
+    };
+    let terms = terms.iter().map(|t| expanded(reader, op, t, &common)).collect::<Step<Vec<_>>>()?;
     let best: Vec<Value> = terms.iter().map(|t| reader.best_form(t)).collect();
     if best.iter().all(|&v| reader.shape(v) == reader.shape(best[0])) {
-        return Ok(best);
+        return Ok((best, common));
     }
-    terms.iter().map(|t| reader.vector(op, t)).collect()
+    let vectors = terms.iter().map(|t| reader.vector(op, t)).collect::<Step<_>>()?;
+    Ok((vectors, common))
+}
+
+/// The value with its dimensions of one repeated: of pixels by the maximum over windows that each see one, of channels
+/// by a convolution with ones.
+fn expanded<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, dims: &[usize]) -> Step<Activation> {
+    let mut x = x.clone();
+    for a in (1..dims.len()).filter(|&a| x.dims[a] != dims[a]).collect::<Vec<_>>() {
+        let map = reader.frame(&x)?;
+        let mut window = Window::new(1);
+        window.kernel[a - 1] = dims[a];
+        let [v, h] = window.kernel.map(|k| k - 1);
+        window.padding = Padding::Explicit([v, h, v, h]);
+        let value = reader.emit(op, ".repeated", MaxPool2d { window }, &[map], vec![])?;
+        x.dims[a] = dims[a];
+        x = Activation::new(value, &x.dims);
+    }
+    if x.dims == dims {
+        return Ok(x);
+    }
+    reader.charge(&dims[..1], 4)?;
+    let ones = vec![1.0; dims[0]];
+    combined(reader, op, ".stacked", &x, dims[0], ones)
+}
+
+/// Sums of the channels of each pixel, or of the numbers of a vector, by weights `[out, in]`.
+pub(super) fn combined<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    suffix: &str,
+    x: &Activation,
+    out: usize,
+    data: Vec<f32>,
+) -> Step<Activation> {
+    let mut dims = x.dims.clone();
+    dims[0] = out;
+    let mut weight = Tensor { shape: vec![out, x.dims[0]], data };
+    let value = if dims.len() == 1 {
+        let layer = Linear { out_features: out, bias: false };
+        let vector = reader.vector(op, x)?;
+        reader.emit(op, suffix, layer, &[vector], vec![weight])?
+    } else {
+        weight.shape.resize(4, 1);
+        let layer = Conv2d { out_channels: out, window: Window::new(1), groups: 1, bias: false };
+        reader.emit(op, suffix, layer, &[reader.channelled(x)?], vec![weight])?
+    };
+    Ok(Activation::new(value, &dims))
+}
+
+/// Each feature map less its mean and divided by its deviation, then scaled and shifted.
+pub(super) fn instance_norm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    let (weight, bias) = (reader.weights(op, 1)?, reader.weights(op, 2)?);
+    let mean = |reader: &mut Reader<'a>, suffix: &str, x: &Activation| -> Step<Activation> {
+        let map = reader.map(x)?;
+        let value = reader.emit(op, suffix, GlobalAvgPool {}, &[map], vec![])?;
+        Ok(Activation::new(value, &[x.dims[0], 1, 1]))
+    };
+    let mean_of_x = mean(reader, ".mean", &x)?;
+    let minus = negated(reader, op, &mean_of_x)?;
+    let centred = add(reader, op, &[x.clone(), minus])?;
+    let squares = multiply(reader, op, &centred, &centred)?;
+    let variance = mean(reader, ".variance", &squares)?;
+    let variance = translated(reader, op, ".epsilon", &variance, &Host::scalar(op.float("epsilon", 1e-5)?))?;
+    let inverse = power(reader, op, ".inverse", &variance, -0.5)?;
+    let normal = multiply(reader, op, &centred, &inverse)?;
+    let [scale, shift] = [weight, bias].map(|t| t.data.iter().map(|&v| v.into()).collect::<Vec<f64>>());
+    if [scale.len(), shift.len()] != [x.dims[0]; 2] {
+        return Err(op.invalid("scale and B", format!("{} values each", x.dims[0]), scale.len()));
+    }
+    let value = reader.map(&normal)?;
+    apply(reader, op, ".affine", &normal, value, Affine { scale, shift }, false)
 }
 
 /// A product; one factor may have one value for each channel.
 fn multiply<'a>(reader: &mut Reader<'a>, op: &Op<'a>, a: &Activation, b: &Activation) -> Step<Activation> {
     let scales = |x: &Activation, by: &Activation| x.dims.len() == 3 && by.dims == [x.dims[0], 1, 1];
     let (x, by) = if a.dims != b.dims && scales(b, a) { (b, a) } else { (a, b) };
-    let inputs = if x.dims != by.dims && scales(x, by) {
-        vec![reader.map(x)?, reader.map(by)?]
+    let (inputs, dims) = if x.dims != by.dims && scales(x, by) {
+        (vec![reader.map(x)?, reader.map(by)?], x.dims.clone())
     } else {
         aligned(reader, op, &[x.clone(), by.clone()])?
     };
     let value = reader.emit(op, "", Mul {}, &inputs, vec![])?;
-    Ok(Activation::new(value, &x.dims))
+    Ok(Activation::new(value, &dims))
+}
+
+/// One everywhere.
+pub(super) fn ones<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<Activation> {
+    let (value, shift) = per_channel(reader, op, x, &Host::scalar(1.0))?;
+    let affine = Affine { scale: vec![0.0; shift.len()], shift };
+    apply(reader, op, ".ones", x, value, affine, false)
 }
 
 fn negated<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<Activation> {
@@ -295,7 +401,10 @@ pub(super) fn leaky_relu<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activ
 
 pub(super) fn prelu<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
-    let mut slope = reader.constant(op, 1)?;
+    let mut slope = match operand(reader, op, 1)? {
+        Operand::Const(slope) => slope,
+        Operand::Act(slope) => return computed_slope(reader, op, &x, &slope),
+    };
     if op.opset < 7 && slope.shape.len() == 1 && !x.dims.is_empty() {
         // One for each channel, before shapes were aligned at the right.
         slope.shape.extend(std::iter::repeat_n(1, x.dims.len() - 1));
@@ -308,15 +417,116 @@ pub(super) fn prelu<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation
 
 /// `max(x, 0) - slope * max(-x, 0)`, for slopes that no layer has: of any sign, one for each channel.
 fn two_slopes<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, slope: &Host) -> Step<Activation> {
+    let [positive, negative] = halves(reader, op, x)?;
+    let (value, slopes) = per_channel(reader, op, &negative, slope)?;
+    let affine = Affine { shift: vec![0.0; slopes.len()], scale: slopes.into_iter().map(|s| -s).collect() };
+    let negative = apply(reader, op, ".slope", &negative, value, affine, false)?;
+    add(reader, op, &[positive, negative])
+}
+
+/// The same for slopes that the network computes.
+fn computed_slope<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, slope: &Activation) -> Step<Activation> {
+    let [positive, negative] = halves(reader, op, x)?;
+    let product = multiply(reader, op, &negative, slope)?;
+    let negative = negated(reader, op, &product)?;
+    add(reader, op, &[positive, negative])
+}
+
+/// `max(x, 0)` and `max(-x, 0)`.
+fn halves<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<[Activation; 2]> {
     let relu = |reader: &mut Reader<'a>, suffix: &str, x: &Activation| -> Step<Activation> {
         let value = reader.emit(op, suffix, Relu {}, &[reader.best_form(x)], vec![])?;
         Ok(Activation::new(value, &x.dims))
     };
     let positive = relu(reader, ".positive", x)?;
     let minus = negated(reader, op, x)?;
-    let negative = relu(reader, ".rest", &minus)?;
-    let (value, slopes) = per_channel(reader, op, &negative, slope)?;
-    let affine = Affine { shift: vec![0.0; slopes.len()], scale: slopes.into_iter().map(|s| -s).collect() };
-    let negative = apply(reader, op, ".slope", &negative, value, affine, false)?;
+    Ok([positive, relu(reader, ".rest", &minus)?])
+}
+
+/// Functions of one value that no layer has, by those that layers have.
+pub(super) fn function<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    match op.proto.op_type.as_str() {
+        "Pow" => pow(reader, op, &x),
+        "Neg" => negated(reader, op, &x),
+        "Abs" => {
+            let halves = halves(reader, op, &x)?;
+            add(reader, op, &halves)
+        }
+        "Sqrt" => root(reader, op, &x, 0.5),
+        "Reciprocal" => power(reader, op, "", &x, -1.0),
+        "Elu" => elu(reader, op, &x, op.float("alpha", 1.0)?),
+        // Selu
+        _ => {
+            let elu = elu(reader, op, &x, op.float("alpha", 1.673_263_2)?)?;
+            scaled(reader, op, ".gamma", &elu, &Host::scalar(op.float("gamma", 1.050_701)?))
+        }
+    }
+}
+
+/// A square, or any power of positive numbers.
+fn pow<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<Activation> {
+    match reader.constant(op, 1)?.into_tensor().data[..] {
+        [2.0] => multiply(reader, op, x, x),
+        [exponent] => root(reader, op, x, exponent),
+        _ => unsupported("exponent: expected one number"),
+    }
+}
+
+/// A power that negative numbers need not have.
+fn root<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, exponent: f32) -> Step<Activation> {
+    if !reader.is_never_negative(reader.best_form(x)) {
+        return unsupported(format!(
+            "power {exponent}: expected numbers that are never negative, such as sums of squares"
+        ));
+    }
+    power(reader, op, "", x, exponent)
+}
+
+/// `max(x, 0) + alpha * (exp(min(x, 0)) - 1)`, where `exp(x) = s / (1 - s)` for the sigmoid s of x.
+fn elu<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, alpha: f32) -> Step<Activation> {
+    let [positive, negative] = halves(reader, op, x)?;
+    // 1 - s, as the sigmoid of the rest.
+    let value = reader.emit(op, ".sigmoid", Sigmoid {}, &[reader.best_form(&negative)], vec![])?;
+    let inverse = power(reader, op, ".inverse", &Activation::new(value, &x.dims), -1.0)?;
+    // s / (1 - s) = 1 / (1 - s) - 1.
+    let (value, scale) = per_channel(reader, op, &inverse, &Host::scalar(alpha))?;
+    let affine = Affine { shift: scale.iter().map(|alpha| alpha * -2.0).collect(), scale };
+    let negative = apply(reader, op, ".alpha", &inverse, value, affine, false)?;
     add(reader, op, &[positive, negative])
+}
+
+/// Max and Min of values, and of one bound.
+pub(super) fn extreme<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let (mut y, mut bound): (Option<Activation>, _) = (None, None);
+    for i in 0..op.proto.input.len() {
+        y = match (operand(reader, op, i)?, y) {
+            (Operand::Act(x), None) => Some(x),
+            (Operand::Act(x), Some(y)) => Some(larger(reader, op, &y, &x)?),
+            (Operand::Const(c), y) => {
+                bound = Some(c);
+                y
+            }
+        };
+    }
+    match (y, bound.as_ref().map(Host::to_floats)) {
+        (Some(y), None) => Ok(y),
+        (Some(y), Some(Some(&[bound]))) => {
+            let (min, max) = if op.proto.op_type == "Max" { (bound, f32::MAX) } else { (f32::MIN, bound) };
+            reader.push_elementwise(op, Clip { min, max }, &y)
+        }
+        _ => unsupported("bounds: expected values that the network computes, and one number"),
+    }
+}
+
+/// `a + max(b - a, 0)`, or of Min `a - max(a - b, 0)`.
+fn larger<'a>(reader: &mut Reader<'a>, op: &Op<'a>, a: &Activation, b: &Activation) -> Step<Activation> {
+    let is_max = op.proto.op_type == "Max";
+    let (from, minus) = if is_max { (b, a) } else { (a, b) };
+    let minus = negated(reader, op, minus)?;
+    let difference = add(reader, op, &[from.clone(), minus])?;
+    let value = reader.emit(op, ".excess", Relu {}, &[reader.best_form(&difference)], vec![])?;
+    let excess = Activation::new(value, &difference.dims);
+    let excess = if is_max { excess } else { negated(reader, op, &excess)? };
+    add(reader, op, &[a.clone(), excess])
 }

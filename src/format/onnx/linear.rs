@@ -1,5 +1,6 @@
 //! Convolutions and matrix products.
 
+use super::elementwise::{add, scaled};
 use super::host::{Host, broadcast, broadcast_index};
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, Reader};
@@ -108,6 +109,12 @@ pub(super) fn gemm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation>
     }
     weight.data.iter_mut().for_each(|w| *w *= alpha);
     let out = weight.shape[0];
+    if op.input(2).is_some_and(|name| !reader.is_constant(name)) {
+        let product = linear(reader, op, &x, weight, None)?;
+        let c = reader.activation(op, 2)?;
+        let c = if beta == 1.0 { c } else { scaled(reader, op, ".beta", &c, &Host::scalar(beta))? };
+        return add(reader, op, &[product, c]);
+    }
     let bias = match reader.maybe_constant(op, 2)? {
         None => None,
         Some(c) => Some(broadcast_bias(reader, op, &c, out)?.map(|c| c * beta)),

@@ -2,13 +2,17 @@
 //!
 //! Read: IR version 3 and later, operator sets 6 to 24 of the default domain (after 21 the operators below only accept
 //! more types), weights inside the file, one input whose first dimension is the batch. What Convoke has no layer for is
-//! listed all at once ([`Error::Unsupported`]). Operators: AveragePool, BatchNormalization, Cast, Clip, Concat,
-//! Constant, ConstantOfShape, Conv, ConvInteger, DequantizeLinear, Dropout, DynamicQuantizeLinear, Flatten, Gather,
-//! Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, LeakyRelu, LogSoftmax, LRN, MatMul,
-//! MatMulInteger, MaxPool, Add, Sub, Mul, Div, Sum, Pad, PRelu, QLinearConv, QLinearMatMul, QuantizeLinear, ReduceMean,
-//! Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Split, Squeeze, Tanh, Transpose, Unsqueeze, and com.microsoft's
-//! QLinearAdd, QLinearConcat and QLinearGlobalAveragePool; convolutions and poolings in one or two dimensions.
-//! Quantized files are read as the networks of floats that they stand for.
+//! listed all at once ([`Error::Unsupported`]). Operators: Abs, AveragePool, BatchNormalization, Cast, Clip, Concat,
+//! Constant, ConstantOfShape, Conv, ConvInteger, DequantizeLinear, Dropout, DynamicQuantizeLinear, Elu, Flatten, Gather,
+//! Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, InstanceNormalization, LeakyRelu,
+//! LogSoftmax, LRN, MatMul, MatMulInteger, Max, MaxPool, Min, Add, Sub, Mul, Div, Sum, Neg, Pad, Pow, PRelu,
+//! QLinearConv, QLinearMatMul, QuantizeLinear, Reciprocal, ReduceMean, ReduceSum, Relu, Reshape, Selu, Shape, Sigmoid,
+//! Slice, Softmax, Split, Sqrt, Squeeze, Tanh, Transpose, Unsqueeze, and com.microsoft's QLinearAdd, QLinearConcat and
+//! QLinearGlobalAveragePool; convolutions and poolings in one or two dimensions. What no layer computes by itself is
+//! composed of several.
+//!
+//! Quantized files are read as the networks of floats that they stand for, their outputs too. Integers that a network
+//! is given are held as floats, which are exact up to 2^24.
 //!
 //! Hostile bytes: the number of records is limited before the file is decoded ([`MAX_RECORDS`]), tensors are only
 //! allocated once the file has shown to hold their values, and what is computed from constants is limited by

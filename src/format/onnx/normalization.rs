@@ -34,7 +34,7 @@ pub(super) fn softmax<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activati
     let x = reader.activation(op, 0)?;
     let layer = || -> Layer { if op.proto.op_type == "Softmax" { Softmax {}.into() } else { LogSoftmax {}.into() } };
     let axis = op.axis(op.int("axis", if op.opset < 13 { 1 } else { -1 })?, x.dims.len() + 1)?;
-    let alone = x.dims[1..].iter().all(|&d| d == 1);
+    let alone = x.dims.iter().skip(1).all(|&d| d == 1);
     if axis != 1 {
         return unsupported(format!("attribute `axis`: expected 1 (channels), got {axis} of {}", x.text()));
     }

@@ -5,8 +5,21 @@ use super::reader::{Reader, Val};
 use super::{constants, elementwise, linear, normalization, pooling, quantized, shuffle, views};
 use crate::layers::{Dropout, HardSigmoid, HardSwish, Relu, Sigmoid, Tanh};
 
+/// Whether an operator gives values of its input and no others.
+pub(super) fn only_moves(op: &Op) -> bool {
+    let kind = op.proto.op_type.as_str();
+    matches!(kind, "MaxPool" | "GlobalMaxPool" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose")
+        || matches!(kind, "Slice" | "Split" | "Pad" | "Dropout")
+}
+
 /// Reads a node into the values of its outputs, in order; outputs left out are not supported.
 pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let outputs = values(reader, op)?;
+    // What only moves values leaves them as they are held.
+    Ok(outputs.into_iter().map(|value| reader.held(op, value)).collect())
+}
+
+fn values<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let own = matches!(op.proto.domain.as_str(), "" | "ai.onnx");
     let kind = op.proto.op_type.as_str();
     if own && constants::knows(kind) && all_constant(reader, op) {
@@ -21,6 +34,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
         (true, "Split") => return views::split(reader, op),
         (true, "Shape") => return shape_of(reader, op),
         (true, "Identity") => return Ok(vec![alias(reader.input(op, 0)?)]),
+        (true, "Dropout") => return dropout(reader, op),
         (true, "Cast") => return quantized::cast(reader, op),
         (true, "Mul") => {
             if let Some(value) = quantized::rescaled(reader, op)? {
@@ -37,16 +51,18 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
         "AveragePool" => pooling::average(reader, op)?,
         "GlobalAveragePool" => pooling::global_average(reader, op)?,
         "GlobalMaxPool" => pooling::global_max(reader, op)?,
-        "ReduceMean" => pooling::reduce_mean(reader, op)?,
+        "ReduceMean" | "ReduceSum" => pooling::reduce(reader, op)?,
         "BatchNormalization" => normalization::batch_norm(reader, op)?,
+        "InstanceNormalization" => elementwise::instance_norm(reader, op)?,
         "LRN" => normalization::lrn(reader, op)?,
         "Softmax" | "LogSoftmax" => normalization::softmax(reader, op)?,
         "Add" | "Sub" | "Mul" | "Div" | "Sum" => elementwise::arithmetic(reader, op)?,
+        "Neg" | "Abs" | "Sqrt" | "Pow" | "Reciprocal" | "Elu" | "Selu" => elementwise::function(reader, op)?,
+        "Max" | "Min" => elementwise::extreme(reader, op)?,
         "Clip" => elementwise::clip(reader, op)?,
         "LeakyRelu" => elementwise::leaky_relu(reader, op)?,
         "PRelu" => elementwise::prelu(reader, op)?,
         "Relu" | "Sigmoid" | "Tanh" | "HardSwish" | "HardSigmoid" => activation(reader, op)?,
-        "Dropout" => dropout(reader, op)?,
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => views::reshape(reader, op)?,
         "Transpose" => shuffle::transpose(reader, op)?,
         "Concat" => views::concat(reader, op)?,
@@ -90,7 +106,8 @@ fn activation<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<super::reader::A
     }
 }
 
-fn dropout<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<super::reader::Activation> {
+/// The value, and a mask that keeps all of it.
+fn dropout<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let x = reader.activation(op, 0)?;
     let p = match op.opset {
         ..12 => op.float("ratio", 0.5)?,
@@ -107,5 +124,9 @@ fn dropout<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<super::reader::Acti
         return unsupported("input `training_mode`: expected false, got true");
     }
     // At inference every ratio is the identity; a layer needs one below 1.
-    reader.push_elementwise(op, Dropout { p: if (0.0..1.0).contains(&p) { p } else { 0.0 } }, &x)
+    let y = reader.push_elementwise(op, Dropout { p: if (0.0..1.0).contains(&p) { p } else { 0.0 } }, &x)?;
+    if !op.has_output(1) {
+        return Ok(vec![Val::Act(y)]);
+    }
+    Ok(vec![Val::Act(y), Val::Codes(elementwise::ones(reader, op, &x)?)])
 }

@@ -1,5 +1,7 @@
 //! Poolings, in windows and over whole maps.
 
+use super::elementwise::{combined, scaled};
+use super::host::Host;
 use super::linear::{unframed, window};
 use super::node::{Op, Step, unsupported};
 use super::reader::{Activation, Reader};
@@ -20,9 +22,6 @@ fn pool<'a, L: Into<Layer>>(reader: &mut Reader<'a>, op: &Op<'a>, layer: impl Fn
 }
 
 pub(super) fn max<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
-    if op.has_output(1) {
-        return unsupported("output `Indices`: no layer gives the places of maxima");
-    }
     pool(reader, op, |window| MaxPool2d { window })
 }
 
@@ -48,17 +47,48 @@ pub(super) fn global_max<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activ
     Ok(unframed(y, &x))
 }
 
-/// The mean over height and width, however it is written.
-pub(super) fn reduce_mean<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
-    let x = reader.activation(op, 0)?;
-    let axes = if op.opset < 18 { op.ints("axes").map(<[i64]>::to_vec) } else { reader.maybe_ints(op, 1)? };
+/// Means and sums over any dimensions of a sample.
+pub(super) fn reduce<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let mut x = reader.activation(op, 0)?;
+    let is_sum = op.proto.op_type == "ReduceSum";
+    let as_input = if is_sum { 13 } else { 18 };
+    let axes = if op.opset < as_input { op.ints("axes").map(<[i64]>::to_vec) } else { reader.maybe_ints(op, 1)? };
     let rank = x.dims.len() + 1;
-    let mut axes = axes.unwrap_or_default().into_iter().map(|a| op.axis(a, rank)).collect::<Step<Vec<usize>>>()?;
-    axes.sort_unstable();
-    if rank < 3 || !axes.iter().copied().eq(2..rank) {
-        return unsupported(format!("axes: expected height and width of NxCxHxW, got {axes:?} of {}", x.text()));
+    let axes = axes.unwrap_or_default().into_iter().map(|a| op.axis(a, rank)).collect::<Step<Vec<usize>>>()?;
+    if axes.is_empty() || axes.contains(&0) {
+        return unsupported(format!("axes: expected some without the batch, got {axes:?} of {}", x.text()));
     }
-    let map = reader.frame(&x)?;
-    let y = unframed(reader.push(op, GlobalAvgPool {}, &[map], vec![])?, &x);
-    Ok(if op.int("keepdims", 1)? == 0 { y.view(vec![y.dims[0]]) } else { y })
+    let count: usize = x.dims.iter().enumerate().filter(|(a, _)| axes.contains(&(a + 1))).map(|(_, &d)| d).product();
+    x = spatial_mean(reader, op, &x, &axes)?;
+    if axes.contains(&1) {
+        let n = x.dims[0];
+        reader.charge(&[n], 4)?;
+        x = combined(reader, op, ".channels", &x, 1, vec![1.0 / n as f32; n])?;
+    }
+    if is_sum {
+        x = scaled(reader, op, ".sum", &x, &Host::scalar(count as f32))?;
+    }
+    if op.int("keepdims", 1)? != 0 {
+        return Ok(x);
+    }
+    Ok(x.view((1..rank).filter(|a| !axes.contains(a)).map(|a| x.dims[a - 1]).collect()))
+}
+
+/// Means over those of these axes that are height and width.
+fn spatial_mean<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, axes: &[usize]) -> Step<Activation> {
+    let spatial = x.dims.len().saturating_sub(1);
+    let is_mean = |a: usize| a > spatial || axes.contains(&(a + 1));
+    if !axes.iter().any(|&a| a > 1) {
+        return Ok(x.clone());
+    }
+    let map = reader.frame(x)?;
+    let (_, h, w) = reader.shape(map).chw();
+    let layer: Layer = if is_mean(1) && is_mean(2) {
+        GlobalAvgPool {}.into()
+    } else {
+        let kernel = if is_mean(1) { [h, 1] } else { [1, w] };
+        AvgPool2d { window: Window { kernel, ..Window::new(1) }, count_include_pad: false }.into()
+    };
+    let y = reader.push(op, layer, &[map], vec![])?;
+    Ok(unframed(y, x))
 }

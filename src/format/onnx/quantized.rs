@@ -58,6 +58,16 @@ fn quantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: Activation, scale: Sca
     Ok(Val::Quantized(Activation::new(value, &x.dims), scale))
 }
 
+/// A value in 8 bits as an output of the network: the floats that its codes stand for, but not rounded to them.
+pub(super) fn as_output(reader: &mut Reader, op: &Op, x: &Activation, scale: Scale) -> Step<Activation> {
+    let low = if scale.signed { -128 } else { 0 };
+    let bound = |code: i64| (code - scale.zero_point) as f32 * scale.scale;
+    let layer = Clip { min: bound(low), max: bound(low + 255) };
+    let value = reader.emit(op, ".clip", layer, &[reader.best_form(x)], vec![])?;
+    reader.note_scale(value, scale);
+    Ok(Activation::new(value, &x.dims))
+}
+
 /// The scale at input `i` and the zero point at the next.
 fn scale<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Scale> {
     let scale = reader.constant(op, i)?;
@@ -74,6 +84,11 @@ fn scale<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Scale> {
 fn dequantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, scale: &Scale) -> Step<Activation> {
     match reader.input(op, i)? {
         Val::Quantized(x, own) if own == *scale => Ok(x.view(x.dims.clone())),
+        Val::Codes(q) => {
+            let zero = Host { shape: vec![], data: Data::Int(vec![scale.zero_point]) };
+            let centred = shifted(reader, op, &q, &zero)?;
+            scaled(reader, op, ".scaled", &centred, &Host::scalar(scale.scale))
+        }
         Val::Quantized(_, own) => unsupported(format!("input {i}: expected scale {own:?} as quantized, got {scale:?}")),
         _ => unsupported(format!("input {i}: expected quantized values, got others")),
     }

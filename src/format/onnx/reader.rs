@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::host::Host;
 use super::node::{Op, Step, Stop, unsupported};
 use super::proto::{DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use super::{Imported, Options, Scale, operators};
+use super::{Imported, Options, Scale, operators, quantized};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, MAX_NODES, Node, Output, Params, Value};
 use crate::layers::{Dropout, Flatten, Layer, Slice};
@@ -79,6 +79,8 @@ pub(super) struct Reader<'a> {
     shapes: Vec<Shape>,
     /// How many nodes read each value.
     readers: Vec<usize>,
+    /// Which values are known to hold positive numbers and zero only.
+    never_negative: Vec<bool>,
     tensors: BTreeMap<String, Tensor>,
     /// The names of nodes, each with the number that the next of this name gets.
     names: HashMap<String, usize>,
@@ -149,6 +151,7 @@ impl<'a> Reader<'a> {
             nodes: vec![],
             shapes: vec![],
             readers: vec![0],
+            never_negative: vec![false],
             tensors: BTreeMap::new(),
             names: HashMap::from([(INPUT.to_string(), 2)]),
             scales: BTreeMap::new(),
@@ -230,8 +233,9 @@ impl<'a> Reader<'a> {
     }
 
     fn bind_value(&mut self, info: &'a ValueInfoProto, x: Activation) {
-        let is_byte = [DataType::Uint8, DataType::Int8].iter().any(|&t| elem_type(info) == i32::from(t));
-        self.values.insert(&info.name, if is_byte { Val::Codes(x) } else { Val::Act(x) });
+        let integers = [DataType::Uint8, DataType::Int8, DataType::Int32];
+        let is_integer = integers.iter().any(|&t| elem_type(info) == i32::from(t));
+        self.values.insert(&info.name, if is_integer { Val::Codes(x) } else { Val::Act(x) });
     }
 
     /// The shape of one sample of an input; notes the batch size.
@@ -310,10 +314,11 @@ impl<'a> Reader<'a> {
     fn output(&mut self, op: &Op, name: &'a str) -> Step<Value> {
         let x = match self.take(op, name)? {
             Val::Act(x) | Val::Codes(x) => x,
+            Val::Quantized(x, scale) => quantized::as_output(self, op, &x, scale)?,
             Val::Stored(_) | Val::Const(_) => {
                 return unsupported("expected a value that depends on the input, got a constant");
             }
-            _ => return unsupported("expected floats, got quantized values"),
+            _ => return unsupported("expected floats, got integers whose scale depends on them"),
         };
         let value = if x.dims.len() == 1 { self.vector(op, &x)? } else { self.best_form(&x) };
         if value == Value::INPUT {
@@ -359,6 +364,16 @@ impl<'a> Reader<'a> {
     /// Whether a name stands for integers that the network is given.
     pub(super) fn is_codes(&self, name: &str) -> bool {
         matches!(self.values.get(name), Some(Val::Codes(_)))
+    }
+
+    /// An output of a node, held as its first input is if the node only moves values.
+    pub(super) fn held(&self, op: &Op<'a>, output: Val<'a>) -> Val<'a> {
+        let input = op.input(0).filter(|_| operators::only_moves(op)).and_then(|name| self.values.get(name));
+        match (input, output) {
+            (Some(Val::Codes(_)), Val::Act(x)) => Val::Codes(x),
+            (Some(Val::Quantized(_, scale)), Val::Act(x)) => Val::Quantized(x, *scale),
+            (_, output) => output,
+        }
     }
 
     /// Whether a name stands for dynamically quantized values or their scale.
@@ -427,6 +442,9 @@ impl<'a> Reader<'a> {
     pub(super) fn activation(&mut self, op: &Op<'a>, i: usize) -> Step<Activation> {
         match self.input(op, i)? {
             Val::Act(x) => Ok(x),
+            Val::Codes(x) if operators::only_moves(op) => Ok(x),
+            // What is padded with would be a code.
+            Val::Quantized(x, _) if operators::only_moves(op) && op.proto.op_type != "Pad" => Ok(x),
             Val::Stored(_) | Val::Const(_) => {
                 unsupported(format!("input {i}: expected a value computed by the network, got a constant"))
             }
@@ -460,11 +478,15 @@ impl<'a> Reader<'a> {
         inputs: &[Value],
         params: Vec<Tensor>,
     ) -> Step<Value> {
+        self.append(op, suffix, layer.into(), inputs, params)
+    }
+
+    /// Not once for each type of layer.
+    fn append(&mut self, op: &Op, suffix: &str, layer: Layer, inputs: &[Value], params: Vec<Tensor>) -> Step<Value> {
         if self.nodes.len() == MAX_NODES {
             let what = "ONNX model: layers".into();
             return Err(Error::TooLarge { what, actual: MAX_NODES as u64 + 1, limit: MAX_NODES as u64 }.into());
         }
-        let layer = layer.into();
         let shapes: Vec<Shape> = inputs.iter().map(|v| self.shapes[v.index()].clone()).collect();
         let shape = layer
             .def()
@@ -477,6 +499,7 @@ impl<'a> Reader<'a> {
         let name = self.unique(format!("{}{suffix}", op.name));
         let specs = layer.def().params(&shapes);
         assert_eq!(specs.len(), params.len(), "operators give every parameter");
+        let never_negative = self.stays_positive(&layer, inputs, &params);
         for (spec, tensor) in specs.iter().zip(params) {
             if spec.shape != tensor.shape {
                 let expected = dims(&spec.shape);
@@ -488,6 +511,7 @@ impl<'a> Reader<'a> {
         self.nodes.push(Node { name, layer, inputs: inputs.to_vec() });
         self.shapes.push(shape);
         self.readers.push(0);
+        self.never_negative.push(never_negative);
         Ok(Value::of_node(self.nodes.len() - 1))
     }
 
@@ -499,7 +523,7 @@ impl<'a> Reader<'a> {
         inputs: &[Value],
         params: Vec<Tensor>,
     ) -> Step<Activation> {
-        let value = self.emit(op, "", layer, inputs, params)?;
+        let value = self.append(op, "", layer.into(), inputs, params)?;
         Ok(Activation::new(value, self.shapes[value.index()].clone().dims()))
     }
 
@@ -583,6 +607,7 @@ impl<'a> Reader<'a> {
     /// The node that made a value which nothing else has read, and its weights, to change both.
     pub(super) fn producer(&mut self, value: Value) -> Option<(&mut Node, &mut BTreeMap<String, Tensor>)> {
         let i = value.node().filter(|_| self.readers[value.index()] == 0)?;
+        self.never_negative[value.index()] = false;
         Some((&mut self.nodes[i], &mut self.tensors))
     }
 
@@ -591,15 +616,23 @@ impl<'a> Reader<'a> {
         dim == BATCH || self.batch == Some(dim)
     }
 
-    /// Whether a value comes from a layer that only gives positive numbers and zero.
+    /// Whether a value is known to hold positive numbers and zero only.
     pub(super) fn is_never_negative(&self, value: Value) -> bool {
-        match value.node().map(|i| &self.nodes[i].layer) {
-            Some(Layer::Relu(_) | Layer::Sigmoid(_) | Layer::HardSigmoid(_) | Layer::Softmax(_)) => true,
-            Some(Layer::Clip(clip)) => clip.min >= 0.0,
-            Some(Layer::MaxPool2d(_) | Layer::AvgPool2d(_) | Layer::GlobalAvgPool(_) | Layer::Flatten(_)) => {
-                value.node().is_some_and(|i| self.is_never_negative(self.nodes[i].inputs[0]))
-            }
-            _ => false,
+        self.never_negative[value.index()]
+    }
+
+    /// The same of the output of a layer that is about to be added.
+    fn stays_positive(&self, layer: &Layer, inputs: &[Value], params: &[Tensor]) -> bool {
+        // The third parameter, a running mean, is subtracted.
+        let positive = |(i, p): (usize, &Tensor)| p.data.iter().all(|&v| if i == 2 { v <= 0.0 } else { v >= 0.0 });
+        match layer {
+            Layer::Relu(_) | Layer::Sigmoid(_) | Layer::HardSigmoid(_) | Layer::Softmax(_) => true,
+            Layer::Mul(_) if inputs[0] == inputs[1] => true,
+            Layer::Clip(clip) if clip.min >= 0.0 => true,
+            Layer::Clip(clip) if clip.max < 0.0 => false,
+            Layer::Pad(pad) if pad.value < 0.0 => false,
+            Layer::LogSoftmax(_) => false,
+            _ => inputs.iter().all(|&v| self.is_never_negative(v)) && params.iter().enumerate().all(positive),
         }
     }
 
@@ -637,10 +670,14 @@ fn input_sizes(info: &ValueInfoProto) -> Result<Vec<Option<i64>>> {
     let Some(shape) = tensor.and_then(|t| t.shape.as_ref()) else {
         return Err(Error::format(what(), "a tensor of known rank", "none"));
     };
-    let read = [DataType::Float, DataType::Float16, DataType::Double, DataType::Uint8, DataType::Int8];
+    use DataType as D;
+    let read = [D::Float, D::Float16, D::Double, D::Uint8, D::Int8, D::Int32];
     if !read.iter().any(|&t| elem_type(info) == i32::from(t)) {
-        let problem =
-            format!("input `{}` (graph): expected floats or bytes, got data type {}", info.name, elem_type(info));
+        let problem = format!(
+            "input `{}` (graph): expected floats, bytes or int32, got data type {}",
+            info.name,
+            elem_type(info)
+        );
         return Err(Error::Unsupported { what: WHAT.into(), problems: vec![problem] });
     }
     if shape.dim.is_empty() || shape.dim.len() > 8 {

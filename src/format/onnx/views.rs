@@ -4,7 +4,8 @@ use super::constants::{Range, ranges, reshaped, text};
 use super::linear::unframed;
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, BATCH, Reader, Val};
-use crate::layers::{Concat, Flatten, Layer, Pad, Slice};
+use crate::graph::Value;
+use crate::layers::{Add, Concat, Flatten, Layer, Pad, Slice};
 
 /// Reshape, Flatten, Squeeze and Unsqueeze: another view of the numbers, and where it is a vector of what was a map, a
 /// flatten.
@@ -22,7 +23,7 @@ pub(super) fn reshape<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activati
         ));
     };
     let mut y = x.view(sample);
-    let is_vector = |v: &crate::graph::Value| !reader.shape(*v).is_map();
+    let is_vector = |v: &Value| !reader.shape(*v).is_map();
     if y.dims.len() == 1 && !y.forms.iter().any(is_vector) {
         let value = reader.emit(op, "", Flatten {}, &[y.forms[0]], vec![])?;
         y.forms.push(value);
@@ -118,13 +119,10 @@ pub(super) fn split<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a
     Ok(outputs)
 }
 
-/// Pad with a constant; amounts are attributes before opset 11, inputs since, with axes since opset 18.
+/// Pad with a constant, or with what the map holds; amounts are attributes before opset 11, inputs since, with axes since opset 18.
 pub(super) fn pad<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
     let mode = op.string("mode")?.unwrap_or_else(|| "constant".into());
-    if mode != "constant" {
-        return unsupported(format!("attribute `mode`: expected constant, got {mode}"));
-    }
     let rank = x.dims.len() + 1;
     let (pads, value, axes) = if op.opset < 11 {
         (op.ints("pads").map(<[i64]>::to_vec), op.float("value", 0.0)?, None)
@@ -155,8 +153,67 @@ pub(super) fn pad<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> 
         return unsupported("padding of the batch");
     }
     let map = reader.frame(&x)?;
+    if mode != "constant" {
+        return mirrored(reader, op, &x, &amounts, &mode);
+    }
     let side = |s: usize| std::array::from_fn(|a| amounts.get(a + 1).map_or(0, |amount| amount[s]));
     let layer: Layer = Pad { before: side(0), after: side(1), value }.into();
     let y = reader.push(op, layer, &[map], vec![])?;
     Ok(unframed(y, &x))
+}
+
+/// Pads axis after axis: the sum of slices, each padded with zeros to its place. Each takes a run of consecutive
+/// indices, so a reflected row is one alone.
+fn mirrored<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    x: &Activation,
+    amounts: &[[usize; 2]],
+    mode: &str,
+) -> Step<Activation> {
+    let mut x = x.clone();
+    for (a, &[before, after]) in amounts[1..].iter().enumerate().filter(|(_, amount)| **amount != [0; 2]) {
+        let n = x.dims[a];
+        let source = |o: usize| match mode {
+            "edge" => Ok(o.saturating_sub(before).min(n - 1)),
+            "wrap" => Ok((o + n - before % n) % n),
+            "reflect" if before.max(after) < n => Ok(o.abs_diff(before).min((2 * (n - 1) + before).abs_diff(o))),
+            _ => unsupported(format!("attribute `mode`: {mode} by {before} and {after} of {n}")),
+        };
+        let total = before + n + after;
+        let (mut start, mut terms) = (0, vec![]);
+        while start < total {
+            let from = source(start)?;
+            let mut end = start + 1;
+            while end < total && source(end)? == from + end - start {
+                end += 1;
+            }
+            terms.push(placed(reader, op, &x, a, from..from + end - start, [start, total - end])?);
+            start = end;
+        }
+        let mut dims = x.dims.clone();
+        dims[a] = total;
+        let value = reader.emit(op, "", Add {}, &terms, vec![])?;
+        x = Activation::new(value, &dims);
+    }
+    Ok(x)
+}
+
+/// A range of an axis between so many zeros.
+fn placed<'a>(
+    reader: &mut Reader<'a>,
+    op: &Op<'a>,
+    x: &Activation,
+    axis: usize,
+    range: std::ops::Range<usize>,
+    zeros: [usize; 2],
+) -> Step<Value> {
+    let map = reader.frame(x)?;
+    let (c, h, w) = reader.shape(map).chw();
+    let mut part = Slice { start: [0; 3], end: [c, h, w], step: [1; 3] };
+    (part.start[axis], part.end[axis]) = (range.start, range.end);
+    let mut pad = Pad { before: [0; 3], after: [0; 3], value: 0.0 };
+    [pad.before[axis], pad.after[axis]] = zeros;
+    let part = reader.emit(op, ".part", part, &[map], vec![])?;
+    reader.emit(op, ".placed", pad, &[part], vec![])
 }
