@@ -107,7 +107,8 @@ export class Learner implements Disposable {
 
   /** Frees the learner's memory; the network that it was made from stays. */
   dispose(): void {
-    for (const part of Object.values<Network>(this.#parts)) part.dispose();
+    const { base, body, head } = this.#parts;
+    for (const part of [base, body, head]) part.dispose();
     for (const of of this.#embeddings.values()) of.length = 0;
   }
 
