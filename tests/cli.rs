@@ -421,6 +421,16 @@ fn training_is_repeatable_and_its_model_is_of_use() {
     let other = stripes(&other, 10, 2);
     let (top1, top5, images) = figures(&succeed(&["eval", text(&out), "--data", text(&other)]));
     assert!(top1 > 95.0 && top5 == 100.0 && images == 30, "{top1} {top5} {images}");
+    let matrix = folder.join("confusion.csv");
+    let said = succeed(&["eval", text(&out), "--data", text(&other), "--per-class", "--confusion", text(&matrix)]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() == 5 && lines[1].starts_with("a-left ") && figures(lines[4]).0 == top1, "{said}");
+    let matrix = std::fs::read_to_string(&matrix).unwrap();
+    let counts = matrix.lines().skip(1).map(|row| row.split(',').skip(1).map(|n| n.parse().unwrap()).collect());
+    let counts: Vec<Vec<u32>> = counts.collect();
+    assert!(counts.len() == 3 && counts.iter().all(|row| row.len() == 3 && row.iter().sum::<u32>() == 10), "{matrix}");
+    let right: u32 = (0..3).map(|k| counts[k][k]).sum();
+    assert!((f64::from(right) / 0.3 - top1).abs() < 0.01, "{matrix}");
 
     let image = other.join("b-middle/003.png");
     let said = succeed(&["classify", text(&out), text(&image), "--top", "2"]);

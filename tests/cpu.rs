@@ -22,7 +22,7 @@ use pollster::block_on;
 use suite::training::{
     half_frozen, half_frozen_params, limited_step, optimizers, rates_of, reference_step, small_network, with_scales,
 };
-use suite::{Case, SEED, STEP, cases, random};
+use suite::{Case, SEED, STEP, cases, gradients, random};
 
 const TOLERANCE: f32 = 2e-5;
 
@@ -196,6 +196,15 @@ fn training_follows_the_references_with_every_optimizer_and_loss() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn networks_of_every_family_go_down_the_gradient_that_jax_finds() {
+    for n in gradients::networks() {
+        let mut trainer = trainer(&n.graph, &n.params, Optimizer::sgd(0.0), &Pool::new(2));
+        let report = trainer.step(&n.x, &n.labels, 1.0).unwrap();
+        n.check_step(1e-5, report.loss, &trainer.params());
     }
 }
 

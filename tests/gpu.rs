@@ -22,7 +22,7 @@ use pollster::block_on;
 use suite::training::{
     half_frozen, half_frozen_params, limited_step, optimizers, rates_of, reference_step, small_network, with_scales,
 };
-use suite::{Case, SEED, STEP, cases, random};
+use suite::{Case, SEED, STEP, cases, gradients, random};
 
 /// Parity with the double-precision references, relative to the largest value.
 const TOLERANCE: f32 = 1e-4;
@@ -118,6 +118,15 @@ fn a_small_resnet_trains_as_the_references_do() {
         for (a, b) in got.data.iter().zip(&params.get(name).data) {
             assert!((a - b).abs() < 1e-4, "{name}: {a} instead of {b}");
         }
+    }
+}
+
+#[test]
+fn networks_of_every_family_go_down_the_gradient_that_jax_finds() {
+    for n in gradients::networks() {
+        let mut trainer = trainer(&n.graph, &n.params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.0));
+        let report = block_on(trainer.step(&n.x, &n.labels, 1.0)).unwrap();
+        n.check_step(f64::from(TOLERANCE), report.loss, &block_on(trainer.params()).unwrap());
     }
 }
 

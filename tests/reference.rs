@@ -4,12 +4,15 @@
 
 mod suite;
 
-use convoke::graph::{Graph, Params, Value, reference};
+use std::collections::BTreeMap;
+
+use convoke::graph::{Graph, Init, Params, Value, reference};
 use convoke::layers::{Layer, Loss, Mode};
 use convoke::plan::{Optimizer, Update, clip_factor};
 use convoke::tensor::{Shape, Tensor};
+use convoke::zoo;
 use serde::Deserialize;
-use suite::{Case, SEED, STEP, cases, random};
+use suite::{Case, SEED, STEP, cases, gradients, random};
 
 /// `sum(y * dy)`, whose gradient is what `backward` computes from `dy`.
 fn objective(graph: &Graph, params: &Params, x: &Tensor<f64>, dy: &Tensor<f64>) -> f64 {
@@ -236,6 +239,56 @@ fn optimizers_agree_with_optax() {
             }
             for (got, want) in weights.iter().zip(want) {
                 assert!((got - want).abs() < 1e-6, "{got} instead of {want} at step {t} of {:?}", e.optimizer);
+            }
+        }
+    }
+}
+
+/// The numbers come from tests/golden/gradients.py.
+#[test]
+fn networks_match_jax() {
+    let networks = gradients::networks();
+    assert_eq!(networks.len(), 9);
+    for n in networks {
+        let training = Some((SEED, STEP));
+        let values = reference::forward(&n.graph, &n.params, &n.x.to_f64(), training);
+        let (mut total, mut seeds) = (0.0, vec![]);
+        for output in n.graph.outputs() {
+            let weight = f64::from(output.loss_weight);
+            let (loss, d) = Loss::CROSS_ENTROPY.forward_backward(&values[output.value.index()], &n.labels);
+            total += weight * loss;
+            seeds.push((output.value, d.map(|d| d * weight)));
+        }
+        assert!((total - n.loss).abs() < 1e-7, "{}: {total}, JAX says {}", n.graph.name(), n.loss);
+        let (_, gradients) = reference::backward(&n.graph, &n.params, &values, &seeds, training);
+        let names = n.graph.params().into_iter().map(|(name, _)| name);
+        let gradients: BTreeMap<_, _> = names.zip(gradients.into_iter().flatten()).collect();
+        n.check_gradients(1e-7, |name| gradients[name].data.clone());
+    }
+}
+
+/// The notes' section 3.1: a residual block whose last weights are 0 lets its input through, in training and after it.
+/// The same block without its shortcut lets nothing through.
+#[test]
+fn a_residual_block_with_zeroed_last_weights_is_the_identity() {
+    let residual = zoo::ResNet { blocks: vec![2], width: 4, ..zoo::ResNet::cifar(8) };
+    for block in [zoo::Block::Basic, zoo::Block::Bottleneck] {
+        let residual = zoo::ResNet { block, shortcut: zoo::Shortcut::Projection, ..residual.clone() };
+        for (form, identity) in [(residual.clone(), true), (residual.plain(), false)] {
+            let graph = zoo::resnet("resnet", &form, zoo::Options::default()).unwrap();
+            let mut params = Params::init(&graph, Init::He, 1);
+            let last = if block == zoo::Block::Basic { "layer1.1.conv2.weight" } else { "layer1.1.conv3.weight" };
+            params.get_mut(last).data.fill(0.0);
+            for training in [None, Some((SEED, STEP))] {
+                let values = reference::forward(&graph, &params, &random(&[2, 3, 32, 32], 1).to_f64(), training);
+                let value = |name: &str| {
+                    let node = graph.nodes().iter().position(|n| n.name == name).unwrap();
+                    &values[Value::of_node(node).index()]
+                };
+                let (x, y) = (value("layer1.0.relu"), value("layer1.1.relu"));
+                assert!(x.data.iter().any(|&v| v > 0.1));
+                assert_eq!(y.shape, x.shape);
+                assert!(y.data.iter().zip(&x.data).all(|(&y, &x)| y == if identity { x } else { 0.0 }), "{form:?}");
             }
         }
     }

@@ -247,4 +247,5 @@ def main():
     path.write_text(f'{{"made_with": "{made_with}",\n"layers": [\n{entries}\n],\n"losses": [\n{loss_entries}\n]}}\n')
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 //! `convoke eval`: how a model does on images whose classes are known.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use convoke::engine::{Backend, Engine};
 use convoke::format::Model;
@@ -10,6 +10,7 @@ use convoke::vision::Preprocess;
 use convoke::{Error, Result};
 use indicatif::ProgressBar;
 
+use crate::confusion::Confusion;
 use crate::data::{self, Samples};
 use crate::{Outcome, backend, files, preprocess};
 
@@ -31,6 +32,12 @@ pub struct Args {
     backend: backend::Args,
     #[command(flatten)]
     preprocess: preprocess::Args,
+    /// Say of each class how many of its images are found, and what they are taken for.
+    #[arg(long)]
+    per_class: bool,
+    /// Write the confusion matrix to this file as comma-separated values, a row for each class.
+    #[arg(long, value_name = "FILE")]
+    confusion: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -38,7 +45,16 @@ pub async fn run(args: Args) -> Outcome {
     let model = args.model.read()?;
     let preprocess = args.preprocess.complete(&model, &args.model.model)?;
     let samples = args.data.samples()?;
-    let evaluation = evaluate(&model, &preprocess, &samples, &args.backend.open().await?).await?;
+    if let Some(path) = &args.confusion {
+        files::check_writable(path)?;
+    }
+    let (evaluation, confusion) = evaluate(&model, &preprocess, &samples, &args.backend.open().await?).await?;
+    if args.per_class {
+        files::print(&confusion)?;
+    }
+    if let Some(path) = &args.confusion {
+        files::write(path, confusion.to_csv().as_bytes())?;
+    }
     files::print(line(&evaluation))?;
     Ok(())
 }
@@ -55,21 +71,24 @@ pub async fn evaluate(
     preprocess: &Preprocess,
     samples: &Samples,
     backend: &Backend,
-) -> Result<Evaluation> {
+) -> Result<(Evaluation, Confusion)> {
     let loss = loss_of(model);
     check_classes(model, samples, loss)?;
     let mut engine = Engine::new(&model.graph, &model.params, backend).await?;
     let mut metrics = Metrics::new(loss);
+    let mut confusion = Confusion::new(loss.classes(model.graph.classes()), &model.meta.labels);
     let bar = ProgressBar::new(samples.len() as u64);
     for start in (0..samples.len()).step_by(BATCH) {
         let end = samples.len().min(start + BATCH);
         let (images, labels): (Vec<_>, Vec<_>) =
             (start..end).map(|i| samples.get(i)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-        metrics.add(&engine.run(&preprocess.batch(&images)?).await?, &labels)?;
+        let logits = engine.run(&preprocess.batch(&images)?).await?;
+        metrics.add(&logits, &labels)?;
+        confusion.add(&logits, &labels);
         bar.inc((end - start) as u64);
     }
     bar.finish_and_clear();
-    Ok(metrics.evaluation())
+    Ok((metrics.evaluation(), confusion))
 }
 
 /// A single output is read as the binary one it was trained as.
@@ -98,5 +117,5 @@ fn check_classes(model: &Model, samples: &Samples, loss: Loss) -> Result<()> {
 pub async fn evaluate_own(model: &Model, path: &Path, samples: &Samples, backend: &Backend) -> Result<Evaluation> {
     let missing = || Error::format(path.display().to_string(), "`preprocess` in its metadata", "none");
     let preprocess = model.meta.preprocess.as_ref().ok_or_else(missing)?;
-    evaluate(model, preprocess, samples, backend).await
+    Ok(evaluate(model, preprocess, samples, backend).await?.0)
 }

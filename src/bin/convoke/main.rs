@@ -2,6 +2,7 @@
 
 mod backend;
 mod classify;
+mod confusion;
 mod convert;
 mod data;
 mod describe;
