@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "not every test binary looks at every part")]
 
 mod cases;
+pub mod int8;
 pub mod networks;
 pub mod training;
 
