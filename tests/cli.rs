@@ -449,6 +449,31 @@ fn training_is_repeatable_and_its_model_is_of_use() {
     assert!(std::fs::metadata(&small).unwrap().len() < 70 * 1024);
     assert!(read(&small).meta.provenance.contains_key("accuracy-int8"));
     assert_eq!(figures(&succeed(&["eval", text(&small), "--data", text(&other)])).0, line("after"));
+    calibrate(&out, &data, &other, top1);
+}
+
+/// Each method finds ranges from the training images, says what they cost, and keeps most of the accuracy.
+fn calibrate(model: &Path, data: &Path, other: &Path, top1: f64) {
+    let out = model.with_file_name("integers.safetensors");
+    let mut widest = f32::INFINITY;
+    for method in ["minmax", "percentile", "entropy"] {
+        let args = ["quantize", text(model), "--out", text(&out), "--calibrate", text(data), "--method", method];
+        let said = succeed(&[&args[..], &["--images", "20", "--data", text(other)]].concat());
+        let row = |name: &str| said.lines().rfind(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{said}"));
+        assert!(row("conv2 ").ends_with("int8") && row("fc2 ").ends_with("int8"), "{said}");
+        // The first and the last layer stay in floats.
+        assert!(!row("conv1 ").contains('%') && row("fc3 ").ends_with("direct"), "{said}");
+        let ranges = read(&out).params.ranges().clone();
+        assert_eq!(ranges.iter().map(|(layer, _)| layer).collect::<Vec<_>>(), ["conv2", "fc1", "fc2"], "{said}");
+        let range = ranges.get("conv2").unwrap();
+        assert!(range <= widest, "{method} is wider than all that was seen");
+        widest = if method == "minmax" { range } else { widest };
+        let after = figures(said.lines().find_map(|l| l.strip_prefix("after")).unwrap().trim()).0;
+        assert!((top1 - after).abs() < 5.0, "{said}");
+    }
+    fail(&["quantize", text(model), "--out", text(&out), "--method", "entropy"], 2, &["--calibrate"]);
+    let said = run(&["quantize", text(model), "--out", text(&out), "--calibrate", "no/such/folder"]);
+    assert!(said.status == Some(1) && said.err.contains("no/such/folder"), "{}", said.err);
 }
 
 #[test]

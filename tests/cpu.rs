@@ -96,6 +96,13 @@ fn every_algorithm_agrees_with_the_references_wherever_it_can() {
     }
 }
 
+#[test]
+fn integers_are_exact_wherever_a_layer_has_them() {
+    let pools = [Pool::single(), Pool::new(3)];
+    let checked = cases().iter().filter(|case| suite::int8::check(case, &pools).unwrap()).count();
+    assert!(checked >= 100, "only {checked} cases");
+}
+
 /// The largest error, of the root mean square of what is wanted.
 fn error(got: &Tensor, want: &Tensor<f64>) -> f64 {
     let rms = (want.data.iter().map(|v| v * v).sum::<f64>() / want.data.len() as f64).sqrt();

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use convoke::format::{MAX_HEADER, Meta, Model, Weights};
-use convoke::graph::{Builder, Graph, Init, Params, Value};
+use convoke::graph::{Builder, Graph, Init, Params, Ranges, Value};
 use convoke::layers::{Conv2d, Flatten, Linear, Relu};
 use convoke::tensor::Tensor;
 use convoke::vision::{Channels, Preprocess};
@@ -64,6 +64,17 @@ fn int8_files_keep_what_quantization_leaves() {
     assert_eq!(back.params, quant::round_trip(&model.graph, &model.params));
     assert_eq!(back.params.get("fc.bias"), model.params.get("fc.bias"));
     assert_eq!(back.to_bytes(Weights::Int8).unwrap(), bytes, "quantizing again changes nothing");
+}
+
+#[test]
+fn ranges_are_kept_with_the_weights() {
+    let mut model = model();
+    model.params =
+        model.params.calibrated(&model.graph, &Ranges::from_iter([("fc".into(), 3.25), ("conv".into(), 0.1)]));
+    for weights in [Weights::F32, Weights::Int8] {
+        let back = Model::from_bytes(&model.to_bytes(weights).unwrap()).unwrap();
+        assert_eq!(back.params.ranges(), model.params.ranges());
+    }
 }
 
 #[test]
@@ -353,6 +364,30 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
             int8(Some(3)).bytes(),
             "shape",
             "tensor `fc.weight.scale`: expected shape 4, got 3",
+        ),
+        (
+            "range-of-no-weights.safetensors",
+            file().meta("ranges", "{\"relu\":1}").bytes(),
+            "format",
+            "metadata `ranges`: expected ranges of the network's convolutions and linear layers, got `relu`",
+        ),
+        (
+            "negative-range.safetensors",
+            file().meta("ranges", "{\"conv\":1.5,\"fc\":-1.5}").bytes(),
+            "format",
+            "metadata `ranges` of `fc`: expected a number above 0, got -1.5",
+        ),
+        (
+            "endless-range.safetensors",
+            file().meta("ranges", "{\"fc\":1e39}").bytes(),
+            "format",
+            "metadata `ranges` of `fc`: expected a number above 0, got 1e+39",
+        ),
+        (
+            "range-of-words.safetensors",
+            file().meta("ranges", "{\"fc\":\"wide\"}").bytes(),
+            "format",
+            "metadata `ranges` of `fc`: expected a number above 0, got \"wide\"",
         ),
         ("few-labels.safetensors", file().meta("labels", "[\"a\"]").bytes(), "format", "expected 4 names"),
         ("bad-preprocess.safetensors", file().meta("preprocess", "{\"std\":[0]}").bytes(), "argument", "std"),

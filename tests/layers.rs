@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use convoke::cpu::{Engine, Pool, Trainer};
+use convoke::cpu::{Algorithm, Engine, Pool, Prefer, Trainer};
 use convoke::format::{Meta, Model, onnx};
-use convoke::graph::{Builder, Graph, Init, Params, Value};
+use convoke::graph::{Builder, Graph, Init, Params, Ranges, Value};
 use convoke::layers::{Layer, Loss};
 use convoke::plan::Optimizer;
 use suite::{Case, SEED, STEP, cases};
@@ -22,13 +22,14 @@ Each layer that a graph may name, where it is computed, and what it is checked w
 registry (`src/layers/mod.rs`), the engines' sources, the suite and the golden numbers; `CONVOKE_RECORD=1 cargo test --test
 layers` writes it anew, and without that the test fails when the table is not true.
 
-Files are those of `src/layers/` (reference), `src/cpu/` and `src/gpu/`; an arrow each for forward and backward.
-\"Golden\" counts entries of `tests/golden/layers.json`, computed by JAX; \"cases\" counts those of `tests/suite/cases.rs` in
+Files are those of `src/layers/` (reference), `src/cpu/` and `src/gpu/`; an arrow each for forward and backward. \"int8\"
+says which layers compute in integers on the CPU once they are calibrated; values between layers are floats, so the
+others need no integers. \"Golden\" counts entries of `tests/golden/layers.json`, computed by JAX; \"cases\" counts those of `tests/suite/cases.rs` in
 which the layer takes part, which every backend runs forward and backward. ONNX operators are those that the layer is
 written as.
 
-| layer | reference | CPU | GPU | golden | cases | ONNX |
-| --- | --- | --- | --- | ---: | ---: | --- |
+| layer | reference | CPU | int8 | GPU | golden | cases | ONNX |
+| --- | --- | --- | --- | --- | ---: | ---: | --- |
 ";
 
 fn root() -> PathBuf {
@@ -87,6 +88,18 @@ fn on_cpu(kind: &str, case: &Case) -> String {
     cell(&format!("{module}.rs"), forward.is_ok(), backward.is_ok())
 }
 
+/// Whether the CPU engine computes a layer of known range in integers.
+fn in_int8(cases: &[&Case]) -> &'static str {
+    let is_int8 = |case: &&Case| {
+        let [node] = case.graph.nodes() else { return false };
+        let ranges = Ranges::from_iter([(node.name.clone(), 1.0)]);
+        let params = case.problem().params.calibrated(&case.graph, &ranges);
+        let engine = Engine::with(&case.graph, &params, &Pool::single(), Prefer::Only(Algorithm::Int8));
+        engine.expect("a valid graph").steps().iter().any(|step| step.algorithm == Some(Algorithm::Int8))
+    };
+    if cases.iter().any(is_int8) { "int8.rs →" } else { "" }
+}
+
 fn on_gpu(kind: &str) -> String {
     let dispatch = source("src/gpu/program.rs");
     let calls: Vec<_> = arms(&dispatch, kind).into_iter().map(|arm| called(arm, &root().join("src/gpu"))).collect();
@@ -138,8 +151,9 @@ fn table() -> String {
         assert!(!cases.is_empty(), "the suite lacks {kind}");
         let entries = golden.get(*kind).unwrap_or_else(|| panic!("layers.json lacks {kind}"));
         let (reference, cpu, gpu) = (reference(kind), on_cpu(kind, cases[0]), on_gpu(kind));
+        let int8 = in_int8(&cases);
         format!(
-            "| `{kind}` | {reference} | {cpu} | {gpu} | {entries} | {} | {} |\n",
+            "| `{kind}` | {reference} | {cpu} | {int8} | {gpu} | {entries} | {} | {} |\n",
             cases.len(),
             operators(kind, &cases)
         )

@@ -4,6 +4,7 @@ use super::conv2d::Geometry;
 use super::simd;
 use super::winograd;
 use crate::plan::Place;
+use crate::quant::{INPUT_LEVELS, WEIGHT_LEVELS};
 
 /// How a convolution or linear layer is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Algorithm {
     Winograd,
     /// Channel by channel: as many groups as channels.
     Depthwise,
+    /// Direct in integers: weights of 8 bits, inputs of 8 bits and a sign. Only where the range of the inputs is known.
+    Int8,
 }
 
 impl Algorithm {
@@ -23,6 +26,7 @@ impl Algorithm {
             Algorithm::Direct => "direct",
             Algorithm::Winograd => "winograd",
             Algorithm::Depthwise => "depthwise",
+            Algorithm::Int8 => "int8",
         }
     }
 }
@@ -31,7 +35,8 @@ impl Algorithm {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefer {
     /// The fastest. Winograd's largest rounding error, like a direct sum's, is below 2e-5 of a layer's root mean square at
-    /// 256 input channels, but it is another one: inputs that a window does not see disturb it too.
+    /// 256 input channels, but it is another one: inputs that a window does not see disturb it too. Layers
+    /// with known ranges may be computed in integers.
     #[default]
     Speed,
     /// The fastest of those that only add up products of inputs and weights.
@@ -41,17 +46,19 @@ pub enum Prefer {
 }
 
 /// The algorithm for a convolution from one place to another. It does not depend on the batch, so weights are packed once.
-pub(super) fn choose(geometry: &Geometry, x: Place, y: Place, prefer: Prefer) -> Algorithm {
+pub(super) fn choose(geometry: &Geometry, x: Place, y: Place, prefer: Prefer, calibrated: bool) -> Algorithm {
     let possible = |algorithm| match algorithm {
         Algorithm::Direct => true,
         Algorithm::Winograd => winograd_can(geometry, x, y),
         Algorithm::Depthwise => depthwise_can(geometry, x, y),
+        Algorithm::Int8 => calibrated && int8_can(geometry, x),
     };
     match prefer {
         Prefer::Only(algorithm) if possible(algorithm) => algorithm,
         Prefer::Only(_) => Algorithm::Direct,
         _ if possible(Algorithm::Depthwise) => Algorithm::Depthwise,
         Prefer::Speed if possible(Algorithm::Winograd) && winograd_pays(geometry, x, y) => Algorithm::Winograd,
+        Prefer::Speed if possible(Algorithm::Int8) && int8_pays(geometry, x, y) => Algorithm::Int8,
         _ => Algorithm::Direct,
     }
 }
@@ -79,4 +86,17 @@ fn winograd_pays(geometry: &Geometry, x: Place, y: Place) -> bool {
 
 fn depthwise_can(geometry: &Geometry, x: Place, y: Place) -> bool {
     geometry.groups == x.c && x.c == y.c && x.c > 1
+}
+
+/// No sum of products may leave 32 bits.
+fn int8_can(geometry: &Geometry, x: Place) -> bool {
+    let largest = (INPUT_LEVELS as usize) * (WEIGHT_LEVELS as usize);
+    let products = (x.c / geometry.groups).saturating_mul(geometry.kernel[0] * geometry.kernel[1]);
+    products.saturating_mul(largest) <= i32::MAX as usize
+}
+
+/// Each input is rounded once, which must be little beside the products it takes part in.
+fn int8_pays(geometry: &Geometry, x: Place, y: Place) -> bool {
+    let taps = geometry.kernel[0] * geometry.kernel[1] * y.h * y.w / (x.h * x.w).max(1);
+    x.c / geometry.groups >= 4 && y.c / geometry.groups * taps >= 32
 }

@@ -4,6 +4,7 @@ use super::algorithm::{self, Algorithm};
 use super::depthwise::Depthwise;
 use super::elementwise::{Copy, Sum};
 use super::gemm::{Addend, Bounds, Gemm, Gradient, Panels, Run, Start, column_sums, pack_rows, transpose};
+use super::int8::Int8;
 use super::memory::{Map, Shared, split};
 use super::operation::{Frame, Operation, Setting};
 use super::pool::Pool;
@@ -39,17 +40,17 @@ impl Geometry {
 
 /// The windows of a map as rows of a matrix: each output pixel's window starts at `rows` and its floats are at `taps`
 /// from there, which are `runs` of neighbours. With padding, the map is copied into a frame of zeros first.
-struct Lowering {
+pub(super) struct Lowering {
     geometry: Geometry,
     input: Place,
     n: usize,
-    rows: Vec<u32>,
+    pub rows: Vec<u32>,
     taps: Vec<u32>,
-    runs: Vec<Run>,
+    pub runs: Vec<Run>,
 }
 
 impl Lowering {
-    fn new(geometry: Geometry, input: Place, n: usize, output: [usize; 2]) -> Self {
+    pub(super) fn new(geometry: Geometry, input: Place, n: usize, output: [usize; 2]) -> Self {
         let mut lowering = Lowering { geometry, input, n, rows: vec![], taps: vec![], runs: vec![] };
         let [h, w] = lowering.framed();
         let pitch = lowering.pitch();
@@ -85,7 +86,7 @@ impl Lowering {
     }
 
     /// Height and width with padding.
-    fn framed(&self) -> [usize; 2] {
+    pub(super) fn framed(&self) -> [usize; 2] {
         let [top, left, bottom, right] = self.geometry.pads;
         [self.input.h + top + bottom, self.input.w + left + right]
     }
@@ -181,12 +182,13 @@ impl Geometry {
 pub(super) fn operation(layer: &layers::Conv2d, step: Step, setting: &Setting) -> Box<dyn Operation> {
     let (x, y) = (step.inputs[0], step.output);
     let geometry = Geometry::of(layer, x);
-    let algorithm = algorithm::choose(&geometry, x, y, setting.prefer);
+    let algorithm = algorithm::choose(&geometry, x, y, setting.prefer, setting.calibrated);
     let layout = Layout::of_convolution(&geometry, algorithm, x, y);
     match algorithm {
         Algorithm::Direct => Box::new(Convolution::new(geometry, step, setting)),
         Algorithm::Winograd => Box::new(Winograd::new(geometry, layout, step, setting)),
         Algorithm::Depthwise => Box::new(Depthwise::new(geometry, layout, step)),
+        Algorithm::Int8 => Box::new(Int8::new(geometry, layout, step, setting.n)),
     }
 }
 

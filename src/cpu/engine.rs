@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::algorithm::{Algorithm, Prefer};
 use super::flatten::{from_chw, to_chw};
-use super::memory::{Shared, split};
+use super::memory::{Shared, split, stretches};
 use super::operation::{Dropping, Frame, Operation, Ready, nothing_frozen};
 use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, INPUT, Params};
+use crate::graph::{Graph, INPUT, Params, Ranges};
+use crate::layers::Layer;
 use crate::plan::{Place, Plan, Purpose, Step, rewrite};
 use crate::tensor::{Tensor, dims};
 
@@ -22,6 +23,7 @@ pub struct Engine {
     pub(super) weights: Vec<Option<Weights>>,
     pub(super) ready: Ready,
     pub(super) prefer: Prefer,
+    ranges: Ranges,
 }
 
 /// A step of the plan, and how it is computed.
@@ -51,8 +53,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn with(graph: &Graph, params: &Params, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
+        let ranges = params.ranges().clone();
         let (graph, params) = rewrite::for_inference(graph, params.clone())?;
-        let mut engine = Self::without_weights(graph, pool, prefer)?;
+        let params = params.calibrated(&graph, &ranges);
+        let mut engine = Self::without_weights(graph, pool, prefer, ranges)?;
         engine.weights = pack(&engine.graph, &params, &engine.ready.plan, prefer);
         Ok(engine)
     }
@@ -61,10 +65,10 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::new`].
-    pub(super) fn without_weights(graph: Graph, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
-        let ready = Ready::new(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer)?;
+    pub(super) fn without_weights(graph: Graph, pool: &Arc<Pool>, prefer: Prefer, ranges: Ranges) -> Result<Self> {
+        let ready = Ready::new(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer, &ranges)?;
         let weights = vec![None; graph.nodes().len()];
-        Ok(Engine { graph, pool: pool.clone(), weights, ready, prefer })
+        Ok(Engine { graph, pool: pool.clone(), weights, ready, prefer, ranges })
     }
 
     /// What a run does, in order.
@@ -104,6 +108,29 @@ impl Engine {
         Ok(export(&frame, head.place, shape))
     }
 
+    /// Runs a batch and shows what each convolution and linear layer reads: the layer's name and some of its inputs, until
+    /// it has seen all of them.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn observe(&mut self, x: &Tensor, see: &mut dyn FnMut(&str, &[f32])) -> Result<()> {
+        self.begin(x)?;
+        let nodes = self.graph.nodes().to_vec();
+        let (frame, plan, operations) = self.parts();
+        for (step, operation) in plan.steps.iter().zip(operations) {
+            let node = &nodes[step.node];
+            if matches!(node.layer, Layer::Conv2d(_) | Layer::Linear(_)) {
+                let map = frame.map(step.inputs[0]);
+                stretches(map.dense(), map.place.c, 0..map.pixels, |pixel, floats| {
+                    // SAFETY: these floats are of the map, and nothing writes to it now.
+                    see(&node.name, unsafe { std::slice::from_raw_parts(map.at(pixel), floats) });
+                });
+            }
+            operation.forward(&frame);
+        }
+        Ok(())
+    }
+
     /// Brings a batch to where the first step reads it.
     ///
     /// # Errors
@@ -111,8 +138,9 @@ impl Engine {
     pub(crate) fn begin(&mut self, x: &Tensor) -> Result<()> {
         let n = check_input(&self.graph, x)?;
         if self.ready.plan.batch != n {
+            let frozen = nothing_frozen(&self.graph);
             self.ready =
-                Ready::new(&self.graph, n, Purpose::Inference, &nothing_frozen(&self.graph), &self.pool, self.prefer)?;
+                Ready::new(&self.graph, n, Purpose::Inference, &frozen, &self.pool, self.prefer, &self.ranges)?;
         }
         let (frame, plan, _) = self.parts();
         import(&frame, x, plan.input);

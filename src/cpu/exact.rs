@@ -7,7 +7,7 @@ use super::engine::{Engine, StepInfo};
 use super::pool::Pool;
 use super::weights::Weights;
 use crate::error::Result;
-use crate::graph::{Graph, Params};
+use crate::graph::{Graph, Params, Ranges};
 use crate::plan::rewrite;
 use crate::tensor::Tensor;
 
@@ -23,7 +23,7 @@ impl Exact {
     /// As [`Engine::new`].
     pub(crate) fn new(graph: &Graph, params: &Params, pool: &Arc<Pool>) -> Result<Self> {
         let (graph, params) = rewrite::for_inference(graph, params.clone())?;
-        Ok(Exact { engine: Engine::without_weights(graph, pool, Prefer::Exactness)?, params })
+        Ok(Exact { engine: Engine::without_weights(graph, pool, Prefer::Exactness, Ranges::default())?, params })
     }
 
     pub(crate) fn steps(&self) -> Vec<StepInfo> {

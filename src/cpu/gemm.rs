@@ -31,7 +31,7 @@ const CHUNK: usize = 256;
 pub(super) struct Panels {
     pub k: usize,
     pub n: usize,
-    lanes: usize,
+    pub lanes: usize,
 }
 
 impl Panels {
@@ -64,7 +64,7 @@ impl Panels {
     }
 
     /// Columns of a panel that exist.
-    fn columns(&self, panel: usize) -> usize {
+    pub(super) fn columns(&self, panel: usize) -> usize {
         (self.n - self.column(panel)).min(2 * self.lanes)
     }
 

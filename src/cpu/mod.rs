@@ -19,6 +19,8 @@ mod exact;
 mod flatten;
 mod gemm;
 mod hard_swish;
+mod int8;
+mod int8_gemm;
 mod linear;
 mod local_response_norm;
 mod log_softmax;

@@ -9,7 +9,7 @@ use super::{
     local_response_norm, log_softmax, max_pool2d, mul, rearrange, softmax,
 };
 use crate::error::{Error, Result};
-use crate::graph::{Graph, reference};
+use crate::graph::{Graph, Ranges, reference};
 use crate::layers::{Layer, Mode};
 use crate::plan::{BackwardStep, Place, Plan, Purpose, Step};
 
@@ -79,6 +79,8 @@ pub(super) struct Setting<'a> {
     pub pool: &'a Pool,
     pub training: bool,
     pub prefer: Prefer,
+    /// Whether the range of this layer's inputs is known.
+    pub calibrated: bool,
 }
 
 /// A plan with its memory and operations.
@@ -99,10 +101,13 @@ impl Ready {
         frozen: &[bool],
         pool: &Pool,
         prefer: Prefer,
+        ranges: &Ranges,
     ) -> Result<Self> {
         let plan = plan(graph, n, purpose, frozen)?;
-        let setting = Setting { n, pool, training: purpose != Purpose::Inference, prefer };
-        let make = |step: &Step| operation(graph, step, &setting);
+        let make = |step: &Step| {
+            let calibrated = ranges.get(&graph.nodes()[step.node].name).is_some();
+            operation(graph, step, &Setting { n, pool, training: purpose != Purpose::Inference, prefer, calibrated })
+        };
         let operations: Vec<_> = plan.steps.iter().map(make).collect();
         let scratch = operations.iter().map(|o| o.scratch()).max().unwrap_or(0);
         check_size("floats of scratch memory", scratch as u64)?;
@@ -152,7 +157,7 @@ fn operation(graph: &Graph, step: &Step, setting: &Setting) -> Box<dyn Operation
     let s = step.clone();
     match &node.layer {
         Layer::Conv2d(conv) => conv2d::operation(conv, s, setting),
-        Layer::Linear(linear) => Box::new(linear::operation(linear, s, setting)),
+        Layer::Linear(linear) => linear::operation(linear, s, setting),
         Layer::MaxPool2d(pool) => Box::new(max_pool2d::MaxPool2d::new(pool, s)),
         Layer::AvgPool2d(pool) => Box::new(avg_pool2d::AvgPool2d::new(pool, s)),
         Layer::GlobalAvgPool(_) => Box::new(avg_pool2d::AvgPool2d::adaptive(s)),

@@ -44,10 +44,24 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn select(mask: Self::V, a: Self::V, b: Self::V) -> Self::V;
     /// 2^n for `t = n + MAGIC`, n integral in -126..=127.
     unsafe fn exponent(t: Self::V) -> Self::V;
+
+    /// Rows of a matrix tile that is two vectors wide and sums products of integers.
+    const INT_ROWS: usize;
+
+    /// The pair of 16-bit integers at `p` in every lane.
+    unsafe fn splat_pair(p: *const f32) -> Self::V;
+    /// Two 8-bit integers for each lane, as pairs of 16-bit ones.
+    unsafe fn load_pairs(p: *const i8) -> Self::V;
+    /// `acc + a0 * b0 + a1 * b1`: pairs of 16-bit integers, sums of 32 bits.
+    unsafe fn dot(a: Self::V, b: Self::V, acc: Self::V) -> Self::V;
+    /// 32-bit integers as floats.
+    unsafe fn to_float(a: Self::V) -> Self::V;
+    /// The lower halves of all lanes of `a`, then of `b`.
+    unsafe fn narrow(a: Self::V, b: Self::V) -> Self::V;
 }
 
 /// Adding this rounds to an integer, which then stands in the low bits.
-const MAGIC: f32 = 12_582_912.0;
+pub(super) const MAGIC: f32 = 12_582_912.0;
 
 /// Work over vectors: its fields are the arguments.
 pub(super) trait Kernel {
@@ -147,6 +161,10 @@ mod choose {
 }
 
 pub(super) use choose::{dispatch, lanes, name, rows};
+#[cfg(test)]
+pub(super) use portable::Portable;
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(super) use x86::Sse;
 
 /// Implements one-expression functions of [`Simd`] for an instruction set whose intrinsics are called in `unsafe`.
 #[cfg(target_arch = "x86_64")]
@@ -173,7 +191,7 @@ mod x86 {
 
     /// Four lanes, what every x86-64 has.
     #[derive(Clone, Copy)]
-    pub(super) struct Sse;
+    pub(in crate::cpu) struct Sse;
 
     /// `n` lanes of ones from index `8 - n`.
     static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -182,6 +200,7 @@ mod x86 {
         type V = __m256;
         const LANES: usize = 8;
         const ROWS: usize = 6;
+        const INT_ROWS: usize = 6;
 
         ops! { __m256;
             load(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
@@ -203,6 +222,18 @@ mod x86 {
             select(mask: __m256, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, mask);
             exponent(t: __m256) -> __m256 =
                 _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(127))));
+            splat_pair(p: *const f32) -> __m256 = _mm256_castsi256_ps(_mm256_set1_epi32(p.cast::<i32>().read()));
+            load_pairs(p: *const i8) -> __m256 = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())));
+            dot(a: __m256, b: __m256, acc: __m256) -> __m256 = {
+                let products = _mm256_madd_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b));
+                _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(acc), products))
+            };
+            to_float(a: __m256) -> __m256 = _mm256_cvtepi32_ps(_mm256_castps_si256(a));
+            narrow(a: __m256, b: __m256) -> __m256 = {
+                let low = |v| _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(_mm256_castps_si256(v)));
+                // Packing works on halves of the vectors: their quarters come out crossed.
+                _mm256_castsi256_ps(_mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low(a), low(b))))
+            };
         }
     }
 
@@ -210,6 +241,7 @@ mod x86 {
         type V = __m128;
         const LANES: usize = 4;
         const ROWS: usize = 4;
+        const INT_ROWS: usize = 4;
 
         ops! { __m128;
             load(p: *const f32) -> __m128 = _mm_loadu_ps(p);
@@ -238,6 +270,20 @@ mod x86 {
             select(mask: __m128, a: __m128, b: __m128) -> __m128 = _mm_or_ps(_mm_and_ps(mask, a), _mm_andnot_ps(mask, b));
             exponent(t: __m128) -> __m128 =
                 _mm_castsi128_ps(_mm_slli_epi32::<23>(_mm_add_epi32(_mm_castps_si128(t), _mm_set1_epi32(127))));
+            splat_pair(p: *const f32) -> __m128 = _mm_castsi128_ps(_mm_set1_epi32(p.cast::<i32>().read()));
+            load_pairs(p: *const i8) -> __m128 = {
+                let bytes = _mm_loadl_epi64(p.cast());
+                _mm_castsi128_ps(_mm_srai_epi16::<8>(_mm_unpacklo_epi8(bytes, bytes)))
+            };
+            dot(a: __m128, b: __m128, acc: __m128) -> __m128 = {
+                let products = _mm_madd_epi16(_mm_castps_si128(a), _mm_castps_si128(b));
+                _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(acc), products))
+            };
+            to_float(a: __m128) -> __m128 = _mm_cvtepi32_ps(_mm_castps_si128(a));
+            narrow(a: __m128, b: __m128) -> __m128 = {
+                let low = |v| _mm_srai_epi32::<16>(_mm_slli_epi32::<16>(_mm_castps_si128(v)));
+                _mm_castsi128_ps(_mm_packs_epi32(low(a), low(b)))
+            };
         }
     }
 }
@@ -257,6 +303,7 @@ mod wasm {
         const LANES: usize = 4;
         // A separate multiplication needs registers for its results.
         const ROWS: usize = if cfg!(target_feature = "relaxed-simd") { 6 } else { 4 };
+        const INT_ROWS: usize = 4;
 
         #[inline(always)]
         unsafe fn load(p: *const f32) -> v128 {
@@ -354,6 +401,28 @@ mod wasm {
         unsafe fn exponent(t: v128) -> v128 {
             i32x4_shl(i32x4_add(t, i32x4_splat(127)), 23)
         }
+        #[inline(always)]
+        unsafe fn splat_pair(p: *const f32) -> v128 {
+            // SAFETY: the caller promises a readable pair.
+            unsafe { v128_load32_splat(p.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn load_pairs(p: *const i8) -> v128 {
+            // SAFETY: the caller promises eight readable bytes.
+            unsafe { i16x8_load_extend_i8x8(p) }
+        }
+        #[inline(always)]
+        unsafe fn dot(a: v128, b: v128, acc: v128) -> v128 {
+            i32x4_add(acc, i32x4_dot_i16x8(a, b))
+        }
+        #[inline(always)]
+        unsafe fn to_float(a: v128) -> v128 {
+            f32x4_convert_i32x4(a)
+        }
+        #[inline(always)]
+        unsafe fn narrow(a: v128, b: v128) -> v128 {
+            i16x8_shuffle::<0, 2, 4, 6, 8, 10, 12, 14>(a, b)
+        }
     }
 }
 
@@ -383,6 +452,7 @@ mod neon {
         type V = float32x4_t;
         const LANES: usize = 4;
         const ROWS: usize = 6;
+        const INT_ROWS: usize = 6;
 
         ops! {
             load(p: *const f32) -> float32x4_t = vld1q_f32(p);
@@ -414,6 +484,16 @@ mod neon {
                 vbslq_f32(vreinterpretq_u32_f32(mask), a, b);
             exponent(t: float32x4_t) -> float32x4_t =
                 vreinterpretq_f32_u32(vshlq_n_u32::<23>(vaddq_u32(vreinterpretq_u32_f32(t), vdupq_n_u32(127))));
+            splat_pair(p: *const f32) -> float32x4_t = vreinterpretq_f32_s32(vld1q_dup_s32(p.cast()));
+            load_pairs(p: *const i8) -> float32x4_t = vreinterpretq_f32_s16(vmovl_s8(vld1_s8(p)));
+            dot(a: float32x4_t, b: float32x4_t, acc: float32x4_t) -> float32x4_t = {
+                let (a, b) = (vreinterpretq_s16_f32(a), vreinterpretq_s16_f32(b));
+                let products = vpaddq_s32(vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b));
+                vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(acc), products))
+            };
+            to_float(a: float32x4_t) -> float32x4_t = vcvtq_f32_s32(vreinterpretq_s32_f32(a));
+            narrow(a: float32x4_t, b: float32x4_t) -> float32x4_t =
+                vreinterpretq_f32_s16(vuzp1q_s16(vreinterpretq_s16_f32(a), vreinterpretq_s16_f32(b)));
         }
     }
 }
@@ -424,7 +504,7 @@ mod portable {
 
     /// Four lanes in plain code, for targets without a known instruction set; also what the others are tested against.
     #[derive(Clone, Copy)]
-    pub(super) struct Portable;
+    pub(in crate::cpu) struct Portable;
 
     type V = [f32; 4];
 
@@ -436,10 +516,20 @@ mod portable {
         f32::from_bits(if yes { u32::MAX } else { 0 })
     }
 
+    fn halves(lane: f32) -> [i16; 2] {
+        let bits = lane.to_bits();
+        [bits as i16, (bits >> 16) as i16]
+    }
+
+    fn pair([low, high]: [i16; 2]) -> f32 {
+        f32::from_bits(u32::from(low as u16) | u32::from(high as u16) << 16)
+    }
+
     impl Simd for Portable {
         type V = V;
         const LANES: usize = 4;
         const ROWS: usize = 4;
+        const INT_ROWS: usize = 4;
 
         unsafe fn load(p: *const f32) -> V {
             // SAFETY: the caller promises four readable floats.
@@ -498,6 +588,29 @@ mod portable {
         }
         unsafe fn exponent(t: V) -> V {
             t.map(|t| f32::from_bits(t.to_bits().wrapping_add(127) << 23))
+        }
+        unsafe fn splat_pair(p: *const f32) -> V {
+            // SAFETY: the caller promises a readable pair.
+            [unsafe { p.read() }; 4]
+        }
+        unsafe fn load_pairs(p: *const i8) -> V {
+            // SAFETY: the caller promises eight readable bytes.
+            let bytes = unsafe { p.cast::<[i8; 8]>().read() };
+            std::array::from_fn(|i| pair([bytes[2 * i].into(), bytes[2 * i + 1].into()]))
+        }
+        unsafe fn dot(a: V, b: V, acc: V) -> V {
+            std::array::from_fn(|i| {
+                let ([a0, a1], [b0, b1]) = (halves(a[i]), halves(b[i]));
+                let products = i32::from(a0) * i32::from(b0) + i32::from(a1) * i32::from(b1);
+                f32::from_bits(acc[i].to_bits().wrapping_add(products as u32))
+            })
+        }
+        unsafe fn to_float(a: V) -> V {
+            a.map(|a| a.to_bits() as i32 as f32)
+        }
+        unsafe fn narrow(a: V, b: V) -> V {
+            let low = |i: usize| halves(if i < 4 { a[i] } else { b[i - 4] })[0];
+            std::array::from_fn(|i| pair([low(2 * i), low(2 * i + 1)]))
         }
     }
 }

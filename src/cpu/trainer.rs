@@ -16,7 +16,7 @@ use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Params};
+use crate::graph::{Graph, Params, Ranges};
 use crate::layers::{Loss, predicted_class};
 use crate::plan::{Head, Optimizer, Place, Plan, Purpose, StepReport, Update, check_clip_norm, clip_factor};
 use crate::tensor::{Tensor, dims};
@@ -297,7 +297,7 @@ impl Trainer {
         if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
             return Ok(i);
         }
-        let ready = Ready::new(&self.graph, n, purpose, &self.frozen(), &self.pool, PREFER)?;
+        let ready = Ready::new(&self.graph, n, purpose, &self.frozen(), &self.pool, PREFER, &Ranges::default())?;
         self.ready.truncate(PLANS - 1);
         self.ready.insert(0, (purpose, ready));
         Ok(0)

@@ -4,11 +4,14 @@
 use super::algorithm::{self, Algorithm, Prefer};
 use super::conv2d::Geometry;
 use super::gemm::{Panels, pack};
+use super::int8;
+use super::linear;
 use super::memory::Buffer;
 use super::winograd;
 use crate::graph::{Graph, Params};
 use crate::layers::Layer;
 use crate::plan::{Place, Step};
+use crate::quant;
 use crate::tensor::Tensor;
 
 /// How one layer's weights are packed: for each group a matrix of `(ky, kx, channel)` rows and output columns. A linear
@@ -42,20 +45,28 @@ impl Layout {
                 Layout { panels: Panels::new(cig, cog), ..Layout::new(groups, cig, taps, cog) }
             }
             Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
+            // A row for two channels.
+            Algorithm::Int8 => {
+                let (cig, cog) = (x.c / groups, y.c / groups);
+                Layout { panels: Panels::new(taps * int8::words(cig), cog), ..Layout::new(groups, cig, taps, cog) }
+            }
         };
         Layout { algorithm, ..layout }
     }
 
     /// The layout of the weights of a step's layer, when it has some.
-    pub(super) fn of(layer: &Layer, step: &Step, prefer: Prefer) -> Option<Self> {
+    pub(super) fn of(layer: &Layer, step: &Step, prefer: Prefer, calibrated: bool) -> Option<Self> {
         let (x, y) = (step.inputs[0], step.output);
         match layer {
             Layer::Conv2d(conv) => {
                 let geometry = Geometry::of(conv, x);
-                let algorithm = algorithm::choose(&geometry, x, y, prefer);
+                let algorithm = algorithm::choose(&geometry, x, y, prefer, calibrated);
                 Some(Layout::of_convolution(&geometry, algorithm, x, y))
             }
-            Layer::Linear(linear) => Some(Layout::new(1, x.c, x.h * x.w, linear.out_features)),
+            Layer::Linear(_) => {
+                let algorithm = linear::algorithm(x, y, prefer, calibrated);
+                Some(Layout::of_convolution(&linear::geometry(x), algorithm, x, y))
+            }
             Layer::BatchNorm2d(_) => Some(Layout::new(1, 1, 1, x.c)),
             _ => None,
         }
@@ -129,13 +140,18 @@ pub(super) struct Weights {
     pub statistics: [Buffer; 2],
     /// How far they move in one step; 0 for others.
     pub momentum: f32,
+    /// What sums of integers are multiplied with, packed like the bias; empty for others.
+    pub scales: Buffer,
+    /// Of the inputs, of a layer in integers; 0 for others.
+    pub range: f32,
 }
 
 impl Weights {
     /// Those of a step's layer, when it has some.
     pub(super) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
         let i = step.node;
-        let layout = Layout::of(&graph.nodes()[i].layer, step, prefer)?;
+        let range = params.ranges().get(&graph.nodes()[i].name);
+        let layout = Layout::of(&graph.nodes()[i].layer, step, prefer, range.is_some())?;
         let tensors = params.of_node(graph, i);
         let bias = match tensors.get(1) {
             Some(bias) => layout.pack_bias(&bias.data),
@@ -146,8 +162,14 @@ impl Weights {
             Layer::BatchNorm2d(norm) => norm.momentum,
             _ => 0.0,
         };
-        let weight = layout.pack_weight(&tensors[0].data);
-        Some(Weights { layout, weight, bias, has_bias: tensors.len() > 1, statistics, momentum })
+        let (weight, scales, range) = match (layout.algorithm, range) {
+            (Algorithm::Int8, Some(range)) => {
+                let (weight, scales) = int8::pack(&layout, &quant::quantize(tensors[0]), range / quant::INPUT_LEVELS);
+                (weight, layout.pack_bias(&scales), range)
+            }
+            _ => (layout.pack_weight(&tensors[0].data), Buffer::default(), 0.0),
+        };
+        Some(Weights { layout, weight, bias, has_bias: tensors.len() > 1, statistics, momentum, scales, range })
     }
 
     /// Zeros for each of these weights.
@@ -156,12 +178,16 @@ impl Weights {
             weight: Buffer::zeros(self.weight.len()),
             bias: Buffer::zeros(self.bias.len()),
             statistics: self.statistics.each_ref().map(|s| Buffer::zeros(s.len())),
+            scales: Buffer::default(),
             ..*self
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.weight.bytes() + self.bias.bytes() + self.statistics.iter().map(Buffer::bytes).sum::<usize>()
+        self.weight.bytes()
+            + self.bias.bytes()
+            + self.scales.bytes()
+            + self.statistics.iter().map(Buffer::bytes).sum::<usize>()
     }
 
     /// The tensors in a caller's order: weight, then bias if there is one, then statistics if there are some.

@@ -9,6 +9,7 @@
 //! | `graph` | the network as JSON ([`Graph::to_json`]) |
 //! | `labels` | names of the classes, a JSON array; may be missing |
 //! | `preprocess` | how an image becomes an input ([`Preprocess`] as JSON); may be missing |
+//! | `ranges` | the largest magnitude of inputs that counts, a JSON object of numbers by layer; may be missing. On the CPU these layers may compute in 8 bits |
 //! | `provenance` | where the weights came from, a JSON object of strings; may be missing |
 //! | `sha256` | of the tensor bytes, in hexadecimal |
 //!
@@ -22,13 +23,14 @@ pub mod weights;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 pub use container::MAX_HEADER;
 pub(crate) use container::{Container, Stored, write};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Params};
-use crate::layers::Loss;
+use crate::graph::{Graph, Node, Params, Ranges};
+use crate::layers::{Layer, Loss};
 use crate::quant;
 use crate::vision::{Channels, Preprocess};
 use container::scale_name;
@@ -81,7 +83,7 @@ impl Model {
         check_version(file.required("convoke")?, "model", MODEL_VERSION)?;
         file.require_hash()?;
         let graph = Graph::from_json(file.required("graph")?)?;
-        let params = Params::new(&graph, weights(&file)?)?;
+        let params = Params::new(&graph, weights(&file)?)?.calibrated(&graph, &ranges(&file, &graph)?);
         let meta = Meta {
             labels: file.json("labels")?,
             preprocess: file.json("preprocess")?,
@@ -124,7 +126,7 @@ impl Model {
             let tensor = self.params.get(&name).clone();
             (name, tensor)
         });
-        let params = Params::new(&graph, tensors.collect())?;
+        let params = Params::new(&graph, tensors.collect())?.calibrated(&graph, self.params.ranges());
         Ok(Model { graph, params, meta })
     }
 
@@ -176,6 +178,13 @@ impl Model {
         if let Some(preprocess) = preprocess {
             metadata.insert("preprocess".into(), json(preprocess));
         }
+        let mut ranges = Map::new();
+        for (layer, range) in self.params.ranges().iter() {
+            ranges.insert(layer.into(), range.into());
+        }
+        if !ranges.is_empty() {
+            metadata.insert("ranges".into(), json(&Json::Object(ranges)));
+        }
         if !provenance.is_empty() {
             metadata.insert("provenance".into(), json(provenance));
         }
@@ -216,6 +225,26 @@ pub(crate) fn check_version(found: &str, what: &str, supported: &str) -> Result<
 /// Plain data as JSON text.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data")
+}
+
+/// The ranges of calibrated layers.
+fn ranges(file: &Container, graph: &Graph) -> Result<Ranges> {
+    let mut ranges = Ranges::default();
+    for (layer, value) in file.json::<Map<String, Json>>("ranges")? {
+        let has_weights = |n: &Node| n.name == layer && matches!(n.layer, Layer::Conv2d(_) | Layer::Linear(_));
+        if !graph.nodes().iter().any(has_weights) {
+            let expected = "ranges of the network's convolutions and linear layers";
+            return Err(Error::format("metadata `ranges`", expected, format!("`{layer}`")));
+        }
+        match value.as_f64().map(|range| range as f32).filter(|&range| quant::is_range(range)) {
+            Some(range) => ranges.insert(layer, range),
+            None => {
+                let what = format!("metadata `ranges` of `{layer}`");
+                return Err(Error::format(what, "a number above 0", json(&value)));
+            }
+        }
+    }
+    Ok(ranges)
 }
 
 /// Every weight in single precision; scales are part of the tensor they belong to.

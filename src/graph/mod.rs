@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 pub use builder::Builder;
 pub use file::GRAPH_VERSION;
-pub use params::{Init, Params};
+pub use params::{Init, Params, Ranges};
 
 use crate::error::{Error, Result};
 use crate::layers::{Arity, Layer, Mismatch, ParamSpec};

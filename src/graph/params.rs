@@ -43,9 +43,39 @@ impl Init {
     }
 }
 
+/// The largest magnitude of a layer's inputs that counts, by the layer's name: what it takes to compute it in integers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ranges(Vec<(String, f32)>);
+
+impl Ranges {
+    /// That of this layer, if it is known.
+    pub fn get(&self, layer: &str) -> Option<f32> {
+        self.iter().find(|(name, _)| *name == layer).map(|(_, range)| range)
+    }
+
+    /// Sets that of this layer, which has none.
+    pub fn insert(&mut self, layer: String, range: f32) {
+        self.0.push((layer, range));
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f32)> {
+        self.0.iter().map(|(name, range)| (name.as_str(), *range))
+    }
+}
+
+impl FromIterator<(String, f32)> for Ranges {
+    fn from_iter<I: IntoIterator<Item = (String, f32)>>(ranges: I) -> Self {
+        Ranges(ranges.into_iter().collect())
+    }
+}
+
 /// Tensors by full name, `conv1.weight`. Linear weights are `[out, in]` with `in` in CHW order, convolutions OIHW.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Params(BTreeMap<String, Tensor>);
+pub struct Params {
+    tensors: BTreeMap<String, Tensor>,
+    ranges: Ranges,
+}
 
 impl Params {
     /// Fresh weights: the same seed gives the same weights. Each tensor draws from its own stream.
@@ -55,7 +85,7 @@ impl Params {
             init.fill(spec.role, &mut tensor.data, Rng::new(seed, stream as u32));
             (name, tensor)
         };
-        Params(graph.params().into_iter().enumerate().map(tensor).collect())
+        Params { tensors: graph.params().into_iter().enumerate().map(tensor).collect(), ranges: Ranges::default() }
     }
 
     /// Exactly these tensors, which must be those that `graph` has.
@@ -86,7 +116,25 @@ impl Params {
                 return Err(Error::NotFinite { what: format!("tensor `{name}`"), index, value: tensor.data[index] });
             }
         }
-        Ok(Params(params))
+        Ok(Params { tensors: params, ranges: Ranges::default() })
+    }
+
+    /// The same weights with these ranges, as far as they are of layers of `graph`. Weights that are changed by
+    /// training lose them.
+    #[must_use]
+    pub fn calibrated(mut self, graph: &Graph, ranges: &Ranges) -> Self {
+        self.ranges = Ranges::default();
+        for node in graph.nodes() {
+            if let Some(range) = ranges.get(&node.name) {
+                self.ranges.insert(node.name.clone(), range);
+            }
+        }
+        self
+    }
+
+    /// The ranges of layers that have been calibrated.
+    pub fn ranges(&self) -> &Ranges {
+        &self.ranges
     }
 
     /// The tensor of this name, which the graph says exists.
@@ -94,22 +142,24 @@ impl Params {
     /// # Panics
     /// When it does not: `Params` are only made for a graph.
     pub fn get(&self, name: &str) -> &Tensor {
-        self.0.get(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
+        self.tensors.get(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
     }
 
     /// The same, to write to.
     pub fn get_mut(&mut self, name: &str) -> &mut Tensor {
-        self.0.get_mut(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
+        self.tensors
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
     }
 
     /// The tensors themselves.
     pub fn into_tensors(self) -> BTreeMap<String, Tensor> {
-        self.0
+        self.tensors
     }
 
     /// All tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, t)| (name.as_str(), t))
+        self.tensors.iter().map(|(name, t)| (name.as_str(), t))
     }
 
     /// The parameters of one node, in the order of its layer: weight, bias.
@@ -120,6 +170,6 @@ impl Params {
 
     /// The number of values.
     pub fn count(&self) -> usize {
-        self.0.values().map(|t| t.data.len()).sum()
+        self.tensors.values().map(|t| t.data.len()).sum()
     }
 }

@@ -1,12 +1,24 @@
-//! Weights in 8 bits: symmetric, one scale for each output channel, biases untouched.
+//! Weights in 8 bits: symmetric, one scale for each output channel, biases untouched. And the range of each layer's inputs,
+//! which it must know to compute in integers (`calibration.rs`).
 //!
 //! Channel `o` of a weight tensor is stored as `q = round(w / s)` with `s = max|w| / 127`. Scales are rounded up to 17
 //! significant bits, so that every product `q * s` is exact in f32: quantizing what was quantized changes nothing.
 
+mod calibration;
+
 use serde::Serialize;
+
+pub(crate) use calibration::is_range;
+pub use calibration::{Histogram, Method};
 
 use crate::graph::{Graph, Params};
 use crate::tensor::Tensor;
+
+/// The largest code of a weight.
+pub const WEIGHT_LEVELS: f32 = 127.0;
+
+/// The largest code of a layer's input where it computes in integers: 8 bits, and a sign besides.
+pub const INPUT_LEVELS: f32 = 255.0;
 
 /// Weights in 8 bits with the scale of each output channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +54,8 @@ pub fn quantize(tensor: &Tensor) -> Quantized {
     let mut quantized = Quantized { values: Vec::with_capacity(tensor.data.len()), scales: vec![] };
     for channel in tensor.data.chunks_exact((tensor.data.len() / channels.max(1)).max(1)) {
         let scale = scale(channel.iter().fold(0.0, |m: f32, w| m.max(w.abs())));
-        let code = |w: &f32| if scale == 0.0 { 0 } else { (w / scale).round().clamp(-127.0, 127.0) as i8 };
+        let code =
+            |w: &f32| if scale == 0.0 { 0 } else { (w / scale).round().clamp(-WEIGHT_LEVELS, WEIGHT_LEVELS) as i8 };
         quantized.values.extend(channel.iter().map(code));
         quantized.scales.push(scale);
     }
@@ -90,7 +103,7 @@ fn compare(before: &Tensor, after: &Tensor, name: String) -> TensorError {
 /// `largest / 127`, rounded up to 17 significant bits; 0 where the weights are too small for a normal number.
 fn scale(largest: f32) -> f32 {
     const LOW_BITS: u32 = (1 << 7) - 1;
-    let bits = (largest / 127.0).to_bits();
+    let bits = (largest / WEIGHT_LEVELS).to_bits();
     let scale = f32::from_bits((bits + LOW_BITS) & !LOW_BITS);
     if scale.is_normal() { scale } else { 0.0 }
 }

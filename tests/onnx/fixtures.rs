@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use convoke::cpu::Pool;
+use convoke::cpu::{Algorithm, Engine, Pool, Prefer};
 use convoke::format::onnx;
 use convoke::graph::{Init, Params};
 use convoke::tensor::Tensor;
@@ -66,6 +66,22 @@ fn quantized_networks_are_read_as_floats() {
     assert!(imported.scales.contains_key("input") && imported.scales.len() > 4, "{:?}", imported.scales);
     check("qlinear");
     check("dynamic");
+}
+
+#[test]
+fn quantized_networks_run_in_integers() {
+    for name in ["qdq", "qlinear"] {
+        let (imported, golden) = fixture(name);
+        let x = Tensor::new(golden.shape, golden.x).unwrap();
+        let prefer = Prefer::Only(Algorithm::Int8);
+        let mut engine = Engine::with(&imported.graph, &imported.params, &Pool::single(), prefer).unwrap();
+        let in_integers = engine.steps().iter().filter(|s| s.algorithm == Some(Algorithm::Int8)).count();
+        assert!(in_integers >= 2, "{name}: {in_integers} layers");
+        let y = engine.run(&x).unwrap();
+        if let Some(difference) = difference(&y.data, &golden.y, golden.tolerance) {
+            panic!("{name}: {difference}");
+        }
+    }
 }
 
 /// Writes every case of the suite and some networks for `tests/golden/onnx_check.py`, into `target/tmp/onnx` or where

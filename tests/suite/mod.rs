@@ -4,6 +4,7 @@
 
 mod cases;
 pub mod gradients;
+pub mod int8;
 pub mod networks;
 pub mod training;
 

@@ -7,7 +7,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::suite::networks::Network;
 use crate::suite::training::{LEARNING_RATE, LOSS, OPTIMIZER, STEPS, batch, check, lenet};
-use crate::suite::{Case, Problem, SEED, STEP, cases};
+use crate::suite::{Case, Problem, SEED, STEP, cases, int8};
 
 /// As natively, see tests/cpu.rs and tests/gpu.rs.
 const CPU_TOLERANCE: f32 = 2e-5;
@@ -72,6 +72,12 @@ async fn device() -> gpu::Device {
 #[wasm_bindgen_test]
 fn the_cpu_engine_matches_the_references() {
     fail_if_any(cases().iter().filter_map(|case| on_cpu(case).err()).collect());
+}
+
+#[wasm_bindgen_test]
+fn integers_on_the_cpu_are_exact() {
+    let pools = [cpu::Pool::single()];
+    fail_if_any(cases().iter().filter_map(|case| int8::check(case, &pools).err()).collect());
 }
 
 #[wasm_bindgen_test]

@@ -1,6 +1,7 @@
 //! The `convoke` command: train, quantize, evaluate, describe and convert networks from a shell.
 
 mod backend;
+mod calibrate;
 mod classify;
 mod confusion;
 mod convert;

@@ -1,4 +1,4 @@
-//! `convoke quantize`: weights in 8 bits, and what that costs.
+//! `convoke quantize`: weights in 8 bits, ranges for layers in integers, and what that costs.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,14 @@ use convoke::format::{Model, Weights};
 use convoke::quant;
 
 use crate::data::{self, Source};
-use crate::{Outcome, backend, eval, files};
+use crate::{Outcome, backend, calibrate, eval, files};
 
-/// Quantize a model: weights in 8 bits, one scale for each output channel.
+/// Quantize a model: weights in 8 bits, one scale for each output channel; with --calibrate layers that compute in integers.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  convoke quantize lenet5.safetensors --out lenet5-int8.safetensors --data mnist")]
+#[command(
+    after_help = "Examples:\n  convoke quantize lenet5.safetensors --out lenet5-int8.safetensors --data mnist\n  \
+    convoke quantize resnet20.safetensors --out resnet20-int8.safetensors --calibrate fashion-mnist --data fashion-mnist"
+)]
 pub struct Args {
     #[command(flatten)]
     model: files::ModelArgs,
@@ -21,8 +24,10 @@ pub struct Args {
     #[arg(long, value_name = "mnist|fashion-mnist|DIR")]
     data: Option<Source>,
     /// Where the files of `mnist` or `fashion-mnist` are, if not where their packages put them.
-    #[arg(long, value_name = "DIR", requires = "data")]
+    #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    calibrate: calibrate::Args,
     #[command(flatten)]
     backend: backend::Args,
 }
@@ -33,6 +38,7 @@ pub async fn run(args: Args) -> Outcome {
     let before = args.model.read()?;
     let mut after = Model::from_bytes(&before.to_bytes(Weights::Int8)?)?;
     print_errors(&before)?;
+    args.calibrate.run(&mut after, args.data_dir.clone())?;
     if let Some(data) = args.data {
         let samples = data::Args { data, data_dir: args.data_dir.clone() }.samples()?;
         let backend = args.backend.open().await?;

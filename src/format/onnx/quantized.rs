@@ -1,11 +1,14 @@
-//! Quantized operators, computed in floats: weights are dequantized while reading, values are not rounded (but kept
-//! from becoming negative where their codes cannot be), and the scales that the file gives them are noted
-//! ([`super::Imported::scales`]).
+//! Quantized operators: weights are dequantized while reading, values between layers are not rounded (but kept from
+//! becoming negative where their codes cannot be), and the scales that the file gives them are noted
+//! ([`super::Imported::scales`]). What a convolution or linear layer reads with such a scale is its range, with which the
+//! CPU computes it in integers.
 //!
 //! In a dynamically quantized network, `DynamicQuantizeLinear` gives `q = x / s + z` for a scale `s` that depends on x;
 //! `ConvInteger` and `MatMulInteger` give `(q - z) * w`, and a product with `s` times the weights' scale brings it
 //! back. Here `q` and the output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights'
 //! scale only.
+
+use std::collections::BTreeMap;
 
 use super::Scale;
 use super::elementwise::{self, scaled};
@@ -13,8 +16,39 @@ use super::host::{Data, Host};
 use super::linear::{conv_of, linear};
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, Reader, Val, vector_of};
-use crate::layers::{Add, Clip, Concat, GlobalAvgPool};
+use crate::graph::{Graph, INPUT, Ranges, Value};
+use crate::layers::{Add, Clip, Concat, GlobalAvgPool, Layer};
+use crate::quant;
 use crate::tensor::{Tensor, dims};
+
+/// The largest magnitudes that the codes of layers' inputs stand for. A code of 0 to 255 for non-negative values is then
+/// the one that the file means; others are rounded at least as finely.
+pub(super) fn ranges(graph: &Graph, scales: &BTreeMap<String, Scale>) -> Ranges {
+    let mut ranges = Ranges::default();
+    for node in graph.nodes() {
+        let name = |v: Value| v.node().map_or(INPUT, |i| &graph.nodes()[i].name);
+        if let (Layer::Conv2d(_) | Layer::Linear(_), Some(scale)) = (&node.layer, scales.get(name(node.inputs[0]))) {
+            let range = scale.largest();
+            if quant::is_range(range) {
+                ranges.insert(node.name.clone(), range);
+            }
+        }
+    }
+    ranges
+}
+
+impl Scale {
+    /// The smallest and the largest code.
+    fn codes(&self) -> (i64, i64) {
+        if self.signed { (-128, 127) } else { (0, 255) }
+    }
+
+    /// The largest magnitude that a code stands for.
+    fn largest(&self) -> f32 {
+        let (low, high) = self.codes();
+        self.scale * (low - self.zero_point).abs().max((high - self.zero_point).abs()) as f32
+    }
+}
 
 pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     match op.proto.op_type.as_str() {
@@ -49,7 +83,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
 /// A value in 8 bits. Where zero is the smallest code, negative values end at it: converters leave a ReLU before to that.
 fn quantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: Activation, scale: Scale) -> Step<Val<'a>> {
     let mut value = reader.best_form(&x);
-    let (low, high) = if scale.signed { (-128, 127) } else { (0, 255) };
+    let (low, high) = scale.codes();
     if scale.zero_point == low && !reader.is_never_negative(value) {
         let max = (high - low) as f32 * scale.scale;
         value = reader.emit(op, ".clip", Clip { min: 0.0, max }, &[value], vec![])?;

@@ -307,6 +307,7 @@ impl<'a> Reader<'a> {
         let name = if proto.name.is_empty() { "onnx" } else { &proto.name };
         let graph = Graph::new(name, input, self.nodes, outputs)?;
         let params = Params::new(&graph, self.tensors)?;
+        let params = params.calibrated(&graph, &quantized::ranges(&graph, &self.scales));
         Ok(Imported { graph, params, scales: self.scales })
     }
 

@@ -101,6 +101,14 @@ impl Args {
         }
     }
 
+    /// The images that ranges may be taken from: those that a known set trains with, all of a folder.
+    pub fn training_samples(&self) -> Result<Samples> {
+        match &self.data {
+            Source::Folder(path) => Ok(Samples::Folder(Folder::open(path)?)),
+            source => Ok(Samples::Known(self.known(source)?.train)),
+        }
+    }
+
     /// Training and held-out data as `network` wants them: `network` makes a graph for a number of classes.
     pub fn prepare(&self, network: impl Fn(usize) -> Result<Graph>) -> Result<(Graph, Prepared)> {
         match &self.data {

@@ -1,0 +1,224 @@
+//! Convolutions and linear layers in integers: weights of 8 bits, one scale for each output channel, and inputs of 8 bits
+//! and a sign, one step for the whole map, which calibration has found.
+//!
+//! A step rounds its input to such codes in scratch memory, multiplies them exactly, and gives floats again:
+//! `y = sum * (step * scale) + bias`. Codes are kept in 16 bits, two channels in each word of 32, because the instruction
+//! that every machine has multiplies those; so the sign costs nothing, and the result is the same on all of them. Rows are
+//! offsets and share their runs, as those of floats do (`gemm.rs`), only in words.
+
+use super::conv2d::{Geometry, Lowering};
+use super::gemm::{Addend, Bounds};
+use super::int8_gemm::Int8Gemm;
+use super::memory::{Buffer, Map, Shared, split, stretches};
+use super::operation::{Frame, Operation};
+use super::pool::Pool;
+use super::simd::{self, Kernel, MAGIC, Simd};
+use super::weights::Layout;
+use crate::plan::{Place, Step};
+use crate::quant::{INPUT_LEVELS, Quantized};
+
+/// A convolution or linear layer in integers.
+pub(super) struct Int8 {
+    step: Step,
+    layout: Layout,
+    /// Of codes, in words.
+    lowering: Lowering,
+    top: usize,
+    left: usize,
+    n: usize,
+}
+
+impl Int8 {
+    pub(super) fn new(geometry: Geometry, layout: Layout, step: Step, n: usize) -> Self {
+        let (x, y, words) = (step.inputs[0], step.output, layout.groups * words(layout.cig));
+        let codes = Place { offset: 0, pitch: words, c: words, ..x };
+        let [top, left, ..] = geometry.pads;
+        Int8 { lowering: Lowering::new(geometry, codes, n, [y.h, y.w]), step, layout, top, left, n }
+    }
+
+    /// Rounds a batch of maps to codes in `scratch`, in a frame of zeros where there is padding.
+    ///
+    /// # Safety
+    /// Nobody may write to the map meanwhile; `scratch` must be as large as [`Operation::scratch`] says, for nobody else.
+    unsafe fn quantize(&self, pool: &Pool, x: &Map, inverse: f32, scratch: Shared) {
+        let ([h, w], Layout { groups, cig, .. }) = (self.lowering.framed(), self.layout);
+        let pixel = groups * words(cig);
+        split(pool, self.n * h, 2 * w * pixel, |lines| {
+            for line in lines {
+                let (s, y) = (line / h, (line % h).wrapping_sub(self.top));
+                // SAFETY: each task has its own lines of the scratch memory, and the map has the pixels of each.
+                unsafe {
+                    let to = std::slice::from_raw_parts_mut(scratch.at(line * w * pixel), w * pixel);
+                    if y >= x.place.h {
+                        to.fill(0.0);
+                        continue;
+                    }
+                    let (border, rest) = to.split_at_mut(self.left * pixel);
+                    let (inside, end) = rest.split_at_mut(x.place.w * pixel);
+                    border.fill(0.0);
+                    end.fill(0.0);
+                    let first = (s * x.place.h + y) * x.place.w;
+                    let whole = x.dense() && groups * 2 * words(cig) == x.place.c;
+                    stretches(whole, x.place.c, 0..x.place.w, |p, floats| {
+                        let n = if whole { floats } else { cig };
+                        for g in 0..floats / n {
+                            let x = x.at(first + p).add(g * cig).cast_const();
+                            let y = inside.as_mut_ptr().add(p * pixel + g * words(cig));
+                            simd::dispatch(Quantize { x, y, n, inverse });
+                        }
+                    });
+                }
+            }
+        });
+    }
+}
+
+/// Words of codes that hold so many channels.
+pub(super) fn words(channels: usize) -> usize {
+    channels.div_ceil(2)
+}
+
+impl Operation for Int8 {
+    fn forward(&self, frame: &Frame) {
+        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let weights = frame.weights(self.step.node);
+        let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
+        let Layout { groups, cig, panels, .. } = self.layout;
+        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the codes.
+        unsafe {
+            self.quantize(frame.pool, &x, INPUT_LEVELS / weights.range, frame.scratch);
+            for g in 0..groups {
+                let gemm = Int8Gemm {
+                    left: frame.scratch.from(g * words(cig)),
+                    rows: &self.lowering.rows,
+                    runs: &self.lowering.runs,
+                    right: bytes(&weights.weight, g * 2 * panels.floats(), 2 * panels.floats()),
+                    panels,
+                    scales: self.layout.group_bias(&weights.scales, g),
+                    bias: self.layout.group_bias(&weights.bias, g),
+                    addend: addend.as_ref().map(|map| Addend { from: map.channel(0), pitch: map.place.pitch }),
+                    bounds: Bounds::of(self.step.activation),
+                    out: y.channel(g * panels.n),
+                    pitch: y.place.pitch,
+                };
+                gemm.run(frame.pool);
+            }
+            Bounds::activate_others(frame.pool, self.step.activation, &y);
+        }
+    }
+
+    fn scratch(&self) -> usize {
+        let [h, w] = self.lowering.framed();
+        [h, w, self.layout.groups, words(self.layout.cig)].iter().fold(self.n, |a, &b| a.saturating_mul(b))
+    }
+}
+
+/// Bytes of a buffer.
+fn bytes(buffer: &Buffer, start: usize, len: usize) -> &[i8] {
+    // SAFETY: any four bytes of a float are bytes.
+    let all = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<i8>(), 4 * buffer.len()) };
+    &all[start..][..len]
+}
+
+/// Weights in 8 bits as the kernels read them, and the scale of each output: panels of pairs of channels.
+pub(super) fn pack(layout: &Layout, weights: &Quantized, step: f32) -> (Buffer, Vec<f32>) {
+    let Layout { groups, cig, taps, panels, .. } = *layout;
+    let mut packed = Buffer::zeros((groups * 2 * panels.floats()).div_ceil(4));
+    // SAFETY: four bytes for each float, any of which are floats.
+    let to = unsafe { std::slice::from_raw_parts_mut(packed.as_mut_ptr().cast::<i8>(), 4 * packed.len()) };
+    for (o, from) in weights.values.chunks_exact(cig * taps).enumerate() {
+        let (start, width) = panels.place(o % panels.n);
+        let start = o / panels.n * panels.floats() + start;
+        for (i, &q) in from.iter().enumerate() {
+            let (c, tap) = (i / taps, i % taps);
+            to[2 * (start + (tap * words(cig) + c / 2) * width) + c % 2] = q;
+        }
+    }
+    (packed, weights.scales.iter().map(|scale| step * scale).collect())
+}
+
+/// `y = round(x * inverse)` within the levels, half to even, two codes in a word. Of an odd number the last word's upper
+/// half is zero.
+struct Quantize {
+    /// n floats.
+    x: *const f32,
+    /// As many codes.
+    y: *mut f32,
+    n: usize,
+    inverse: f32,
+}
+
+impl Kernel for Quantize {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Quantize { x, y, n, inverse } = self;
+        // SAFETY: all accesses are below n floats and the words that hold n codes.
+        unsafe {
+            let code = |x| {
+                let x = S::mul(x, S::splat(inverse));
+                let x = S::at_most(S::at_least(x, S::splat(-INPUT_LEVELS)), S::splat(INPUT_LEVELS));
+                // Not fused, so that every machine rounds twice.
+                S::add(x, S::splat(MAGIC))
+            };
+            let mut i = 0;
+            while i + 2 * S::LANES <= n {
+                let (a, b) = (S::load(x.add(i)), S::load(x.add(i + S::LANES)));
+                S::store(y.add(i / 2), S::narrow(code(a), code(b)));
+                i += 2 * S::LANES;
+            }
+            let rest = n - i;
+            if rest >= S::LANES {
+                let (a, b) = (S::load(x.add(i)), S::load_part(x.add(i + S::LANES), rest - S::LANES));
+                store_words::<S>(y.add(i / 2), S::narrow(code(a), code(b)), words(rest));
+            } else if rest > 0 {
+                let codes = S::narrow(code(S::load_part(x.add(i), rest)), S::splat(0.0));
+                S::store_part(y.add(i / 2), codes, words(rest));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// S must be available, and `p` hold n words, at most a vector.
+#[inline(always)]
+unsafe fn store_words<S: Simd>(p: *mut f32, v: S::V, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { if n == S::LANES { S::store(p, v) } else { S::store_part(p, v, n) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    /// Every remainder, in plain code and on every instruction set of this machine: as the formula says, and nothing beyond.
+    #[test]
+    fn codes_are_the_same_everywhere() {
+        let mut rng = Rng::new(3, 3);
+        for n in 1..=40 {
+            let x: Vec<f32> =
+                (0..n).map(|i| if i % 5 == 0 { i as f32 - 9.5 } else { rng.range(-300.0, 300.0) }).collect();
+            let inverse = 0.9;
+            let want: Vec<i16> =
+                x.iter().map(|x| (x * inverse).clamp(-INPUT_LEVELS, INPUT_LEVELS).round_ties_even() as i16).collect();
+            let kernel = |y: &mut [f32]| Quantize { x: x.as_ptr(), y: y.as_mut_ptr(), n, inverse };
+            let check = |run: &dyn Fn(&mut [f32])| {
+                let mut y = vec![7.0; words(n) + 1];
+                run(&mut y);
+                let halves = |w: &f32| [w.to_bits() as i16, (w.to_bits() >> 16) as i16];
+                let mut got: Vec<i16> = y[..words(n)].iter().flat_map(halves).collect();
+                assert!(n % 2 == 0 || got.pop() == Some(0));
+                assert_eq!((&got, y[words(n)]), (&want, 7.0));
+            };
+            // SAFETY: x holds n floats and y as many codes; SSE2 is part of x86-64.
+            unsafe {
+                check(&|y| simd::dispatch(kernel(y)));
+                check(&|y| kernel(y).run::<simd::Portable>());
+                #[cfg(target_arch = "x86_64")]
+                check(&|y| kernel(y).run::<simd::Sse>());
+            }
+        }
+    }
+}
