@@ -11,7 +11,7 @@ wasm_env() {
   # at half speed.
   local flags="-Cllvm-args=-disable-lsr"
   # A tenth of the usual: kernels ask for inlining where they want it, the rest is a fifth smaller.
-  flags+=" -Cllvm-args=-inline-threshold=40"
+  flags+=" -Cllvm-args=-inline-threshold=20"
 
   # The kernels say what is vector code; loops elsewhere are short, and smaller as they stand.
   flags+=" -Cno-vectorize-loops -Cno-vectorize-slp"
@@ -19,6 +19,10 @@ wasm_env() {
   # A panic still says what went wrong, and JavaScript's errors, which are shown by hand-written
   # debug output, stay whole. (Unstable: allowed by RUSTC_BOOTSTRAP below.)
   flags+=" -Zfmt-debug=shallow -Zlocation-detail=none"
+  # Everything is compiled for size, kernels for speed: `#[optimize(speed)]`, which is unstable too.
+  flags+=" --cfg=optimize_attribute"
+  # For size rustc unrolls no loop at all, and kernels are loops over registers.
+  flags+=" -Cpasses=function(loop(loop-unroll-full),sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),gvn,sroa,instcombine<no-verify-fixpoint>,simplifycfg,dse)"
 
   # Panic messages carry source paths; shorten them, so that the file does not depend on where
   # it was built.

@@ -134,6 +134,7 @@ mod choose {
     /// # Safety
     /// As the kernel's documentation asks for.
     #[inline(never)]
+    #[cfg_attr(optimize_attribute, optimize(speed))]
     pub(in crate::cpu) unsafe fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: the only instruction set of this build; the rest is the caller's promise.
         unsafe { kernel.run::<Only>() }
