@@ -30,6 +30,7 @@ mod memory;
 mod mul;
 mod operation;
 mod optimizer;
+mod permute;
 mod pool;
 mod pooling;
 mod rearrange;

@@ -6,7 +6,7 @@ use super::pool::Pool;
 use super::weights::Weights;
 use super::{
     add, avg_pool2d, batch_norm2d, concat, conv2d, dropout, elementwise, flatten, hard_swish, linear,
-    local_response_norm, log_softmax, max_pool2d, mul, rearrange, softmax,
+    local_response_norm, log_softmax, max_pool2d, mul, permute, rearrange, softmax,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Ranges, reference};
@@ -170,6 +170,7 @@ fn operation(graph: &Graph, step: &Step, setting: &Setting) -> Box<dyn Operation
         Layer::Pad(pad) => Box::new(rearrange::Rearrange::pad(pad, s)),
         Layer::Slice(slice) => Box::new(rearrange::Rearrange::slice(slice, s)),
         Layer::ChannelShuffle(shuffle) => Box::new(rearrange::Rearrange::shuffle(shuffle, s)),
+        Layer::Permute(permute) => Box::new(permute::Permute { step: s, layer: *permute }),
         Layer::Relu(_)
         | Layer::Sigmoid(_)
         | Layer::Tanh(_)

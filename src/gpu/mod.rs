@@ -25,6 +25,7 @@ mod loss;
 mod max_pool2d;
 mod mul;
 mod optimizer;
+mod permute;
 mod pool;
 mod program;
 mod rearrange;

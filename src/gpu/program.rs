@@ -8,7 +8,7 @@ use super::kernel::{Constant, Kernel, STEP_BYTES, binding};
 use super::weights::{Layout, Segment, Slot};
 use super::{
     activation, adaptive_avg_pool2d, add, avg_pool2d, batch_norm2d, concat, conv2d, dropout, flatten, hard_swish,
-    linear, local_response_norm, log_softmax, loss, max_pool2d, mul, optimizer, rearrange, softmax,
+    linear, local_response_norm, log_softmax, loss, max_pool2d, mul, optimizer, permute, rearrange, softmax,
 };
 use crate::error::Result;
 use crate::graph::Graph;
@@ -126,6 +126,7 @@ impl<'a> Recorder<'a> {
             layer @ (Layer::Pad(_) | Layer::Slice(_) | Layer::ChannelShuffle(_)) => {
                 rearrange::forward(self, layer, step);
             }
+            Layer::Permute(layer) => permute::forward(self, layer, step),
             layer @ (Layer::Relu(_)
             | Layer::Sigmoid(_)
             | Layer::Tanh(_)
@@ -161,6 +162,7 @@ impl<'a> Recorder<'a> {
             layer @ (Layer::Pad(_) | Layer::Slice(_) | Layer::ChannelShuffle(_)) => {
                 rearrange::backward(self, layer, back);
             }
+            Layer::Permute(layer) => permute::backward(self, layer, back),
             layer @ (Layer::Relu(_)
             | Layer::Sigmoid(_)
             | Layer::Tanh(_)

@@ -119,6 +119,7 @@ impl Attribute for f32 {
 impl<const N: usize> Attribute for [usize; N] {
     const EXPECTED: &'static str = match N {
         2 => "two whole numbers",
+        3 => "three whole numbers",
         _ => "four whole numbers",
     };
 

@@ -26,6 +26,7 @@ mod loss;
 mod max_pool2d;
 mod mul;
 mod pad;
+mod permute;
 mod relu;
 mod sigmoid;
 mod slice;
@@ -57,6 +58,7 @@ pub use loss::{Loss, predicted_class};
 pub use max_pool2d::MaxPool2d;
 pub use mul::Mul;
 pub use pad::Pad;
+pub use permute::Permute;
 pub use relu::Relu;
 pub use sigmoid::Sigmoid;
 pub use slice::Slice;
@@ -330,6 +332,8 @@ registry! {
     Slice = "slice",
     /// Channels interleaved across groups.
     ChannelShuffle = "channel_shuffle",
+    /// Axes in another order.
+    Permute = "permute",
 }
 
 impl Layer {

@@ -120,6 +120,10 @@ def channel_shuffle(layer, x):
     return x.reshape(n, layer["groups"], -1, h, w).swapaxes(1, 2).reshape(x.shape)
 
 
+def permute(layer, x):
+    return x.reshape(len(x), *layer["view"]).transpose(0, *(a + 1 for a in layer["order"]))
+
+
 def pad(layer, x):
     return jnp.pad(x, [(0, 0), *zip(layer["before"], layer["after"])], constant_values=layer["value"])
 
@@ -142,6 +146,7 @@ FUNCTIONS = dict(
     pad=pad,
     slice=cut,
     channel_shuffle=channel_shuffle,
+    permute=permute,
     conv2d=conv2d,
     linear=linear,
     max_pool2d=max_pool2d,
@@ -240,6 +245,8 @@ def main():
         loss_entry(dict(kind="binary-cross-entropy"), [0, 1, 1], draw(3, 1) * 8),
         loss_entry(dict(kind="binary-cross-entropy"), [2, 0], draw(2, 3)),
     ]
+    # Drawn last, which leaves the numbers of the others as they are.
+    layers.append(entry(dict(kind="permute", view=[2, 6, 3], order=[2, 0, 1]), [draw(2, 4, 3, 3)]))
     made_with = f"jax {jax.__version__}, numpy {np.__version__}"
     path = pathlib.Path(__file__).with_name("layers.json")
     entries = ",\n".join(json.dumps(e) for e in layers)

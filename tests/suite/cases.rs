@@ -3,8 +3,8 @@
 use convoke::graph::{Builder, Value};
 use convoke::layers::{
     AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, ChannelShuffle, Clip, Conv2d, Dropout, Flatten, GlobalAvgPool,
-    HardSigmoid, HardSwish, Layer, LeakyRelu, Linear, LocalResponseNorm, LogSoftmax, MaxPool2d, Pad, Padding, Relu,
-    Sigmoid, Slice, Softmax, Tanh, Window,
+    HardSigmoid, HardSwish, Layer, LeakyRelu, Linear, LocalResponseNorm, LogSoftmax, MaxPool2d, Pad, Padding, Permute,
+    Relu, Sigmoid, Slice, Softmax, Tanh, Window,
 };
 use convoke::rng::Rng;
 
@@ -181,6 +181,10 @@ fn rearrangements(cases: &mut Vec<Case>) {
     one(cases, [9, 6, 5], 3, Slice { start: [1, 2, 0], end: [8, 6, 4], step: [3, 1, 2] });
     for groups in [1, 2, 3, 6] {
         one(cases, [12, 3, 2], 3, ChannelShuffle { groups });
+    }
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        one(cases, [5, 3, 4], 3, Permute { view: [5, 3, 4], order });
+        one(cases, [5, 3, 4], 1, Permute { view: [2, 6, 5], order });
     }
 }
 

@@ -62,8 +62,7 @@ pub(super) fn arithmetic<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activ
 fn power<'a>(reader: &mut Reader<'a>, op: &Op<'a>, suffix: &str, x: &Activation, exponent: f32) -> Step<Activation> {
     // A k that no square of a usable number feels keeps zero from being divided by itself.
     let layer = LocalResponseNorm { size: 1, alpha: 1.0, beta: (1.0 - exponent) / 2.0, k: 1e-30 };
-    let value = reader.emit(op, suffix, layer, &[reader.best_form(x)], vec![])?;
-    Ok(Activation::new(value, &x.dims))
+    reader.elementwise(op, suffix, layer.into(), x)
 }
 
 fn operand<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Operand> {
@@ -141,7 +140,7 @@ fn aligned<'a>(reader: &mut Reader<'a>, op: &Op<'a>, terms: &[Activation]) -> St
 fn expanded<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, dims: &[usize]) -> Step<Activation> {
     let mut x = x.clone();
     for a in (1..dims.len()).filter(|&a| x.dims[a] != dims[a]).collect::<Vec<_>>() {
-        let map = reader.frame(&x)?;
+        let map = reader.frame(op, &x)?;
         let mut window = Window::new(1);
         window.kernel[a - 1] = dims[a];
         let [v, h] = window.kernel.map(|k| k - 1);
@@ -177,7 +176,8 @@ pub(super) fn combined<'a>(
     } else {
         weight.shape.resize(4, 1);
         let layer = Conv2d { out_channels: out, window: Window::new(1), groups: 1, bias: false };
-        reader.emit(op, suffix, layer, &[reader.channelled(x)?], vec![weight])?
+        let map = reader.channelled(op, x)?;
+        reader.emit(op, suffix, layer, &[map], vec![weight])?
     };
     Ok(Activation::new(value, &dims))
 }
@@ -186,25 +186,22 @@ pub(super) fn combined<'a>(
 pub(super) fn instance_norm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
     let (weight, bias) = (reader.weights(op, 1)?, reader.weights(op, 2)?);
-    let mean = |reader: &mut Reader<'a>, suffix: &str, x: &Activation| -> Step<Activation> {
-        let map = reader.map(x)?;
-        let value = reader.emit(op, suffix, GlobalAvgPool {}, &[map], vec![])?;
-        Ok(Activation::new(value, &[x.dims[0], 1, 1]))
-    };
-    let mean_of_x = mean(reader, ".mean", &x)?;
-    let minus = negated(reader, op, &mean_of_x)?;
-    let centred = add(reader, op, &[x.clone(), minus])?;
+    let map = reader.channelled(op, &x)?;
+    let (c, h, w) = reader.shape(map).chw();
+    let mean = reader.push(op, GlobalAvgPool {}, &[map], vec![])?;
+    let minus = negated(reader, op, &mean)?;
+    let centred = add(reader, op, &[Activation::new(map, &[c, h, w]), minus])?;
     let squares = multiply(reader, op, &centred, &centred)?;
-    let variance = mean(reader, ".variance", &squares)?;
+    let variance = reader.push(op, GlobalAvgPool {}, &[reader.best_form(&squares)], vec![])?;
     let variance = translated(reader, op, ".epsilon", &variance, &Host::scalar(op.float("epsilon", 1e-5)?))?;
     let inverse = power(reader, op, ".inverse", &variance, -0.5)?;
     let normal = multiply(reader, op, &centred, &inverse)?;
     let [scale, shift] = [weight, bias].map(|t| t.data.iter().map(|&v| v.into()).collect::<Vec<f64>>());
-    if [scale.len(), shift.len()] != [x.dims[0]; 2] {
-        return Err(op.invalid("scale and B", format!("{} values each", x.dims[0]), scale.len()));
+    if [scale.len(), shift.len()] != [c; 2] {
+        return Err(op.invalid("scale and B", format!("{c} values each"), scale.len()));
     }
-    let value = reader.map(&normal)?;
-    apply(reader, op, ".affine", &normal, value, Affine { scale, shift }, false)
+    let value = reader.best_form(&normal);
+    Ok(apply(reader, op, ".affine", &normal, value, Affine { scale, shift }, false)?.view(x.dims))
 }
 
 /// A product; one factor may have one value for each channel.
@@ -212,7 +209,7 @@ fn multiply<'a>(reader: &mut Reader<'a>, op: &Op<'a>, a: &Activation, b: &Activa
     let scales = |x: &Activation, by: &Activation| x.dims.len() == 3 && by.dims == [x.dims[0], 1, 1];
     let (x, by) = if a.dims != b.dims && scales(b, a) { (b, a) } else { (a, b) };
     let (inputs, dims) = if x.dims != by.dims && scales(x, by) {
-        (vec![reader.map(x)?, reader.map(by)?], x.dims.clone())
+        (vec![reader.map(op, x)?, reader.map(op, by)?], x.dims.clone())
     } else {
         aligned(reader, op, &[x.clone(), by.clone()])?
     };
@@ -310,10 +307,11 @@ fn per_channel(reader: &mut Reader, op: &Op, x: &Activation, c: &Host) -> Step<(
     }
     let channels_only = own.len() == x.dims.len() && own[1..].iter().all(|&d| d == 1);
     let full: &[usize] = &x.dims;
-    let (value, count) = match reader.channelled(x) {
-        Ok(map) if channels_only || full[1..].iter().all(|&d| d == 1) => (map, full[0]),
-        // A vector has a channel for each value; a feature map must stay a map.
-        _ if x.dims.len() == 3 && reader.map(x).is_ok() => return Err(misfit()),
+    let is_pixel = full.iter().skip(1).all(|&d| d == 1);
+    let is_map = reader.shape(x.forms[0]).is_map() || !is_pixel;
+    // A vector has a channel for each value.
+    let (value, count) = match full {
+        [channels, _, ..] if is_map && (channels_only || is_pixel) => (reader.channelled(op, x)?, *channels),
         _ => (reader.vector(op, x)?, x.elements()),
     };
     let area = x.elements() / count.max(1);
@@ -434,13 +432,9 @@ fn computed_slope<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, slop
 
 /// `max(x, 0)` and `max(-x, 0)`.
 fn halves<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<[Activation; 2]> {
-    let relu = |reader: &mut Reader<'a>, suffix: &str, x: &Activation| -> Step<Activation> {
-        let value = reader.emit(op, suffix, Relu {}, &[reader.best_form(x)], vec![])?;
-        Ok(Activation::new(value, &x.dims))
-    };
-    let positive = relu(reader, ".positive", x)?;
+    let positive = reader.elementwise(op, ".positive", Relu {}.into(), x)?;
     let minus = negated(reader, op, x)?;
-    Ok([positive, relu(reader, ".rest", &minus)?])
+    Ok([positive, reader.elementwise(op, ".rest", Relu {}.into(), &minus)?])
 }
 
 /// Functions of one value that no layer has, by those that layers have.
@@ -487,8 +481,8 @@ fn root<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, exponent: f32)
 fn elu<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, alpha: f32) -> Step<Activation> {
     let [positive, negative] = halves(reader, op, x)?;
     // 1 - s, as the sigmoid of the rest.
-    let value = reader.emit(op, ".sigmoid", Sigmoid {}, &[reader.best_form(&negative)], vec![])?;
-    let inverse = power(reader, op, ".inverse", &Activation::new(value, &x.dims), -1.0)?;
+    let sigmoid = reader.elementwise(op, ".sigmoid", Sigmoid {}.into(), &negative)?;
+    let inverse = power(reader, op, ".inverse", &sigmoid, -1.0)?;
     // s / (1 - s) = 1 / (1 - s) - 1.
     let (value, scale) = per_channel(reader, op, &inverse, &Host::scalar(alpha))?;
     let affine = Affine { shift: scale.iter().map(|alpha| alpha * -2.0).collect(), scale };
@@ -525,8 +519,7 @@ fn larger<'a>(reader: &mut Reader<'a>, op: &Op<'a>, a: &Activation, b: &Activati
     let (from, minus) = if is_max { (b, a) } else { (a, b) };
     let minus = negated(reader, op, minus)?;
     let difference = add(reader, op, &[from.clone(), minus])?;
-    let value = reader.emit(op, ".excess", Relu {}, &[reader.best_form(&difference)], vec![])?;
-    let excess = Activation::new(value, &difference.dims);
+    let excess = reader.elementwise(op, ".excess", Relu {}.into(), &difference)?;
     let excess = if is_max { excess } else { negated(reader, op, &excess)? };
     add(reader, op, &[a.clone(), excess])
 }

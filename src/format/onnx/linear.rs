@@ -27,7 +27,7 @@ pub(super) fn conv_of<'a>(
     weight: Tensor,
     bias: Option<Tensor>,
 ) -> Step<Activation> {
-    let map = reader.frame(x)?;
+    let map = reader.frame(op, x)?;
     let &[out_channels, _, ref kernel @ ..] = &weight.shape[..] else {
         return unsupported(format!("weights: expected 3 or 4 dimensions, got {}", dims(&weight.shape)));
     };
@@ -193,7 +193,7 @@ fn adaptive<'a>(
     axis: usize,
 ) -> Step<Activation> {
     let not_linear = || Stop::Unsupported(format!("input shapes: expected NxF times a matrix, got {}", x.text()));
-    let map = reader.map(x).map_err(|_| not_linear())?;
+    let map = reader.map(op, x).map_err(|_| not_linear())?;
     let mut output = [x.dims[1], x.dims[2]];
     let &[out, input] = &matrix.shape[..] else { return Err(not_linear()) };
     if input != output[axis] || out == 0 || *matrix != adaptive_matrix(out, input) {

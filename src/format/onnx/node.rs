@@ -32,8 +32,8 @@ impl From<Error> for Stop {
 pub(super) type Step<T = ()> = Result<T, Stop>;
 
 /// Says no to something that is valid ONNX.
-pub(super) fn unsupported<T>(reason: impl Display) -> Step<T> {
-    Err(Stop::Unsupported(reason.to_string()))
+pub(super) fn unsupported<T>(reason: impl Into<String>) -> Step<T> {
+    Err(Stop::Unsupported(reason.into()))
 }
 
 /// The operator of a node, with its domain where that is not ONNX's own.

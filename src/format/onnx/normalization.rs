@@ -14,7 +14,7 @@ pub(super) fn batch_norm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activ
     // ONNX keeps what PyTorch forgets.
     let momentum = (1.0 - op.float("momentum", 0.9)?).clamp(0.0, 1.0);
     let layer = BatchNorm2d { epsilon: op.float("epsilon", 1e-5)?, momentum };
-    let value = if x.dims.len() == 1 { reader.vector(op, &x)? } else { reader.channelled(&x)? };
+    let value = if x.dims.len() == 1 { reader.vector(op, &x)? } else { reader.channelled(op, &x)? };
     let value = reader.emit(op, "", layer, &[value], params)?;
     Ok(Activation::new(value, &x.dims))
 }
@@ -24,7 +24,7 @@ pub(super) fn lrn<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> 
     let size = op.int("size", 0)?;
     let size = usize::try_from(size).map_err(|_| op.invalid("attribute `size`", "1 or more", size))?;
     let (alpha, beta, k) = (op.float("alpha", 1e-4)?, op.float("beta", 0.75)?, op.float("bias", 1.0)?);
-    let map = reader.channelled(&x)?;
+    let map = reader.channelled(op, &x)?;
     let value = reader.emit(op, "", LocalResponseNorm { size, alpha, beta, k }, &[map], vec![])?;
     Ok(Activation::new(value, &x.dims))
 }
@@ -34,16 +34,26 @@ pub(super) fn softmax<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activati
     let x = reader.activation(op, 0)?;
     let layer = || -> Layer { if op.proto.op_type == "Softmax" { Softmax {}.into() } else { LogSoftmax {}.into() } };
     let axis = op.axis(op.int("axis", if op.opset < 13 { 1 } else { -1 })?, x.dims.len() + 1)?;
-    let alone = x.dims.iter().skip(1).all(|&d| d == 1);
-    if axis != 1 {
-        return unsupported(format!("attribute `axis`: expected 1 (channels), got {axis} of {}", x.text()));
+    if axis == 0 {
+        return unsupported(format!("attribute `axis`: expected 1 or more, got 0 (the batch) of {}", x.text()));
     }
-    // One value at each channel: softmax over all of them, whatever the view.
-    let map = reader.channelled(&x);
-    let value = match (op.opset < 13 && !alone) || (alone && map.is_err()) {
-        true => reader.vector(op, &x)?,
-        false => map?,
+    let product = |dims: &[usize]| dims.iter().product::<usize>();
+    let (before, rest) = x.dims.split_at(axis - 1);
+    let (size, after) = if op.opset < 13 { (product(rest), 1) } else { (rest[0], product(&rest[1..])) };
+    let view = [product(before), size, after];
+    let is_map = reader.shape(x.forms[0]).is_map();
+    // Softmax is over channels, or over all values of a vector.
+    let (value, moved) = match view {
+        [1, _, 1] if x.dims.len() == 1 || !is_map => (reader.vector(op, &x)?, false),
+        [1, ..] if axis == 1 && size == x.dims[0] => (reader.channelled(op, &x)?, false),
+        [1, _, 1] => (reader.vector(op, &x)?, false),
+        _ => (reader.permuted(op, ".channels", &x, view, [1, 0, 2])?, true),
     };
     let value = reader.emit(op, "", layer(), &[value], vec![])?;
+    let y = Activation::new(value, &x.dims);
+    if !moved {
+        return Ok(y);
+    }
+    let value = reader.permuted(op, ".back", &y, [size, view[0], after], [1, 0, 2])?;
     Ok(Activation::new(value, &x.dims))
 }

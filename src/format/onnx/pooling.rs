@@ -8,13 +8,13 @@ use super::reader::{Activation, Reader};
 use crate::layers::{AvgPool2d, GlobalAvgPool, Layer, MaxPool2d, Window};
 
 /// Pools with the layer of a window.
-fn pool<'a, L: Into<Layer>>(reader: &mut Reader<'a>, op: &Op<'a>, layer: impl Fn(Window) -> L) -> Step<Activation> {
+fn pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>, layer: &dyn Fn(Window) -> Layer) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
     let Some(kernel) = op.ints("kernel_shape") else {
         return Err(op.invalid("attribute `kernel_shape`", "a list", "none"));
     };
     let kernel: Vec<usize> = kernel.iter().map(|&k| usize::try_from(k).unwrap_or(0)).collect();
-    let map = reader.frame(&x)?;
+    let map = reader.frame(op, &x)?;
     let mut window = window(op, &kernel, &x)?;
     window.ceil_mode = op.int("ceil_mode", 0)? != 0;
     let y = reader.push(op, layer(window), &[map], vec![])?;
@@ -22,17 +22,17 @@ fn pool<'a, L: Into<Layer>>(reader: &mut Reader<'a>, op: &Op<'a>, layer: impl Fn
 }
 
 pub(super) fn max<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
-    pool(reader, op, |window| MaxPool2d { window })
+    pool(reader, op, &|window| MaxPool2d { window }.into())
 }
 
 pub(super) fn average<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let count_include_pad = op.int("count_include_pad", 0)? != 0;
-    pool(reader, op, |window| AvgPool2d { window, count_include_pad })
+    pool(reader, op, &|window| AvgPool2d { window, count_include_pad }.into())
 }
 
 pub(super) fn global_average<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
-    let map = reader.frame(&x)?;
+    let map = reader.frame(op, &x)?;
     let y = reader.push(op, GlobalAvgPool {}, &[map], vec![])?;
     Ok(unframed(y, &x))
 }
@@ -40,7 +40,7 @@ pub(super) fn global_average<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<A
 /// The maximum of each feature map: one window that covers it.
 pub(super) fn global_max<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
-    let map = reader.frame(&x)?;
+    let map = reader.frame(op, &x)?;
     let (_, height, width) = reader.shape(map).chw();
     let window = Window { kernel: [height, width], ..Window::new(1) };
     let y = reader.push(op, MaxPool2d { window }, &[map], vec![])?;
@@ -81,7 +81,7 @@ fn spatial_mean<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, axes: 
     if !axes.iter().any(|&a| a > 1) {
         return Ok(x.clone());
     }
-    let map = reader.frame(x)?;
+    let map = reader.frame(op, x)?;
     let (_, h, w) = reader.shape(map).chw();
     let layer: Layer = if is_mean(1) && is_mean(2) {
         GlobalAvgPool {}.into()

@@ -97,9 +97,9 @@ pub(super) fn as_output(reader: &mut Reader, op: &Op, x: &Activation, scale: Sca
     let low = if scale.signed { -128 } else { 0 };
     let bound = |code: i64| (code - scale.zero_point) as f32 * scale.scale;
     let layer = Clip { min: bound(low), max: bound(low + 255) };
-    let value = reader.emit(op, ".clip", layer, &[reader.best_form(x)], vec![])?;
-    reader.note_scale(value, scale);
-    Ok(Activation::new(value, &x.dims))
+    let y = reader.elementwise(op, ".clip", layer.into(), x)?;
+    reader.note_scale(y.forms[0], scale);
+    Ok(y)
 }
 
 /// The scale at input `i` and the zero point at the next.
@@ -277,7 +277,7 @@ fn qlinear_concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>
     for i in (2..op.proto.input.len()).step_by(3) {
         let own = scale(reader, op, i + 1)?;
         let x = dequantized(reader, op, i, &own)?;
-        maps.push(reader.map(&x)?);
+        maps.push(reader.map(op, &x)?);
     }
     if op.int("axis", 1)? != 1 {
         return unsupported("attribute `axis`: expected 1 (channels)");
@@ -292,7 +292,7 @@ fn qlinear_pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> 
     if op.int("channels_last", 0)? != 0 {
         return unsupported("attribute `channels_last`: expected 0");
     }
-    let map = reader.map(&x)?;
+    let map = reader.map(op, &x)?;
     let y = reader.push(op, GlobalAvgPool {}, &[map], vec![])?;
     Ok(vec![quantized(reader, op, y, y_scale)?])
 }

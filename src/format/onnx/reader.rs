@@ -8,7 +8,7 @@ use super::proto::{DataType, DimensionProto, DimensionValue, GraphProto, NodePro
 use super::{Imported, Options, Scale, operators, quantized};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, MAX_NODES, Node, Output, Params, Value};
-use crate::layers::{Dropout, Flatten, Layer, Slice};
+use crate::layers::{Dropout, Flatten, Layer, Permute, Slice};
 use crate::tensor::{MAX_ELEMENTS, Shape, Tensor, dims};
 
 /// The batch size in shape arithmetic: no real dimension is so large, and its sums and products with real ones stay
@@ -525,12 +525,22 @@ impl<'a> Reader<'a> {
         params: Vec<Tensor>,
     ) -> Step<Activation> {
         let value = self.append(op, "", layer.into(), inputs, params)?;
-        Ok(Activation::new(value, self.shapes[value.index()].clone().dims()))
+        Ok(self.whole(value))
+    }
+
+    /// A value in its own shape.
+    fn whole(&self, value: Value) -> Activation {
+        Activation::new(value, self.shapes[value.index()].dims())
     }
 
     /// Appends a layer that keeps the shape, whatever it is in ONNX.
     pub(super) fn push_elementwise(&mut self, op: &Op, layer: impl Into<Layer>, x: &Activation) -> Step<Activation> {
-        let value = self.emit(op, "", layer, &[self.best_form(x)], vec![])?;
+        self.elementwise(op, "", layer.into(), x)
+    }
+
+    /// The same of a part of a node.
+    pub(super) fn elementwise(&mut self, op: &Op, suffix: &str, layer: Layer, x: &Activation) -> Step<Activation> {
+        let value = self.append(op, suffix, layer, &[self.best_form(x)], vec![])?;
         Ok(Activation::new(value, &x.dims))
     }
 
@@ -557,39 +567,50 @@ impl<'a> Reader<'a> {
     }
 
     /// The value as a map `CxHxW`.
-    pub(super) fn map(&self, x: &Activation) -> Step<Value> {
-        let exact = x.forms.iter().find(|v| x.dims.len() == 3 && self.shapes[v.index()].dims() == x.dims);
-        match exact {
-            Some(&value) => Ok(value),
-            None if x.dims.len() == 3 => {
-                let from = self.shape(x.forms[0]);
-                unsupported(format!(
-                    "input shape: expected a map, got {from} reshaped to {} (no layer does that)",
-                    x.text()
-                ))
-            }
-            None => unsupported(format!("input shape: expected a map NxCxHxW, got {}", x.text())),
+    pub(super) fn map(&mut self, op: &Op, x: &Activation) -> Step<Value> {
+        match x.dims[..] {
+            [c, h, w] => self.seen_as(op, x, [c, h, w]),
+            _ => unsupported(format!("input shape: expected a map NxCxHxW, got {}", x.text())),
         }
     }
 
-    /// The value as a map: itself, a line `CxL` as `CxLx1`, or numbers `F` as `Fx1x1`, where there is such a form.
-    pub(super) fn frame(&self, x: &Activation) -> Step<Value> {
-        let mut frame = x.dims.clone();
-        frame.resize(3.max(frame.len()), 1);
-        let value = x.forms.iter().find(|v| self.shapes[v.index()].dims() == frame).copied();
-        value.map_or_else(|| self.map(x), Ok)
+    /// The value as a map: itself, a line `CxL` as `CxLx1`, or numbers `F` as `Fx1x1`.
+    pub(super) fn frame(&mut self, op: &Op, x: &Activation) -> Step<Value> {
+        match x.dims[..] {
+            [c] => self.seen_as(op, x, [c, 1, 1]),
+            [c, l] => self.seen_as(op, x, [c, l, 1]),
+            _ => self.map(op, x),
+        }
     }
 
     /// A map whose channels are the first dimension of a sample, whatever the others are.
-    pub(super) fn channelled(&self, x: &Activation) -> Step<Value> {
-        let fits = |v: &&Value| {
-            let shape = self.shape(**v);
-            shape.is_map() && Some(&shape.chw().0) == x.dims.first() && shape.elements() == x.elements()
-        };
-        match self.map(x) {
-            Ok(map) => Ok(map),
-            Err(stop) => x.forms.iter().find(fits).copied().ok_or(stop),
+    pub(super) fn channelled(&mut self, op: &Op, x: &Activation) -> Step<Value> {
+        match x.dims[..] {
+            [c, h, w] => self.seen_as(op, x, [c, h, w]),
+            [c, ref rest @ ..] => self.seen_as(op, x, [c, product(rest), 1]),
+            [] => unsupported("expected channels, got a number for each sample"),
         }
+    }
+
+    /// The numbers as a map of this shape.
+    fn seen_as(&mut self, op: &Op, x: &Activation, shape: [usize; 3]) -> Step<Value> {
+        let is_it = |v: &&Value| self.shapes[v.index()].dims() == shape;
+        match x.forms.iter().find(is_it) {
+            Some(&value) => Ok(value),
+            None => self.permuted(op, ".map", x, shape, [0, 1, 2]),
+        }
+    }
+
+    /// The numbers as a map of this shape, whose axes then change places.
+    pub(super) fn permuted(
+        &mut self,
+        op: &Op,
+        suffix: &str,
+        x: &Activation,
+        view: [usize; 3],
+        order: [usize; 3],
+    ) -> Step<Value> {
+        self.emit(op, suffix, Permute { view, order }, &[x.forms[0]], vec![])
     }
 
     /// The values as a vector; a flatten is added where they are a map.

@@ -48,7 +48,7 @@ pub(super) fn concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activatio
         return Ok(first.view(dims));
     }
     // Stacks along the first dimension are stacks of the numbers, whatever the view.
-    let maps = parts.iter().map(|p| reader.map(p)).collect::<Step<Vec<_>>>();
+    let maps = parts.iter().map(|p| reader.map(op, p)).collect::<Step<Vec<_>>>();
     let values = match maps {
         Ok(maps) => maps,
         Err(_) => parts.iter().map(|p| reader.vector(op, p)).collect::<Step<_>>()?,
@@ -65,7 +65,7 @@ pub(super) fn slice<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation
         return unsupported("a slice of the batch");
     }
     let mut layer = Slice { start: [0; 3], end: [0; 3], step: [1; 3] };
-    let map = reader.frame(&x)?;
+    let map = reader.frame(op, &x)?;
     let sizes = reader.shape(map).dims().to_vec();
     for (a, &size) in sizes.iter().enumerate() {
         let range = ranges.get(a + 1).copied().flatten().unwrap_or(Range { start: 0, end: i64::MAX, step: 1 });
@@ -97,7 +97,7 @@ pub(super) fn split<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a
     if axis == 0 {
         return unsupported("a split of the batch");
     }
-    let map = reader.frame(&x)?;
+    let map = reader.frame(op, &x)?;
     let (parts, size) = (op.proto.output.len(), x.dims[axis - 1]);
     let even = || {
         (0..parts).map(|i| (size.div_ceil(parts) as i64).min(size as i64 - (size.div_ceil(parts) * i) as i64)).collect()
@@ -152,7 +152,7 @@ pub(super) fn pad<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> 
     if amounts[0] != [0; 2] {
         return unsupported("padding of the batch");
     }
-    let map = reader.frame(&x)?;
+    let map = reader.frame(op, &x)?;
     if mode != "constant" {
         return mirrored(reader, op, &x, &amounts, &mode);
     }
@@ -178,7 +178,7 @@ fn mirrored<'a>(
             "edge" => Ok(o.saturating_sub(before).min(n - 1)),
             "wrap" => Ok((o + n - before % n) % n),
             "reflect" if before.max(after) < n => Ok(o.abs_diff(before).min((2 * (n - 1) + before).abs_diff(o))),
-            _ => unsupported(format!("attribute `mode`: {mode} by {before} and {after} of {n}")),
+            _ => unsupported(format!("attribute `mode`: {mode} of {n}")),
         };
         let total = before + n + after;
         let (mut start, mut terms) = (0, vec![]);
@@ -208,7 +208,7 @@ fn placed<'a>(
     range: std::ops::Range<usize>,
     zeros: [usize; 2],
 ) -> Step<Value> {
-    let map = reader.frame(x)?;
+    let map = reader.frame(op, x)?;
     let (c, h, w) = reader.shape(map).chw();
     let mut part = Slice { start: [0; 3], end: [c, h, w], step: [1; 3] };
     (part.start[axis], part.end[axis]) = (range.start, range.end);

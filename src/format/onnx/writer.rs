@@ -13,7 +13,7 @@ use super::proto::{
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, Node, Params, Value};
-use crate::layers::{AvgPool2d, Layer, Window};
+use crate::layers::{AvgPool2d, Layer, Permute, Window};
 use crate::tensor::{Shape, Tensor};
 
 /// The name of Convoke in files.
@@ -72,6 +72,7 @@ impl<'a> Writer<'a> {
         let (x, y) = (self.graph.shape(node.inputs[0]).clone(), self.graph.shape(Value::of_node(i)).clone());
         match &node.layer {
             Layer::ChannelShuffle(layer) => self.shuffle(i, layer.groups, x.chw()),
+            Layer::Permute(layer) => self.permute(i, layer),
             Layer::AdaptiveAvgPool2d(layer) => self.adaptive(i, layer.output, x.chw()),
             layer => {
                 let (kind, attributes) = operator(layer, node.inputs.len(), &x, &y);
@@ -132,6 +133,20 @@ impl<'a> Writer<'a> {
         self.push("Reshape", &split_name, inputs, vec![]);
         self.push("Transpose", &swapped_name, vec![split_name.clone()], vec![ints("perm", [0, 2, 1, 3, 4])]);
         self.push("Reshape", &node.name, vec![swapped_name, whole], vec![]);
+    }
+
+    fn permute(&mut self, i: usize, layer: &Permute) {
+        let node = &self.graph.nodes()[i];
+        let name = |what: &str| format!("{}.{what}", node.name);
+        let [c, h, w] = layer.view.map(|d| d as i64);
+        // Zero keeps the batch.
+        let shape = self.ints(name("shape"), vec![0, c, h, w]);
+        let view = self.fresh(name("view"));
+        let mut inputs = self.inputs(node);
+        inputs.push(shape);
+        self.push("Reshape", &view, inputs, vec![]);
+        let [c, h, w] = layer.order.map(|a| a as i64 + 1);
+        self.push("Transpose", &node.name, vec![view], vec![ints("perm", [0, c, h, w])]);
     }
 
     fn adaptive(&mut self, i: usize, [oh, ow]: [usize; 2], (_, h, w): (usize, usize, usize)) {
@@ -241,7 +256,9 @@ fn operator(layer: &Layer, inputs: usize, x: &Shape, y: &Shape) -> (&'static str
         Layer::Mul(_) => ("Mul", vec![]),
         Layer::Pad(_) => ("Pad", vec![]),
         Layer::Slice(_) => ("Slice", vec![]),
-        Layer::AdaptiveAvgPool2d(_) | Layer::ChannelShuffle(_) => unreachable!("written as several operators"),
+        Layer::AdaptiveAvgPool2d(_) | Layer::ChannelShuffle(_) | Layer::Permute(_) => {
+            unreachable!("written as several operators")
+        }
     }
 }
 
