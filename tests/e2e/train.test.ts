@@ -67,6 +67,14 @@ test("judges each epoch by the held-out digits, then classifies with what it lea
   await page.click("#start");
   await inState(page, "done");
   expect(await number(page, "figure-heldout")).toBeGreaterThan(85);
+  const matrix = await page
+    .locator("#confusion tr")
+    .evaluateAll((rows) => rows.map((row) => [...row.querySelectorAll("td")].map((cell) => Number(cell.textContent))));
+  const right = matrix.reduce((sum, row, i) => sum + row[i]!, 0);
+  expect(matrix.flat().reduce((sum, n) => sum + n)).toBe(1000);
+  expect(right / 10).toBeCloseTo(await number(page, "figure-heldout"), 5);
+  expect(await text(page, "mistakes-title")).toMatch(new RegExp(`^${1000 - right} of 1,000 held-out digits taken`));
+  expect(await page.locator("#mistakes li").count()).toBe(Math.min(1000 - right, 24));
   // Charts are drawn, and described, a moment after what they show.
   await page.waitForSelector('#accuracy-chart[aria-label*="held out"]');
 
@@ -102,6 +110,25 @@ test("judges each epoch by the held-out digits, then classifies with what it lea
     expect(await settled(page)).toBe(String(digit));
     return text(page, "answer-text");
   }
+});
+
+test("trains with another optimizer, a schedule and moved digits, and says the learning rate of the step", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  await classified(page);
+  await page.selectOption("#optimizer", "adamw");
+  expect(await page.inputValue("#learning-rate")).toBe("0.001");
+  await page.selectOption("#schedule", "one-cycle");
+  await page.selectOption("#augment", "move");
+  await page.fill("#epochs", "1");
+  await page.click("#start");
+  await atStep(page, 5);
+  expect(await number(page, "figure-rate")).toBeGreaterThan(0.00003);
+  expect(await page.isDisabled("#schedule")).toBe(true);
+  await inState(page, "done");
+  expect(await number(page, "figure-rate")).toBeLessThan(0.00001);
+  expect(await number(page, "figure-heldout")).toBeGreaterThan(80);
+  expect(complaints).toEqual([]);
+  await close();
 });
 
 test("the same seed gives the same losses", async () => {

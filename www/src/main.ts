@@ -5,6 +5,7 @@ import { CurrentNetwork } from "./current.js";
 import { setUpInside } from "./inside.js";
 import { setUpNetwork } from "./network.js";
 import { setUpSelfTest } from "./selftest.js";
+import { setUpTeaching } from "./teach.js";
 import { setUpTraining } from "./train.js";
 
 const forced = forcedBy(location.search);
@@ -15,3 +16,4 @@ setUpInside(current);
 setUpSelfTest(current);
 setUpBackend(current, forced);
 setUpTraining(current, forced, revive);
+setUpTeaching(current);

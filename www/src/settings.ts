@@ -1,10 +1,12 @@
 // The training form: what can be set before, and what also while it runs.
-import type { Backend, OptimizerOptions } from "convoke";
+import type { AugmentOptions, Backend, OptimizerOptions, ScheduleOptions } from "convoke";
 import { byId } from "./dom.js";
 
 export interface Settings {
   backend: Backend;
   optimizer: OptimizerOptions;
+  schedule: ScheduleOptions;
+  augment: AugmentOptions;
   seed: number;
   learningRate: number;
   batchSize: number;
@@ -12,7 +14,10 @@ export interface Settings {
 }
 
 /** Fitting learning rates to start from. */
-const RATES = { sgd: "0.005", adam: "0.001" };
+const RATES = { sgd: "0.005", adam: "0.001", adamw: "0.001", rmsprop: "0.001" };
+
+/** How digits may be moved and still be the same digits. */
+const MOVED: AugmentOptions = { shift: 2, rotate: 10, scale: 0.1 };
 
 export interface SettingsForm {
   form: HTMLFormElement;
@@ -28,6 +33,8 @@ export function createSettings(): SettingsForm {
   const form = byId("settings", HTMLFormElement);
   const backend = byId("train-backend", HTMLSelectElement);
   const optimizer = byId("optimizer", HTMLSelectElement);
+  const schedule = byId("schedule", HTMLSelectElement);
+  const augment = byId("augment", HTMLSelectElement);
   const seed = byId("seed", HTMLInputElement);
   const learningRate = byId("learning-rate", HTMLInputElement);
   const batchSize = byId("batch-size", HTMLInputElement);
@@ -49,10 +56,13 @@ export function createSettings(): SettingsForm {
       const rate = learningRate.valueAsNumber;
       return {
         backend: backend.value as Backend,
-        optimizer:
-          optimizer.value === "adam"
-            ? { kind: "adam", learningRate: rate }
-            : { kind: "sgd", learningRate: rate, momentum: 0.9 },
+        optimizer: {
+          kind: optimizer.value as OptimizerOptions["kind"],
+          learningRate: rate,
+          ...(optimizer.value === "sgd" && { momentum: 0.9 }),
+        },
+        schedule: { kind: schedule.value as "constant" | "cosine" | "one-cycle" },
+        augment: augment.value === "move" ? MOVED : {},
         seed: seed.valueAsNumber,
         learningRate: rate,
         batchSize: batchSize.valueAsNumber,
@@ -60,7 +70,7 @@ export function createSettings(): SettingsForm {
       };
     },
     lock(locked) {
-      for (const field of [backend, optimizer, seed, epochs]) field.disabled = locked;
+      for (const field of [backend, optimizer, schedule, augment, seed, epochs]) field.disabled = locked;
     },
     onLearningRate: (listener) => onValid(learningRate, listener),
     onBatchSize: (listener) => onValid(batchSize, listener),

@@ -28,4 +28,7 @@ export function loss(value: number): string {
   return value < 0.01 ? value.toExponential(1) : value.toFixed(3);
 }
 
+/** Three digits, as a learning rate needs them. */
+export const rate = (value: number): string => `${Number(value.toPrecision(3))}`;
+
 export const shape = (sizes: number[]): string => sizes.join(" × ");

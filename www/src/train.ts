@@ -1,13 +1,14 @@
 // 'Train it here': one run at a time, from a seed to a network that can be used.
-import { ConvokeError, Network, type StepReport, type Trainer } from "convoke";
+import { ConvokeError, Network, type StepReport, type Trainer, type TrainingData } from "convoke";
 import type { Forced } from "./address.js";
 import { createChart } from "./charts.js";
 import type { CurrentNetwork } from "./current.js";
 import { type Digits, loadDigits } from "./data.js";
 import { byId } from "./dom.js";
 import { clearErrors, isAbort, type Remedy, showError } from "./errors.js";
+import { hideJudgement, judge, showJudgement } from "./judge.js";
 import { createSettings, type Settings } from "./settings.js";
-import { count, loss, percent } from "./text.js";
+import { count, loss, percent, rate } from "./text.js";
 import { beginWait } from "./waits.js";
 
 type State = "idle" | "starting" | "training" | "paused" | "stopped" | "done" | "failed";
@@ -26,6 +27,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     loss: byId("figure-loss"),
     accuracy: byId("figure-accuracy"),
     heldOut: byId("figure-heldout"),
+    rate: byId("figure-rate"),
     speed: byId("figure-speed"),
   };
   const lossChart = createChart(byId("loss-chart"), { what: "loss", format: (v) => `${Number(v.toPrecision(3))}` });
@@ -64,6 +66,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     figures.step.textContent = count(report.step);
     figures.loss.textContent = loss(meanLoss);
     figures.accuracy.textContent = percent(meanAccuracy);
+    figures.rate.textContent = rate(report.learningRate);
     figures.speed.textContent = count(speed);
     if (report.validation) figures.heldOut.textContent = percent(report.validation.top1);
     if (use.disabled) use.disabled = false;
@@ -77,6 +80,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     speed = 0;
     lossChart.clear();
     accuracyChart.clear();
+    hideJudgement();
     bar.value = 0;
     for (const figure of Object.values(figures)) figure.textContent = "–";
   }
@@ -98,8 +102,8 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
         const network = checkpoint
           ? await Network.load(checkpoint, { ...engine, onProgress })
           : await Network.create("lenet5", { ...engine, classes: 10, seed: chosen.seed, onProgress });
-        const { optimizer, batchSize, seed } = chosen;
-        trainer = await network.trainer({ optimizer, batchSize, seed });
+        const { optimizer, schedule, augment, batchSize, seed } = chosen;
+        trainer = await network.trainer({ optimizer, schedule, augment, batchSize, seed });
       } finally {
         wait.end();
       }
@@ -124,9 +128,16 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
       }
       now.images += trainer.batchSize;
       bar.value = report.validation ? report.epoch / epochs : (report.epoch - 1 + now.images / perEpoch) / epochs;
+      if (report.validation) await showMistakes(trainer, digits.heldOut);
       // A run that goes on from a checkpoint counts its epochs from there.
       if (report.validation && report.epoch >= epochs) return;
     }
+  }
+
+  /** What stops the engine meanwhile is told by the run itself, with its checkpoint. */
+  async function showMistakes({ network }: Trainer, heldOut: TrainingData): Promise<void> {
+    const judgement = await judge(network, heldOut).catch(() => undefined);
+    if (judgement) showJudgement(judgement, heldOut);
   }
 
   function fail(error: unknown, chosen: Settings): void {
