@@ -26,6 +26,7 @@ impl Exact {
         Ok(Exact { engine: Engine::without_weights(graph, pool, Prefer::Exactness, Ranges::default())?, params })
     }
 
+    #[cfg(feature = "gpu")]
     pub(crate) fn steps(&self) -> Vec<StepInfo> {
         self.engine.steps()
     }
