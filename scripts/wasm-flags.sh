@@ -10,7 +10,7 @@ wasm_env() {
   # LLVM's loop strength reduction ruins the address arithmetic of the kernels: with it they run
   # at half speed.
   local flags="-Cllvm-args=-disable-lsr"
-  # A tenth of the usual: kernels ask for inlining where they want it, the rest is a fifth smaller.
+  # A tenth of the usual threshold: kernels ask for inlining where they want it, the rest is smaller.
   flags+=" -Cllvm-args=-inline-threshold=20"
 
   # The kernels say what is vector code; loops elsewhere are short, and smaller as they stand.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::algorithm::Prefer;
-use super::engine::{Engine, StepInfo};
+use super::engine::Engine;
 use super::pool::Pool;
 use super::weights::Weights;
 use crate::error::Result;
@@ -27,7 +27,7 @@ impl Exact {
     }
 
     #[cfg(feature = "gpu")]
-    pub(crate) fn steps(&self) -> Vec<StepInfo> {
+    pub(crate) fn steps(&self) -> Vec<super::engine::StepInfo> {
         self.engine.steps()
     }
 

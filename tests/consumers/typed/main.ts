@@ -2,6 +2,7 @@
 import {
   type AugmentOptions,
   type Backend,
+  type BackendCheck,
   type Capabilities,
   type Classification,
   ConvokeError,
@@ -12,6 +13,8 @@ import {
   type FileFormat,
   type FitOptions,
   type ImageSource,
+  type LayerError,
+  type LayerGroup,
   type LayerInfo,
   type LayerTime,
   Learner,
@@ -25,6 +28,7 @@ import {
   type PixelData,
   type Progress,
   type ScheduleOptions,
+  type SelfTestOptions,
   type SelfTestReport,
   type Source,
   type StepReport,
@@ -83,13 +87,15 @@ export async function classify(net: Network, image: ImageSource): Promise<Classi
 }
 
 export async function selfTest(net: Network): Promise<string | undefined> {
-  const onProgress = ({ backend, done, total }: { backend: Backend; done: number; total: number }) =>
-    `${backend} ${done + total}`;
-  const { backends, webgpu }: SelfTestReport = await net.selfTest({ onProgress });
+  const options: SelfTestOptions = {
+    onProgress: ({ backend, done, total }) => `${backend satisfies Backend} ${done + total}`,
+  };
+  const { backends, webgpu }: SelfTestReport = await net.selfTest(options);
   const said: true | string = webgpu;
-  const { backend, passed, worst, layers } = backends[0]!;
+  const { backend, passed, worst, layers }: BackendCheck = backends[0]!;
   if (passed) return `${backend satisfies Backend} ${layers.length} ${said}`;
-  return worst.algorithm ?? `${worst.name} ${worst.kind} ${worst.error.toFixed(3)}`;
+  const { name, kind, algorithm, error }: LayerError = worst;
+  return algorithm ?? `${name} ${kind} ${error.toFixed(3)}`;
 }
 
 export async function describe(net: Network): Promise<NetworkInfo> {
@@ -123,10 +129,12 @@ export async function describe(net: Network): Promise<NetworkInfo> {
 const optimizers: OptimizerOptions[] = [
   { kind: "sgd", learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0 },
   { kind: "adam", learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+  { kind: "rmsprop", learningRate: 0.1, alpha: 0.99, momentum: 0, epsilon: 1e-8, weightDecay: 0 },
 ];
 const losses: LossOptions[] = [
   { kind: "softmax-cross-entropy", labelSmoothing: 0.1 },
   { kind: "binary-cross-entropy" },
+  { kind: "softmax-cross-entropy" },
 ];
 const schedules: ScheduleOptions[] = [
   { kind: "constant" },
@@ -134,11 +142,12 @@ const schedules: ScheduleOptions[] = [
   { kind: "one-cycle", rise: 0.3 },
   { kind: "step", every: 10, gamma: 0.1 },
 ];
+const groups: LayerGroup[] = [{ layers: "conv*", rate: 0.1 }];
 const augment: AugmentOptions = { shift: 1, rotate: 5, scale: 0.1, flip: true };
 
 export async function train(): Promise<Uint8Array> {
   using net = await Network.create((await Network.networks({ worker: false }))[0] ?? "lenet5", creating);
-  const options: TrainerOptions = { batchSize: 8, seed: 1, augment, backend: "cpu" };
+  const options: TrainerOptions = { batchSize: 8, seed: 1, augment, backend: "cpu", groups, warmup: 1, clipNorm: 5 };
   for (const [i, optimizer] of optimizers.entries()) {
     const [loss, schedule] = [losses[i], schedules[i]];
     if (!loss || !schedule) throw new Error("as many losses as optimizers");
