@@ -167,6 +167,11 @@ fn failures_are_status_1_and_name_their_cause() {
     fail(&["eval", "tests/malformed/corrupt-data.safetensors", "--data", "mnist"], 1, &["SHA-256 mismatch"]);
     fail(&["classify", "tests/malformed/later-version.safetensors", "x.png"], 1, &["version 2 is not supported"]);
     fail(&["train", "lenet6", "--data", text(&stripes(&folder, 2, 1)), "--out", out], 1, &["unknown network"]);
+    let data = stripes(&folder, 2, 1);
+    let small = ["--data", text(&data), "--out", out];
+    fail(&[&["train", "lenet5", "--width", "8"], &small[..]].concat(), 1, &["width", "ResNet", "lenet5"]);
+    fail(&[&["train", "resnet20", "--width", "0"], &small[..]].concat(), 2, &["--width", "1..=4096"]);
+    fail(&[&["train", "lenet5", "--images", "100"], &small[..]].concat(), 1, &["images", "which there are", "100"]);
     fail(&["train", "lenet5", "--data", "no/such/folder", "--out", out], 1, &["no/such/folder", "No such file"]);
     fail(
         &["train", "lenet5", "--data", "mnist", "--data-dir", "src", "--out", out],
@@ -482,9 +487,11 @@ fn a_killed_run_that_is_resumed_ends_as_if_it_had_not_been() {
     let data = stripes(&folder, 20, 1);
     let (whole, killed) = (folder.join("whole.safetensors"), folder.join("killed.safetensors"));
     let options = ["--epochs", "150", "--optimizer", "adam", "--schedule", "step", "--every", "40"];
-    let options = [&options[..], &["--augment", "shift=2,flip"]].concat();
-    train(&data, &whole, &options);
+    let options = [&options[..], &["--augment", "shift=2,flip", "--images", "40"]].concat();
+    let (log, killed_log) = (folder.join("whole.jsonl"), folder.join("killed.jsonl"));
+    train(&data, &whole, &[&options[..], &["--log", text(&log)]].concat());
 
+    let options = [&options[..], &["--log", text(&killed_log)]].concat();
     let args = ["train", "lenet5", "--data", text(&data), "--out", text(&killed), "--threads", "1", "--batch", "10"];
     let mut child =
         convoke(&[&args[..], &options].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -507,6 +514,11 @@ fn a_killed_run_that_is_resumed_ends_as_if_it_had_not_been() {
     let said = train(&data, &killed, &[&options[..], &resume].concat());
     assert!(!said.contains("epoch 1/150 "), "epochs that were done are not done again");
     assert!(said.contains("epoch 150/150 "));
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(lines, std::fs::read_to_string(&killed_log).unwrap());
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() == 150 && lines[149]["epoch"] == 150 && lines[149]["network"] == "lenet5");
+    assert!(lines[149]["error"].as_f64() < lines[0]["error"].as_f64(), "{} {}", lines[0], lines[149]);
     let (whole, killed) = (read(&whole), read(&killed));
     assert!(whole.params == killed.params, "weights agree bit for bit");
     assert_eq!(whole.meta.provenance["accuracy"], killed.meta.provenance["accuracy"]);

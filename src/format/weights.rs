@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn counters_and_unused_heads_are_ignored() {
-        let heads = zoo::network("googlenet-torchvision", Options { auxiliary: true, classes: Some(4) }).unwrap();
+        let heads =
+            zoo::network("googlenet-torchvision", Options { auxiliary: true, classes: Some(4), ..Options::default() })
+                .unwrap();
         let (params, bytes) = file(&heads, |name, _| name.into());
         let plain = zoo::network("googlenet-torchvision", Options { classes: Some(4), ..Options::default() }).unwrap();
         let read_plain = read(&plain, &bytes).unwrap();

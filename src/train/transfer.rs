@@ -163,7 +163,7 @@ mod tests {
     use crate::zoo::{self, Options};
 
     fn model(name: &str) -> Model {
-        let graph = zoo::network(name, Options { classes: None, auxiliary: true }).unwrap();
+        let graph = zoo::network(name, Options { auxiliary: true, ..Options::default() }).unwrap();
         let params = Params::init(&graph, Init::He, 5);
         Model { graph, params, meta: Meta::default() }
     }

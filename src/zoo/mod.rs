@@ -28,6 +28,8 @@ pub struct Options {
     pub classes: Option<usize>,
     /// Whether a network that has auxiliary heads (GoogLeNet) gets them.
     pub auxiliary: bool,
+    /// Channels of the first stage of a ResNet or its plain twin; the network's own number when `None`.
+    pub width: Option<usize>,
 }
 
 /// What a name stands for.
@@ -100,13 +102,18 @@ pub fn names() -> Vec<String> {
 /// The network of this name.
 ///
 /// # Errors
-/// [`Error::UnknownNetwork`], which lists the known names; [`Error::Layer`] for options that make no sense.
+/// [`Error::UnknownNetwork`], which lists the known names; [`Error::Argument`] for a width where none can be chosen;
+/// [`Error::Layer`] for options that make no sense.
 pub fn network(name: &str, options: Options) -> Result<Graph> {
-    match networks().into_iter().find(|(known, _)| known == name) {
-        Some((_, Recipe::Made(make))) => make(options),
-        Some((name, Recipe::ResNet(form))) => resnet(&name, &form, options),
-        Some((name, Recipe::DenseNet(form))) => densenet(&name, &form, options),
-        None => Err(Error::UnknownNetwork { name: name.into(), known: names().join(", ") }),
+    match (networks().into_iter().find(|(known, _)| known == name), options.width) {
+        (Some((name, Recipe::ResNet(form))), Some(width)) => {
+            resnet(&format!("{name}-width{width}"), &ResNet { width, ..form }, options)
+        }
+        (Some((name, _)), Some(_)) => Err(Error::argument("width", "a ResNet or its plain twin", name)),
+        (Some((_, Recipe::Made(make))), None) => make(options),
+        (Some((name, Recipe::ResNet(form))), None) => resnet(&name, &form, options),
+        (Some((name, Recipe::DenseNet(form))), None) => densenet(&name, &form, options),
+        (None, _) => Err(Error::UnknownNetwork { name: name.into(), known: names().join(", ") }),
     }
 }
 

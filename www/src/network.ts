@@ -5,6 +5,7 @@ import densenetUrl from "../../models/densenet22-fashion-mnist.safetensors?url";
 import googlenetUrl from "../../models/googlenet-fashion-mnist.safetensors?url";
 import clothesUrl from "../../models/lenet5-fashion-mnist.safetensors?url";
 import shippedUrl from "../../models/lenet5-mnist.safetensors?url";
+import ninUrl from "../../models/nin-fashion-mnist.safetensors?url";
 import photographsUrl from "../../models/resnet20-cifar10.safetensors?url";
 import residualUrl from "../../models/resnet20-fashion-mnist.safetensors?url";
 import vggUrl from "../../models/vgg9-fashion-mnist.safetensors?url";
@@ -29,6 +30,7 @@ const trained = [
   ["GoogLeNet, scaled: clothes (Fashion-MNIST)", googlenetUrl],
   ["VGG, scaled: clothes (Fashion-MNIST)", vggUrl],
   ["DenseNet of 22 layers: clothes (Fashion-MNIST)", densenetUrl],
+  ["Network in Network: clothes (Fashion-MNIST)", ninUrl],
   ["ResNet-20: photographs (CIFAR-10)", photographsUrl],
 ] as const;
 

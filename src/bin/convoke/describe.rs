@@ -83,7 +83,8 @@ fn by_name(args: &Args) -> Outcome<Graph> {
     match arch {
         Some(_) => Err(args.model.usage("a file of weights beside --arch")),
         None => {
-            Ok(zoo::network(&model.to_string_lossy(), zoo::Options { classes: *classes, auxiliary: args.auxiliary })?)
+            let options = zoo::Options { classes: *classes, auxiliary: args.auxiliary, width: None };
+            Ok(zoo::network(&model.to_string_lossy(), options)?)
         }
     }
 }

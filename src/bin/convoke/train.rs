@@ -14,6 +14,7 @@ use convoke::plan::Optimizer;
 use convoke::train::{Augmentation, Config, Dataset, Evaluation, Group, Schedule, Trainer};
 use convoke::{Error, Result, zoo};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use crate::data::{self, Prepared};
 use crate::{Failure, Outcome, backend, eval, files};
@@ -28,11 +29,20 @@ use crate::{Failure, Outcome, backend, eval, files};
 pub struct Args {
     /// The name of a network, as `convoke describe` knows it.
     network: String,
+    /// Channels of the first stage of a ResNet or its plain twin, if not its own.
+    #[arg(long, value_name = "CHANNELS", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    width: Option<u16>,
     #[command(flatten)]
     data: data::Args,
+    /// Train on this many images only, as even over the classes as there are images.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
     /// The model file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Write the figures of every epoch to this file, a line of JSON each.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     /// Passes over the training data.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     epochs: u32,
@@ -206,9 +216,13 @@ impl Args {
 pub async fn run(args: Args) -> Outcome {
     let config = args.config()?;
     files::check_writable(&args.out)?;
-    let network = |classes| zoo::network(&args.network, zoo::Options { classes: Some(classes), auxiliary: true });
-    let (graph, data) = args.data.prepare(network)?;
-    let Prepared { train, held_out, labels, preprocess } = data;
+    if let Some(log) = &args.log {
+        files::check_writable(log)?;
+    }
+    let options =
+        |classes| zoo::Options { classes: Some(classes), auxiliary: true, width: args.width.map(usize::from) };
+    let (graph, data) = args.data.prepare(|classes| zoo::network(&args.network, options(classes)))?;
+    let Prepared { train, held_out, labels, preprocess } = data.limited(args.images.map(|n| n as usize))?;
     let (train, name) = (Arc::new(train), held_out.name().to_string());
     let backend = args.backend.open().await?;
     let mut trainer = match &args.resume {
@@ -219,9 +233,14 @@ pub async fn run(args: Args) -> Outcome {
         }
     };
     eprintln!("{} on {} images of {name}, {} held out, {}", graph.name(), train.len(), held_out.len(), backend.name());
+    let mut log = args.log.as_deref().map(|path| Log::open(path, trainer.epoch())).transpose()?;
     let mut last = None;
     while trainer.epoch() < config.epochs {
-        last = Some(epoch(&mut trainer, &held_out).await?);
+        let (figures, evaluation) = epoch(&mut trainer, &held_out).await?;
+        if let Some(log) = &mut log {
+            log.add(&figures)?;
+        }
+        last = Some(evaluation);
         files::write(&args.checkpoint(), &trainer.checkpoint().await?)?;
     }
     let evaluation = match last {
@@ -247,8 +266,43 @@ pub async fn run(args: Args) -> Outcome {
     Ok(())
 }
 
+/// What one epoch did, as `--log` writes it; errors are fractions.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    network: String,
+    /// Counts from 1.
+    epoch: u32,
+    learning_rate: f32,
+    /// Means over the epoch, each batch before its update.
+    loss: f64,
+    error: f64,
+    held_out_loss: f32,
+    held_out_error: f64,
+}
+
+/// The lines of `--log`.
+struct Log {
+    path: PathBuf,
+    text: String,
+}
+
+impl Log {
+    /// A log of a run that has done this many epochs: what a file holds of later ones is not part of the run.
+    fn open(path: &Path, epochs: u32) -> Result<Self> {
+        let kept = if epochs == 0 { vec![] } else { files::read(path)? };
+        let kept = String::from_utf8_lossy(&kept).lines().take(epochs as usize).map(|l| format!("{l}\n")).collect();
+        Ok(Log { path: path.into(), text: kept })
+    }
+
+    fn add(&mut self, figures: &Figures) -> Result<()> {
+        self.text += &format!("{}\n", serde_json::to_string(figures).expect("plain data"));
+        files::write(&self.path, self.text.as_bytes())
+    }
+}
+
 /// One epoch with a progress bar, and a line about it.
-async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Evaluation> {
+async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<(Figures, Evaluation)> {
     let epoch = trainer.epoch();
     let bar = ProgressBar::new(trainer.steps_per_epoch() as u64).with_style(
         ProgressStyle::with_template("{prefix} [{bar:40}] {pos}/{len}  {msg}  {per_sec}  {eta} left")
@@ -277,7 +331,17 @@ async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Evaluation>
         held.loss,
         100.0 * held.top1,
     ))?;
-    Ok(held)
+    let round = |v: f64| (v * 1e6).round() / 1e6;
+    let figures = Figures {
+        network: trainer.graph().name().to_string(),
+        epoch: epoch + 1,
+        learning_rate: rate,
+        loss: round(loss / samples),
+        error: round(1.0 - right / samples),
+        held_out_loss: held.loss,
+        held_out_error: round(1.0 - f64::from(held.top1)),
+    };
+    Ok((figures, held))
 }
 
 async fn resume(path: &Path, data: Arc<Dataset>, config: &Config, backend: &Backend) -> Outcome<Trainer> {

@@ -97,7 +97,7 @@ impl Network {
 
     /// The network of this name with fresh weights, and with its auxiliary heads if it has some: it is made to be trained.
     pub fn create(name: &str, classes: Option<usize>, seed: u32, pool: &Pool) -> Result<Network, JsValue> {
-        let graph = zoo::network(name, Options { classes, auxiliary: true })?;
+        let graph = zoo::network(name, Options { classes, auxiliary: true, width: None })?;
         let params = Params::init(&graph, Init::of(&graph), seed);
         Ok(Network::of(Model { graph, params, meta: Meta::default() }, pool.inner.clone()))
     }

@@ -16,6 +16,9 @@ pub use folder::Folder;
 
 use crate::{files, picture};
 
+/// Which images a smaller training set has, whatever the seed of the run.
+const LIMIT_SEED: u32 = 9;
+
 /// Which data.
 #[derive(clap::Args)]
 pub struct Args {
@@ -65,6 +68,19 @@ pub struct Prepared {
     pub held_out: Dataset,
     pub labels: Vec<String>,
     pub preprocess: Preprocess,
+}
+
+impl Prepared {
+    /// The same with this many training images, as even over the classes as there are images.
+    pub fn limited(self, images: Option<usize>) -> Result<Self> {
+        let all = self.train.len();
+        match images {
+            None => Ok(self),
+            Some(images) if images == all => Ok(self),
+            Some(images) if images < all => Ok(Prepared { train: self.train.split(images, LIMIT_SEED)?.1, ..self }),
+            Some(images) => Err(Error::argument("images", format!("at most {all}, which there are"), images)),
+        }
+    }
 }
 
 /// Images with their classes, one at a time.
