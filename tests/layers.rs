@@ -97,7 +97,7 @@ fn in_int8(cases: &[&Case]) -> &'static str {
         let engine = Engine::with(&case.graph, &params, &Pool::single(), Prefer::Only(Algorithm::Int8));
         engine.expect("a valid graph").steps().iter().any(|step| step.algorithm == Some(Algorithm::Int8))
     };
-    if cases.iter().any(is_int8) { "int8.rs →" } else { "" }
+    if cases.iter().any(is_int8) { "int8.rs →" } else { "float32" }
 }
 
 fn on_gpu(kind: &str) -> String {
