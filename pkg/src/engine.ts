@@ -12,6 +12,7 @@ import type {
   Classification,
   EngineOptions,
   FileFormat,
+  InterruptedRun,
   LayerError,
   LayerTime,
   NetworkInfo,
@@ -27,6 +28,9 @@ import type {
 type Bytes = Uint8Array<ArrayBuffer>;
 type WasmNetwork = import("../wasm/simd128/convoke.js").Network;
 type WasmTrainer = import("../wasm/simd128/convoke.js").Trainer;
+
+/** The options as the engine knows them: the learning rate beside the optimizer. */
+type EngineConfig = InterruptedRun & { learningRate: number };
 
 /** What a network is made from. */
 export type Origin =
@@ -402,7 +406,9 @@ export class Engine {
   #register(entry: Entry): Opened {
     const id = ++this.#last;
     const { tier, threads } = entry.runtime;
-    const info: NetworkInfo = { ...entry.network.info(), tier, threads, why: entry.why };
+    const { interrupted, ...known } = entry.network.info();
+    const info: NetworkInfo = { ...known, tier, threads, why: entry.why };
+    if (interrupted) info.interrupted = optionsOf(interrupted);
     this.#entries.set(id, entry);
     return { id, info };
   }
@@ -646,11 +652,16 @@ function disposed(what: "network" | "trainer"): ConvokeError {
   return new ConvokeError("disposed", `the ${what} was disposed of`);
 }
 
-/** The options as the engine knows them, in JSON: the learning rate beside the optimizer. */
+/** An `EngineConfig` in JSON, of what is given. */
 function config({ optimizer, backend: _, ...o }: TrainerOptions): string {
   const { learningRate, ...rest } = optimizer ?? {};
   const usual = optimizer && optimizer.kind !== "sgd" ? 0.001 : undefined;
   const rate = learningRate ?? usual;
   // What is undefined is left out.
   return JSON.stringify({ ...o, optimizer: optimizer && rest, learningRate: rate });
+}
+
+/** The same way back. */
+function optionsOf({ learningRate, optimizer, ...rest }: EngineConfig): InterruptedRun {
+  return { ...rest, optimizer: { ...optimizer, learningRate } };
 }

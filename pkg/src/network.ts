@@ -13,6 +13,7 @@ import type {
   CreateOptions,
   EngineOptions,
   ImageSource,
+  InterruptedRun,
   LayerInfo,
   LayerTime,
   LoadOptions,
@@ -115,6 +116,10 @@ export class Network implements Disposable {
   get provenance(): Record<string, unknown> {
     return this.#handle.info.provenance;
   }
+  /** The run that the first trainer of this network goes on with, if it was loaded from a checkpoint. */
+  get interrupted(): InterruptedRun | undefined {
+    return this.#handle.info.interrupted;
+  }
 
   /** The outputs (logits) for a batch of inputs, `[N, C, H, W]`, or for one image. */
   async run(input: ImageSource): Promise<TensorData> {
@@ -163,7 +168,13 @@ export class Network implements Disposable {
     return this.#call((engine, id) => engine.selfTest(id, progress));
   }
 
-  /** A trainer of these weights: `trainer.network` is this network. */
+  /**
+   * A trainer of these weights: `trainer.network` is this network. If that was loaded from a checkpoint, the trainer goes
+   * on with the interrupted run, whose options hold where none is given.
+   *
+   * @throws ConvokeError `argument` for options out of their ranges, and for others than those of the interrupted run,
+   * except the learning rate, the batch size and the backend.
+   */
   async trainer(options: TrainerOptions = {}): Promise<Trainer> {
     const { connection } = this.#handle;
     const state = await this.#call((engine, id) => engine.startTrainer(id, options));

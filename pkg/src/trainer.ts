@@ -71,8 +71,10 @@ export class Trainer implements Disposable {
 
   /**
    * Trains for `epochs` more epochs and reports every step. While one report is looked at the next step runs. Leaving
-   * the loop, or an abort, stops after that step; its weights stay.
+   * the loop, or an abort, stops after that step; its weights stay. A run that goes on from a checkpoint counts `epochs`
+   * from its beginning, so the call that was interrupted comes to the same end.
    *
+   * @throws ConvokeError `format` when a checkpoint's run had other data: the checkpoint stays, `fit` it with its own.
    * @throws ConvokeError `worker-crashed` or `device-lost`, whose `checkpoint` `Network.load` continues from.
    */
   async *fit(data: TrainingData, o: FitOptions): AsyncGenerator<StepReport, void, void> {

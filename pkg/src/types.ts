@@ -151,6 +151,8 @@ export interface NetworkInfo {
   layers: LayerInfo[];
   /** What the file says about its training. */
   provenance: Record<string, unknown>;
+  /** Of the checkpoint that it was loaded from. */
+  interrupted?: InterruptedRun;
 }
 
 export type OptimizerOptions =
@@ -192,6 +194,12 @@ export interface TrainerOptions {
   groups?: LayerGroup[];
   /** The network's own otherwise. */
   backend?: Backend;
+}
+
+/** The run that a checkpoint goes on with: its options, with what was changed while it ran. */
+export interface InterruptedRun extends Required<Omit<TrainerOptions, "backend">> {
+  /** Its length. */
+  epochs: number;
 }
 
 /** For the head alone: `[{ layers: "*", rate: 0 }, { layers: "fc", rate: 1 }]`. */
@@ -237,6 +245,7 @@ export interface TrainingData {
 }
 
 export interface FitOptions {
+  /** So many more; of a run that goes on from a checkpoint, counted from its beginning. */
   epochs: number;
   /** Evaluated at the end of every epoch. */
   validation?: TrainingData;

@@ -3,7 +3,15 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
-import { ConvokeError, capabilities, liveBytes, Network, type StepReport, type TrainingData } from "../src/node.js";
+import {
+  ConvokeError,
+  capabilities,
+  liveBytes,
+  Network,
+  type StepReport,
+  type TrainerOptions,
+  type TrainingData,
+} from "../src/node.js";
 import { failure, serve } from "./support.js";
 
 const path = fileURLToPath(new URL("../../models/lenet5-mnist.safetensors", import.meta.url));
@@ -317,9 +325,10 @@ test("a checkpoint goes on bit for bit", async () => {
   const rest = async (net: Network, o = {}) => {
     using trainer = await net.trainer(o);
     expect(trainer.learningRate).toBeCloseTo(0.002);
-    return (await all(trainer.fit(data, { epochs: 1 }))).map((r) => [r.step, r.loss]);
+    return (await all(trainer.fit(data, { epochs: 3 }))).map((r) => [r.step, r.loss]);
   };
   using net = await Network.create("lenet5", { classes: 8 });
+  expect(net.interrupted).toBeUndefined();
   using trainer = await net.trainer(options);
   await all(trainer.fit(data, { epochs: 2 }));
   using loaded = await Network.load(await trainer.checkpoint());
@@ -327,6 +336,44 @@ test("a checkpoint goes on bit for bit", async () => {
   const straight = (await all(trainer.fit(data, { epochs: 1 }))).map((r) => [r.step, r.loss]);
   expect(await rest(loaded)).toEqual(straight);
   expect(straight[0]![0]).toBe(9);
+});
+
+test("a checkpoint knows its run, and goes on with no other; what is refused leaves it as it was", async () => {
+  const data = squares(64);
+  const optimizer = { kind: "rmsprop", learningRate: 0.002, momentum: 0.5 } as const;
+  const schedule = { kind: "cosine", floor: 0.1 } as const;
+  using net = await Network.create("lenet5", { classes: 8 });
+  using trainer = await net.trainer({ optimizer, schedule, batchSize: 16, seed: 9 });
+  for await (const { step } of trainer.fit(data, { epochs: 2 })) if (step === 3) break;
+  const checkpoint = await trainer.checkpoint();
+  const straight = (await all(trainer.fit(data, { epochs: 1 }))).map(({ loss }) => loss).slice(0, 3);
+
+  using loaded = await Network.load(checkpoint);
+  const learningRate = expect.closeTo(0.002) as number;
+  const known = { schedule, batchSize: 16, seed: 9, epochs: 2, warmup: 0, groups: [] };
+  expect(loaded.interrupted).toMatchObject({ ...known, optimizer: { ...optimizer, learningRate, alpha: 0.99 } });
+
+  const others: [TrainerOptions, string][] = [
+    [{ optimizer: { kind: "adam" } }, "optimizer"],
+    [{ optimizer: { ...optimizer, momentum: 0.6 } }, "optimizer"],
+    [{ schedule: { kind: "constant" } }, "schedule"],
+    [{ augment: { flip: true } }, "augment"],
+    [{ seed: 10 }, "seed"],
+    [{ clipNorm: 1 }, "clipNorm"],
+  ];
+  for (const [options, name] of others) {
+    const error = await failure(loaded.trainer(options));
+    expect([error.code, error.message]).toEqual(["argument", expect.stringMatching(`^${name}: .*interrupted run`)]);
+  }
+  using again = await loaded.trainer({ optimizer, schedule, seed: 9, batchSize: 32 });
+  expect(again.batchSize).toBe(32);
+  again.batchSize = 16;
+  const other = await failure(all(again.fit(squares(56), { epochs: 2 })));
+  expect([other.code, other.message]).toEqual(["format", expect.stringMatching("data set of the checkpoint.*64.*56")]);
+  const reports = await all(again.fit(data, { epochs: 2 }));
+  expect(reports[0]!.step).toBeGreaterThan(3);
+  expect(reports.at(-1)).toMatchObject({ epoch: 2, step: 8 });
+  expect(reports.slice(0, 3).map(({ loss }) => loss)).toEqual(straight);
 });
 
 test("data that cannot be learnt from", async () => {

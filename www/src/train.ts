@@ -103,7 +103,8 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
           ? await Network.load(checkpoint, { ...engine, onProgress })
           : await Network.create("lenet5", { ...engine, classes: 10, seed: chosen.seed, onProgress });
         const { optimizer, schedule, augment, batchSize, seed } = chosen;
-        trainer = await network.trainer({ optimizer, schedule, augment, batchSize, seed });
+        // A checkpoint has all that, with what was changed while it ran.
+        trainer = await network.trainer(checkpoint ? {} : { optimizer, schedule, augment, batchSize, seed });
       } finally {
         wait.end();
       }
@@ -129,8 +130,6 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
       now.images += trainer.batchSize;
       bar.value = report.validation ? report.epoch / epochs : (report.epoch - 1 + now.images / perEpoch) / epochs;
       if (report.validation) await showMistakes(trainer, digits.heldOut);
-      // A run that goes on from a checkpoint counts its epochs from there.
-      if (report.validation && report.epoch >= epochs) return;
     }
   }
 

@@ -51,6 +51,7 @@ struct Info<'a> {
     macs: u64,
     layers: Vec<Cost>,
     provenance: &'a std::collections::BTreeMap<String, String>,
+    interrupted: Option<&'a Config>,
 }
 
 /// `LayerTime` in `types.ts`.
@@ -142,6 +143,7 @@ impl Network {
             macs: layers.iter().map(|l| l.macs).sum(),
             layers,
             provenance: &meta.provenance,
+            interrupted: self.resume.as_ref().map(|r| &r.config),
         })
     }
 
@@ -297,8 +299,11 @@ async fn shared_device() -> Result<gpu::Device> {
 
 /// Plain data as plain objects, by way of JSON: a second serialiser would weigh more than all of this module.
 pub(super) fn to_js(value: &impl Serialize) -> JsValue {
-    let text = serde_json::to_string(value).expect("plain data");
-    js_sys::JSON::parse(&text).expect("JSON that was just written")
+    js_sys::JSON::parse(&to_json(value)).expect("JSON that was just written")
+}
+
+pub(super) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data")
 }
 
 fn tensor_to_js(tensor: &Tensor) -> JsValue {

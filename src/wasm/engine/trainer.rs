@@ -6,7 +6,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::Network;
-use super::network::{backend_named, to_js};
+use super::network::{Resume, backend_named, to_js, to_json};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::format::Meta;
@@ -52,12 +52,29 @@ fn wrong_options(e: serde_json::Error) -> Error {
     Error::argument("options", "those of TrainerOptions", e)
 }
 
+type Fields = serde_json::Map<String, serde_json::Value>;
+
+fn fields(json: &str) -> Result<Fields> {
+    json::parse(json).map_err(wrong_options)
+}
+
 /// `config` with the fields that `changes` names.
 fn over(config: &Config, changes: &str) -> Result<Config> {
-    type Fields = serde_json::Map<String, serde_json::Value>;
-    let mut all: Fields = json::parse(&serde_json::to_string(config).expect("plain data")).map_err(wrong_options)?;
-    all.extend(json::parse::<Fields>(changes).map_err(wrong_options)?);
+    let mut all = fields(&to_json(config))?;
+    all.extend(fields(changes)?);
     serde_json::from_value(all.into()).map_err(wrong_options)
+}
+
+/// An interrupted run goes on as it began: only what may change from step to step can be given anew.
+fn check_goes_on(was: &Config, is: &Config) -> Result<()> {
+    let (was, is) = (fields(&to_json(was))?, fields(&to_json(is))?);
+    let steered = ["learningRate", "batchSize"];
+    match was.iter().find(|(name, value)| !steered.contains(&name.as_str()) && is[*name] != **value) {
+        Some((name, value)) => {
+            Err(Error::argument(name, format_args!("that of the interrupted run, {value}"), &is[name]))
+        }
+        None => Ok(()),
+    }
 }
 
 #[wasm_bindgen]
@@ -65,7 +82,14 @@ impl Trainer {
     /// A trainer for this network, with the options of `train::Config` as JSON.
     pub async fn start(network: &Network, config: String, backend: String) -> Result<Trainer, JsValue> {
         // What the options do not say is as it was in the interrupted run, if there is one.
-        let config = over(&network.resume.as_ref().map(|r| r.config.clone()).unwrap_or_default(), &config)?;
+        let config = match &network.resume {
+            Some(Resume { config: was, .. }) => {
+                let is = over(was, &config)?;
+                check_goes_on(was, &is)?;
+                is
+            }
+            None => over(&Config::default(), &config)?,
+        };
         config.validate()?;
         let backend = backend_named(&backend, &network.pool).await?;
         Ok(Trainer {
@@ -135,14 +159,19 @@ impl Trainer {
         Ok(())
     }
 
-    /// Begins a run of `epochs` with the data that was set, or prolongs the present one if it has the same data.
+    /// Begins a run of `epochs` with the data that was set, or prolongs the present one if it has the same data. An
+    /// interrupted one goes on to its `epochs`: they count from its beginning.
     pub async fn begin(&mut self, network: &mut Network, epochs: u32) -> Result<(), JsValue> {
         let data = self.data.clone().ok_or_else(|| Error::EmptyDataset { name: "train".into() })?;
-        if !self.run.as_ref().is_some_and(|run| run.data() == &data) {
-            self.run = Some(self.new_run(network, data, epochs).await?);
-        }
+        let done = match &self.run {
+            Some(run) if run.data() == &data => run.epoch(),
+            _ => {
+                self.run = Some(self.new_run(network, data, epochs).await?);
+                0
+            }
+        };
         network.resume = None;
-        self.end = self.run.as_ref().map_or(0, Run::epoch).saturating_add(epochs);
+        self.end = done.saturating_add(epochs);
         if let Some(preprocess) = &self.preprocess {
             network.model.meta.preprocess = Some(preprocess.clone());
         }
@@ -205,15 +234,14 @@ impl Trainer {
         }
     }
 
-    /// The interrupted run if it had this data, else a new one from the present weights.
+    /// The interrupted run, if there is one, else a new one from the present weights.
     async fn new_run(&mut self, network: &Network, data: Arc<Dataset>, epochs: u32) -> Result<Run> {
-        self.config.epochs = epochs;
-        if let Some(checkpoint) = self.resume.take()
-            && let Ok(mut run) = Run::resume(&checkpoint, data.clone(), &self.backend).await
-        {
-            run.set_optimizer(self.config.optimizer)?;
+        if let Some(checkpoint) = &self.resume {
+            let run = Run::resume(checkpoint, data, &self.backend).await?;
+            self.resume = None;
             return Ok(run);
         }
+        self.config.epochs = epochs;
         let params = match &self.run {
             Some(run) => run.params().await?,
             None => network.model.params.clone(),
