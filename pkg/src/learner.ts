@@ -1,9 +1,11 @@
 import { ConvokeError, wrongArgument } from "./errors.js";
 import type { Network } from "./network.js";
-import type { ImageSource, LearnOptions, StepReport, TrainingData } from "./types.js";
+import type { ImageSource, LearnOptions, StepReport, TrainingData, TransferOptions } from "./types.js";
 
 /** The most that the embeddings of all images may take. */
 const MAX_BYTES = 64 * 2 ** 20;
+
+type Chosen = Required<Omit<TransferOptions, "from">>;
 
 interface Parts {
   /** The whole network, whose head is to be replaced. */
@@ -14,43 +16,59 @@ interface Parts {
   head: Network;
 }
 
+/** What is kept of an image. */
+interface Kept {
+  embedding: Float32Array;
+  /** Whether it judges what was learnt from the others, for as long as it is here. */
+  heldOut: boolean;
+}
+
+/** A class's images, and how many were added over its life. */
+interface Kind {
+  images: Kept[];
+  added: number;
+}
+
 /** Learns classes from few images. Of each image only its embedding is kept: what the network makes of it. */
 export class Learner implements Disposable {
   /** The names, in the order of the new network's outputs. */
   readonly classes: readonly string[];
   #seed: number;
+  #validation: number;
   #parts: Parts;
-  #embeddings: Map<string, Float32Array[]>;
+  #kinds: Map<string, Kind>;
 
-  private constructor(classes: string[], seed: number, parts: Parts) {
+  private constructor({ classes, seed, validation }: Chosen, parts: Parts) {
     this.classes = classes;
     this.#seed = seed;
+    this.#validation = validation;
     this.#parts = parts;
-    this.#embeddings = new Map(classes.map((name) => [name, []]));
+    this.#kinds = new Map(classes.map((name) => [name, { images: [], added: 0 }]));
   }
 
   /** @internal */
-  static of(classes: string[], seed: number, parts: Parts): Learner {
-    return new Learner(classes, seed, parts);
+  static of(chosen: Chosen, parts: Parts): Learner {
+    return new Learner(chosen, parts);
   }
 
   /** How many images each class has. */
   get counts(): Record<string, number> {
-    return Object.fromEntries([...this.#embeddings].map(([name, of]) => [name, of.length]));
+    return Object.fromEntries([...this.#kinds].map(([name, { images }]) => [name, images.length]));
   }
 
   /** What the embeddings take, at most 64 MiB. */
   get bytes(): number {
-    return [...this.#embeddings.values()].flat().reduce((sum, { byteLength }) => sum + byteLength, 0);
+    return this.#all().reduce((sum, { embedding }) => sum + embedding.byteLength, 0);
   }
 
   /**
-   * Adds an image of a class.
+   * Adds an image of a class. Where `transfer` was given a share for validation, it is decided here and for good whether
+   * the image is among those: with 0.2 every fifth is.
    *
    * @throws ConvokeError `argument` for a class that was not named, `too-large` beyond 64 MiB of embeddings.
    */
   async add(name: string, image: ImageSource): Promise<void> {
-    const of = this.#of(name);
+    const kind = this.#kind(name);
     const { data } = await this.#parts.body.run(image);
     const length = this.#parts.head.input.reduce((n, d) => n * d);
     if (data.length !== length) throw wrongArgument("image", "a batch of one", `${data.length / length}`);
@@ -59,41 +77,42 @@ export class Learner implements Disposable {
       const text = `embeddings: ${actual} bytes exceed the limit of ${limit}`;
       throw new ConvokeError("too-large", text, { what: "embeddings", actual, limit });
     }
-    of.push(data);
+    const share = this.#validation;
+    const heldOut = Math.floor((kind.added + 1) * share) > Math.floor(kind.added * share);
+    kind.added++;
+    kind.images.push({ embedding: data, heldOut });
   }
 
   /** Takes a class's image away, by its place among those of the class; the latest by default. */
   remove(name: string, index = -1): void {
-    const of = this.#of(name);
-    if (of.at(index) === undefined || !Number.isInteger(index)) {
-      throw wrongArgument("index", `that of one of the ${of.length} images of \`${name}\``, index);
+    const { images } = this.#kind(name);
+    if (images.at(index) === undefined || !Number.isInteger(index)) {
+      throw wrongArgument("index", `that of one of the ${images.length} images of \`${name}\``, index);
     }
-    of.splice(index, 1);
+    images.splice(index, 1);
   }
 
   /**
    * Trains the head on the embeddings, from where it is, and reports every step.
    *
-   * @throws ConvokeError `empty-dataset` for a class without images.
+   * @throws ConvokeError `empty-dataset` for a class without images to learn from.
    */
   async *fit(o: LearnOptions = {}): AsyncGenerator<StepReport, void, void> {
-    const { epochs = 30, learningRate = 0.01, batchSize = 16, validation = 0, signal } = o;
-    if (!(validation >= 0 && validation < 1)) throw wrongArgument("validation", "at least 0 and below 1", validation);
-    for (const [name, { length }] of this.#embeddings) {
-      if (length > 0) continue;
-      const text = `class \`${name}\` has no images: expected at least one`;
+    const { epochs = 30, learningRate = 0.01, batchSize = 16, signal } = o;
+    for (const [name, { images }] of this.#kinds) {
+      if (images.some(({ heldOut }) => !heldOut)) continue;
+      const text = `class \`${name}\` has no images to learn from: expected at least one`;
       throw new ConvokeError("empty-dataset", text, { name });
     }
-    const held = (of: Float32Array[]) => of.length - Math.floor(validation * of.length);
     const { head } = this.#parts;
     const seed = this.#seed;
-    const [train, rest] = [this.#data((of) => of.slice(0, held(of))), this.#data((of) => of.slice(held(of)))];
+    const [train, validation] = [this.#data(false), this.#data(true)];
     const trainer = await head.trainer({ optimizer: { kind: "adam", learningRate }, batchSize, seed });
     try {
       yield* trainer.fit(train, {
         epochs,
         ...(signal && { signal }),
-        ...(rest.labels.length > 0 && { validation: rest }),
+        ...(validation.labels.length > 0 && { validation }),
       });
     } finally {
       trainer.dispose();
@@ -109,26 +128,30 @@ export class Learner implements Disposable {
   dispose(): void {
     const { base, body, head } = this.#parts;
     for (const part of [base, body, head]) part.dispose();
-    for (const of of this.#embeddings.values()) of.length = 0;
+    for (const { images } of this.#kinds.values()) images.length = 0;
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  #of(name: string): Float32Array[] {
-    const of = this.#embeddings.get(name);
-    if (!of) throw wrongArgument("class", `one of ${this.classes.join(", ")}`, name);
-    return of;
+  #kind(name: string): Kind {
+    const kind = this.#kinds.get(name);
+    if (!kind) throw wrongArgument("class", `one of ${this.classes.join(", ")}`, name);
+    return kind;
   }
 
-  /** These of each class's embeddings, one after the other. */
-  #data(chosen: (of: Float32Array[]) => Float32Array[]): TrainingData {
-    const classes = [...this.#embeddings.values()].map(chosen);
-    const labels = classes.flatMap((of, label) => of.map(() => label));
+  /** All images with their classes. */
+  #all(): (Kept & { label: number })[] {
+    return [...this.#kinds.values()].flatMap(({ images }, label) => images.map((image) => ({ ...image, label })));
+  }
+
+  /** The embeddings to learn from, or those held out. */
+  #data(heldOut: boolean): TrainingData {
+    const chosen = this.#all().filter((image) => image.heldOut === heldOut);
     const [c, h, w] = this.#parts.head.input as [number, number, number];
-    const images = new Float32Array(labels.length * c * h * w);
-    classes.flat().forEach((embedding, i) => void images.set(embedding, i * c * h * w));
-    return { images, labels, shape: [labels.length, c, h, w] };
+    const images = new Float32Array(chosen.length * c * h * w);
+    chosen.forEach(({ embedding }, i) => void images.set(embedding, i * c * h * w));
+    return { images, labels: chosen.map(({ label }) => label), shape: [chosen.length, c, h, w] };
   }
 }

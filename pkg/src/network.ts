@@ -185,19 +185,21 @@ export class Network implements Disposable {
    * Learns classes of one's own from few images: this network's features stay as they are now, and only a new head is
    * trained on them.
    *
-   * @throws ConvokeError `argument` for fewer than 2 or more than 1000 classes, for names that are equal or empty, and
-   * for a layer that there is not.
+   * @throws ConvokeError `argument` for fewer than 2 or more than 1000 classes, for names that are equal or empty, for a
+   * layer that there is not, and for a share that is none.
    */
-  async transfer({ classes, seed = 1, from }: TransferOptions): Promise<Learner> {
+  async transfer({ classes, seed = 1, from, validation = 0 }: TransferOptions): Promise<Learner> {
     if (!Array.isArray(classes) || !classes.every((name) => typeof name === "string")) {
       throw wrongArgument("classes", "an array of names", typeof classes);
     }
     if (from !== undefined && typeof from !== "string") throw wrongArgument("from", "the name of a layer", typeof from);
+    if (!(validation >= 0 && validation < 1)) throw wrongArgument("validation", "at least 0 and below 1", validation);
     checkSeed(seed);
     const { connection } = this.#handle;
     const { base, head, body } = await this.#call((engine, id) => engine.transfer(id, classes, seed, from));
     const of = (opened: Opened) => new Network({ connection, ...opened });
-    return Learner.of([...classes], seed, { base: of(base), head: of(head), body: of(body) });
+    const parts = { base: of(base), head: of(head), body: of(body) };
+    return Learner.of({ classes: [...classes], seed, validation }, parts);
   }
 
   /** @internal This network with the head of a learner. */

@@ -264,6 +264,8 @@ export interface TransferOptions {
    * follows the layer is left out of the new network.
    */
   from?: string;
+  /** The share of each class's images that is held out to tell how well the head does: 0 by default. */
+  validation?: number;
 }
 
 export interface LearnOptions extends Pick<FitOptions, "signal"> {
@@ -273,8 +275,6 @@ export interface LearnOptions extends Pick<FitOptions, "signal"> {
   learningRate?: number;
   /** Images in a step; 16 by default. */
   batchSize?: number;
-  /** The share of each class's images, the latest, that is held out to tell how well the head does: 0 by default. */
-  validation?: number;
 }
 
 export interface StepReport {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { type LearnOptions, Network, type StepReport } from "../src/node.js";
+import { type LearnOptions, Network, type StepReport, type TransferOptions } from "../src/node.js";
 import { failure } from "./support.js";
 
 const path = fileURLToPath(new URL("../../models/resnet20-fashion-mnist.safetensors", import.meta.url));
@@ -18,8 +18,8 @@ function digits(digit: number, from: number, count: number): { data: Uint8Array;
   });
 }
 
-async function taught(net: Network, count: number, from?: string) {
-  const learner = await net.transfer({ classes: names, seed: 4, ...(from && { from }) });
+async function taught(net: Network, count: number, options: Partial<TransferOptions> = {}) {
+  const learner = await net.transfer({ classes: names, seed: 4, ...options });
   for (const [i, digit] of [0, 3, 7].entries()) {
     for (const image of digits(digit, 0, count)) await learner.add(names[i]!, image);
   }
@@ -34,10 +34,10 @@ async function learn(learner: Awaited<ReturnType<typeof taught>>, options?: Lear
 
 test("a network that knows clothes learns three digits from twenty of each, at least nine of ten held-out ones right", async () => {
   using net = await Network.load(path);
-  using learner = await taught(net, 20, "layer2.2.relu");
+  using learner = await taught(net, 20, { from: "layer2.2.relu", validation: 0.25 });
   expect(learner.counts).toEqual({ zero: 20, three: 20, seven: 20 });
   expect(learner.bytes).toBe(60 * 512 * 4);
-  const reports = await learn(learner, { validation: 0.25 });
+  const reports = await learn(learner);
   expect(reports.at(-1)!.epoch).toBe(30);
   expect(reports.at(-1)!.validation!.top1).toBeGreaterThanOrEqual(0.8);
   expect(reports.at(-1)!.loss).toBeLessThan(reports[0]!.loss / 2);
@@ -84,7 +84,7 @@ test("what cannot be learnt is refused, and what was added stays", async () => {
   const wrong = [["one"], ["a", "a"], ["a", ""], many, "ab" as never, [1, 2] as never];
   expect(await codes(wrong.map((classes) => net.transfer({ classes })))).toEqual(wrong.map(() => "argument"));
   const classes = ["a", "b"];
-  const options = [{ seed: 0.5 }, { from: "conv9" }, { from: 3 as never }];
+  const options = [{ seed: 0.5 }, { from: "conv9" }, { from: 3 as never }, { validation: 1 }, { validation: -0.1 }];
   expect(await codes(options.map((o) => net.transfer({ classes, ...o })))).toEqual(options.map(() => "argument"));
 
   using learner = await net.transfer({ classes });
@@ -99,10 +99,29 @@ test("what cannot be learnt is refused, and what was added stays", async () => {
     "argument",
   ]);
   expect(() => learner.remove("b")).toThrow("0 images");
-  expect(await codes([learn(learner, { validation: 1 })])).toEqual(["argument"]);
   await learner.add("b", image!);
   expect((await failure(learn(learner, { epochs: 0 }))).code).toBe("argument");
   expect((await learn(learner, { epochs: 1 })).length).toBe(1);
   learner.remove("a", 0);
   expect(learner.counts).toEqual({ a: 0, b: 1 });
+});
+
+test("an image that was held out is never learnt from, whatever comes and goes", async () => {
+  using net = await Network.load(path);
+  using learner = await net.transfer({ classes: ["held", "other"], validation: 0.5 });
+  const [black, white] = [0, 255].map((v) => ({ data: new Uint8Array(28 * 28 * 4).fill(v), width: 28, height: 28 }));
+  const top1 = async () => (await learn(learner, { epochs: 1 })).at(-1)!.validation?.top1;
+  for (const name of ["held", "other"]) await learner.add(name, black!);
+  expect(await top1()).toBeUndefined(); // the second of each class is the first to be held out
+  await learner.add("held", white!);
+  learner.remove("held", 0);
+  const none = await failure(learn(learner)); // only the white one is left of its class
+  expect([none.code, none.message]).toEqual(["empty-dataset", expect.stringContaining("`held`")]);
+
+  await learner.add("held", black!);
+  expect(await top1()).toBeDefined();
+  learner.remove("held", 0);
+  expect(await top1()).toBeUndefined();
+  await learner.add("other", black!);
+  expect(await top1()).toBeDefined();
 });

@@ -8,7 +8,7 @@ import { clearErrors, isAbort, showError } from "./errors.js";
 import { count, percent } from "./text.js";
 import { beginWait } from "./waits.js";
 
-/** Of the pictures of each class, the latest: they judge what was learnt from the others. */
+/** Every fifth picture of a class judges what was learnt from the others. */
 const HELD_OUT = 0.2;
 
 type Picture = Blob | HTMLCanvasElement;
@@ -82,7 +82,7 @@ export function setUpTeaching(current: CurrentNetwork): void {
       if (!network) return;
       await checkSize(network);
       const classes = names.value.split(",").map((name) => name.trim());
-      const next = await network.transfer({ classes, ...(from.value && { from: from.value }) });
+      const next = await network.transfer({ classes, validation: HELD_OUT, ...(from.value && { from: from.value }) });
       forget();
       learner = next;
       list.replaceChildren(...classes.map(classItem));
@@ -170,7 +170,7 @@ export function setUpTeaching(current: CurrentNetwork): void {
       let right: number | undefined;
       say("learning", "training");
       try {
-        for await (const report of learner.fit({ epochs: all, validation: HELD_OUT, signal })) {
+        for await (const report of learner.fit({ epochs: all, signal })) {
           right = report.validation?.top1 ?? right;
           progress(report.epoch / all);
         }

@@ -13,6 +13,7 @@ import {
   type FileFormat,
   type FitOptions,
   type ImageSource,
+  type InterruptedRun,
   type LayerError,
   type LayerGroup,
   type LayerInfo,
@@ -100,6 +101,7 @@ export async function selfTest(net: Network): Promise<string | undefined> {
 
 export async function describe(net: Network): Promise<NetworkInfo> {
   const { name, backend, tier, why, threads, labels, input, parameters, macs, layers, provenance } = net;
+  const interrupted: InterruptedRun | undefined = net.interrupted;
   const kinds = layers.map(({ kind, name, shape, parameters, macs }: LayerInfo) => ({
     kind,
     name,
@@ -123,6 +125,7 @@ export async function describe(net: Network): Promise<NetworkInfo> {
     macs,
     layers: kinds,
     provenance: { ...provenance, bytes, onnx },
+    ...(interrupted && { interrupted }),
   };
 }
 
@@ -182,8 +185,8 @@ async function use(trainer: Trainer): Promise<StepReport | undefined> {
 }
 
 export async function teach(net: Network, image: ImageSource): Promise<Network> {
-  const teaching: TransferOptions = { classes: ["cat", "dog"], seed: 2, from: "conv1" };
-  const learning: LearnOptions = { epochs: 1, learningRate: 0.01, batchSize: 4, validation: 0.5 };
+  const teaching: TransferOptions = { classes: ["cat", "dog"], seed: 2, from: "conv1", validation: 0.5 };
+  const learning: LearnOptions = { epochs: 1, learningRate: 0.01, batchSize: 4 };
   using learner: Learner = await net.transfer(teaching);
   for (const name of learner.classes) await learner.add(name, image);
   for await (const { loss } of learner.fit(learning)) console.log(loss, learner.counts.cat, learner.bytes);
