@@ -87,6 +87,7 @@ interface Runtime extends Build {
   threads: number;
   pool: Pool;
   wasmUrl: string | undefined;
+  warm?: boolean;
 }
 
 interface Entry {
@@ -112,6 +113,10 @@ interface Training {
 /** A run that takes less than this is never moved to a GPU: reading back a result takes about as long. */
 const FAST_ENOUGH_MS = 3;
 
+/** A file that takes longer than this to come is waited for with a warm-up, which goes on for so long at most. */
+const WAIT_MS = 20;
+const WARM_MS = 1000;
+
 /** Errors of layers below this are taken for rounding. */
 const ROUNDING = 1e-3;
 
@@ -130,7 +135,8 @@ export class Engine {
     const started = this.#runtime(o, onProgress);
     try {
       const bytes = this.#bytes(origin, o, control.signal, started, onProgress);
-      const [runtime, file] = await Promise.all([started, bytes]);
+      const warmed = started.then((r) => (origin.kind === "url" ? warmUp(r, bytes) : r));
+      const [runtime, file] = await Promise.all([warmed, bytes]);
       control.signal.throwIfAborted();
       const network = await guarded(runtime.wasm, async () =>
         origin.kind === "create"
@@ -543,6 +549,37 @@ async function modelOf(file: Bytes, o: OpenOptions, onProgress?: (p: Progress) =
   const model = await onnxToModel(file, o.wasmUrl);
   onProgress?.({ phase: "convert", loaded: 1, total: 1 });
   return model;
+}
+
+/**
+ * Runs a small network again and again until the file is here: a browser compiles a kernel well only after it has run
+ * for a while, and without this that while is part of the first answer. Files that come at once do not wait for it.
+ */
+async function warmUp(runtime: Runtime, file: Promise<unknown>): Promise<Runtime> {
+  let waiting = !runtime.warm;
+  const stop = () => {
+    waiting = false;
+  };
+  const come = file.then(stop, stop);
+  const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+  await Promise.race([come, pause(WAIT_MS)]);
+  if (!waiting) return runtime;
+  runtime.warm = true;
+  const end = performance.now() + WARM_MS;
+  await guarded(runtime.wasm, async () => {
+    const network = runtime.wasm.Network.create("googlenet-cifar", 10, 1, runtime.pool);
+    try {
+      await network.plan("cpu");
+      const image = new Float32Array(3 * 32 * 32);
+      while (waiting && performance.now() < end) {
+        await network.run(image, Uint32Array.of(1, 3, 32, 32));
+        await pause(0); // The file's next part may be waiting.
+      }
+    } finally {
+      network.free();
+    }
+  });
+  return runtime;
 }
 
 /** Puts the network on a backend and says why on that one. */

@@ -97,6 +97,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::run`].
     pub fn run_watched(&mut self, x: &Tensor, done: &mut dyn FnMut(usize)) -> Result<Tensor> {
+        let pool = self.pool.clone();
+        let _awake = pool.awake();
         self.begin(x)?;
         let head = self.ready.plan.heads[0];
         let shape = self.graph.shape(head.value).batched(self.ready.plan.batch);

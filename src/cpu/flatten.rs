@@ -3,9 +3,12 @@
 use super::elementwise::Copy;
 use super::memory::{Map, split};
 use super::operation::{Frame, Operation};
-use super::simd;
+use super::simd::{self, Kernel, Simd};
 use super::weights::Weights;
 use crate::plan::{BackwardStep, Step};
+
+/// Floats that are rearranged at a time.
+const CHUNK_FLOATS: usize = 4096;
 
 /// Map to vector.
 pub(super) struct Flatten {
@@ -23,10 +26,48 @@ pub(super) unsafe fn to_chw(map: &Map, s: usize, vector: &mut [f32]) {
         // SAFETY: the sample is dense, and both orders are the same.
         return unsafe { simd::map(&Copy, [map.at(s * pixels).cast_const()], vector.as_mut_ptr(), vector.len()) };
     }
-    for p in 0..pixels {
-        // SAFETY: the caller's promise.
-        let row = unsafe { map.row(s * pixels + p) };
-        row.iter().enumerate().for_each(|(c, &v)| vector[c * pixels + p] = v);
+    let pitch = map.place.pitch;
+    chunks(map, s, |c, plane, count, at| {
+        let to = vector[plane..][..count].as_mut_ptr();
+        // SAFETY: so many pixels have this channel, a pitch apart; the rest is the caller's promise.
+        unsafe { simd::dispatch(Stride { from: at.add(c), steps: [pitch, 1], to, count, accumulate: false }) };
+    });
+}
+
+/// Calls `f(channel, where its pixels stand in CHW, how many, the first pixel)` for stretches of pixels that stay in the
+/// first-level cache until all of their channels are done.
+fn chunks(map: &Map, s: usize, mut f: impl FnMut(usize, usize, usize, *mut f32)) {
+    let (pixels, channels) = (map.place.h * map.place.w, map.place.c);
+    let chunk = (CHUNK_FLOATS / channels).max(1);
+    for first in (0..pixels).step_by(chunk) {
+        let count = chunk.min(pixels - first);
+        (0..channels).for_each(|c| f(c, c * pixels + first, count, map.at(s * pixels + first)));
+    }
+}
+
+/// Copies floats that are so many apart to where they are so many apart.
+struct Stride {
+    from: *const f32,
+    steps: [usize; 2],
+    to: *mut f32,
+    count: usize,
+    accumulate: bool,
+}
+
+impl Kernel for Stride {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Stride { mut from, steps, mut to, count, accumulate } = self;
+        for _ in 0..count {
+            // SAFETY: so many floats can be read and written by the caller's promise.
+            unsafe {
+                *to = *from + if accumulate { *to } else { 0.0 };
+                from = from.wrapping_add(steps[0]);
+                to = to.wrapping_add(steps[1]);
+            }
+        }
     }
 }
 
@@ -41,13 +82,12 @@ pub(super) unsafe fn from_chw(vector: &[f32], map: &Map, s: usize, accumulate: b
         // SAFETY: the sample is dense, and both orders are the same.
         return unsafe { simd::map(&Copy, [vector.as_ptr()], map.at(s * pixels), vector.len()) };
     }
-    for p in 0..pixels {
-        // SAFETY: the caller's promise.
-        let row = unsafe { map.row_mut(s * pixels + p) };
-        for (c, v) in row.iter_mut().enumerate() {
-            *v = vector[c * pixels + p] + if accumulate { *v } else { 0.0 };
-        }
-    }
+    let pitch = map.place.pitch;
+    chunks(map, s, |c, plane, count, at| {
+        let from = vector[plane..][..count].as_ptr();
+        // SAFETY: so many pixels have this channel, a pitch apart; the rest is the caller's promise.
+        unsafe { simd::dispatch(Stride { from, steps: [1, pitch], to: at.add(c), count, accumulate }) };
+    });
 }
 
 impl Operation for Flatten {

@@ -1,7 +1,8 @@
 //! Threads: a fork and join that costs a fraction of a microsecond.
 //!
-//! A run hands out task indices by `fetch_add`. Workers that find no run spin for a while and then sleep; a run wakes
-//! them but does not wait for them: it waits only for those that joined in while tasks were left.
+//! A run hands out task indices by `fetch_add`. Workers that find no run spin while they are kept awake, as they are
+//! from the first step of an inference to its last, and else sleep after a while; a run wakes them but does not wait for
+//! them: it waits only for those that joined in while tasks were left.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -34,6 +35,8 @@ struct Shared {
     job: UnsafeCell<Option<Job<'static>>>,
     /// One run at a time; a second caller works alone.
     running: Mutex<()>,
+    /// How many [`Awake`]s there are.
+    awake: AtomicUsize,
     /// Workers that sleep.
     sleepers: AtomicUsize,
     sleep: Mutex<()>,
@@ -114,6 +117,13 @@ impl Pool {
         self.threads
     }
 
+    /// Wakes the workers, and keeps them from sleeping between the runs to come: to wake one takes as long as a small step.
+    pub(super) fn awake(&self) -> Awake<'_> {
+        self.shared.awake.fetch_add(1, Ordering::SeqCst);
+        self.shared.wake();
+        Awake(&self.shared)
+    }
+
     /// Calls `f` with each of `0..tasks`, on all threads; returns when all are done.
     ///
     /// # Panics
@@ -159,6 +169,7 @@ impl Shared {
             tasks: AtomicUsize::new(0),
             job: UnsafeCell::new(None),
             running: Mutex::new(()),
+            awake: AtomicUsize::new(0),
             sleepers: AtomicUsize::new(0),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
@@ -180,13 +191,18 @@ impl Shared {
         let run = (self.state.load(Ordering::Relaxed) & !(NEXT_RUN - 1)).wrapping_add(NEXT_RUN);
         self.state.store(run | OPEN, Ordering::SeqCst);
         let close = Close(self);
+        self.wake();
+        self.take_tasks(0, f);
+        drop(close);
+        assert!(!self.failed.swap(false, Ordering::Relaxed), "a task panicked on another thread");
+    }
+
+    /// Ends the sleep of all workers.
+    fn wake(&self) {
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             drop(lock(&self.sleep));
             self.wake.notify_all();
         }
-        self.take_tasks(0, f);
-        drop(close);
-        assert!(!self.failed.swap(false, Ordering::Relaxed), "a task panicked on another thread");
     }
 
     fn take_tasks(&self, thread: usize, f: Job<'_>) {
@@ -224,18 +240,30 @@ impl Shared {
     /// Returns when a run after `seen` may have come: spins first, then sleeps.
     fn wait(&self, seen: u64) {
         let over = || self.state.load(Ordering::SeqCst) / NEXT_RUN != seen || self.stop.load(Ordering::Acquire);
-        for _ in 0..SPINS {
+        let awake = || self.awake.load(Ordering::SeqCst) > 0;
+        let mut turns = 0;
+        while turns < SPINS || awake() {
             if over() {
                 return;
             }
+            turns += 1;
             std::hint::spin_loop();
         }
         let mut guard = lock(&self.sleep);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        while !over() {
+        while !over() && !awake() {
             guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// While it lives, workers do not sleep.
+pub(super) struct Awake<'a>(&'a Shared);
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        self.0.awake.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -109,6 +109,8 @@ impl Trainer {
         for output in self.graph.outputs() {
             self.loss.check_labels(labels, self.graph.shape(output.value).elements())?;
         }
+        let pool = self.pool.clone();
+        let _awake = pool.awake();
         let plan = self.prepare(n, STEP)?;
         let report = self.forward_backward(plan, x, labels)?;
         self.check_gradients(report.loss)?;

@@ -10,11 +10,13 @@
 //! ±2 this makes the transforms' numbers smaller and the rounding error a quarter.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::conv2d::Geometry;
 use super::gemm::{Bounds, Gemm, Panels, Run, Start};
 use super::memory::{Buffer, Shared, split};
 use super::operation::{Frame, Operation, Setting};
+use super::pool::Pool;
 use super::simd::{self, Kernel, Simd};
 use super::weights::{Layout, Weights};
 use crate::plan::Step;
@@ -37,6 +39,9 @@ const BLOCK_FLOATS: usize = 160 * 1024;
 /// Tiles that a block has at least, so that the weights are not read too often.
 const BLOCK_TILES: usize = 48;
 
+/// Tiles for each thread from which on threads work on blocks of their own, though each then reads all weights.
+const OWN_TILES: usize = 24;
+
 /// Outputs of a tile along an axis, for a kernel of this size.
 pub(super) const fn outputs(kernel: usize) -> usize {
     IN + 1 - kernel
@@ -53,12 +58,14 @@ pub(super) struct Winograd {
     grid: [usize; 2],
     /// Tiles of the batch.
     tiles: usize,
-    /// Tiles of a block.
-    block: usize,
-    /// Where each tile's channels start in a plane.
+    /// Blocks of a group.
+    blocks: usize,
+    /// Where each tile's channels start in a plane, of the largest block.
     rows: Vec<u32>,
-    /// Blocks that are worked on at once.
+    /// Blocks that are worked on at once: one for each thread, or one by all.
     regions: usize,
+    /// For blocks that a thread has by itself.
+    alone: Arc<Pool>,
 }
 
 impl Winograd {
@@ -67,50 +74,52 @@ impl Winograd {
         let out = outputs(geometry.kernel[0]);
         let grid = [y.h.div_ceil(out), y.w.div_ceil(out)];
         let tiles = setting.n * grid[0] * grid[1];
-        let block = (BLOCK_FLOATS / (PLANES * (k + n))).next_multiple_of(12).max(BLOCK_TILES).min(tiles);
-        // Few blocks: all threads work on one.
+        let most = (BLOCK_FLOATS / (PLANES * (k + n))).max(BLOCK_TILES);
         let threads = setting.pool.threads();
-        let regions = if tiles.div_ceil(block) >= 4 * threads { threads } else { 1 };
-        let rows = (0..block).map(|t| (t * k) as u32).collect();
-        Winograd { pads: geometry.pads, layout, step, out, grid, tiles, block, rows, regions }
+        let regions = if tiles >= OWN_TILES * threads { threads } else { 1 };
+        let blocks = tiles.div_ceil(most).next_multiple_of(regions);
+        let rows = (0..largest(tiles, blocks)).map(|t| (t * k) as u32).collect();
+        Winograd { pads: geometry.pads, layout, step, out, grid, tiles, blocks, rows, regions, alone: Pool::single() }
     }
 
     /// Floats from one plane to the next, before the multiplication and after it.
     fn planes(&self) -> [usize; 2] {
-        [self.layout.panels.k, self.layout.panels.n].map(|c| apart(self.block * c))
+        [self.layout.panels.k, self.layout.panels.n].map(|c| apart(self.rows.len() * c))
     }
 
-    /// Floats of a [`Region`].
+    /// Floats of a [`Block`]'s memory.
     fn region(&self) -> usize {
         let [before, after] = self.planes();
         apart(self.layout.panels.k) + PLANES * (before + after)
     }
 
-    /// Tiles `first..first + count` of the batch, from the input channels of group `g` to its output.
+    /// From the input channels of a block to its output. The pool's threads share the work: first tiles, then panels, so
+    /// that each brings those products back that it has just computed.
     ///
     /// # Safety
-    /// `region` must be for nobody else.
-    unsafe fn block(&self, frame: &Frame, g: usize, first: usize, count: usize, region: &Region) {
+    /// The block's memory must be for nobody else.
+    unsafe fn block(&self, frame: &Frame, pool: &Pool, block: &Block) {
         let weights = frame.weights(self.step.node);
-        let Panels { k, n, .. } = self.layout.panels;
-        let panels = self.layout.panels.count();
-        // SAFETY: tasks have their own tiles, or their own panels of a plane; the plan keeps inputs and output apart.
+        let Panels { k, .. } = self.layout.panels;
+        let (count, parts) = (block.tiles.len(), self.parts());
+        // SAFETY: tasks have their own tiles, then their own panels; the plan keeps inputs and output apart.
         unsafe {
-            std::slice::from_raw_parts_mut(region.zeros.at(0), k).fill(0.0);
-            split(frame.pool, count, PLANES * k, |tiles| tiles.for_each(|t| self.gather(frame, g, first, t, region)));
-            split(frame.pool, PLANES * panels, count * k, |parts| {
-                let mut next = parts.start;
-                while next < parts.end {
-                    let (plane, panel) = (next / panels, next % panels);
-                    let end = panels.min(panel + parts.end - next);
-                    self.multiply(weights, g, count, plane, panel..end, region);
-                    next += end - panel;
-                }
-            });
-            split(frame.pool, count, PLANES * n, |tiles| {
-                tiles.for_each(|t| self.spread(frame, weights, g, first, t, region));
+            std::slice::from_raw_parts_mut(block.zeros.at(0), k).fill(0.0);
+            split(pool, count, PLANES * k, |tiles| tiles.for_each(|t| self.gather(frame, block, t)));
+            split(pool, parts, PLANES * count * k, |range| {
+                let end = if range.end == parts { self.layout.panels.count() } else { range.end };
+                let panels = range.start..end;
+                (0..PLANES).for_each(|plane| self.multiply(weights, block, plane, panels.clone()));
+                (0..count).for_each(|t| self.spread(frame, weights, block, t, panels.clone()));
             });
         }
+    }
+
+    /// How many panels may be taken apart: a last one that is narrower than a vector goes with the one before it.
+    fn parts(&self) -> usize {
+        let panels = self.layout.panels;
+        let last = panels.count() - 1;
+        if panels.columns(last) < panels.lanes { last } else { last + 1 }
     }
 
     /// The sample of a tile, and its first output pixel.
@@ -122,21 +131,22 @@ impl Winograd {
     /// Transforms tile `t` of a block.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use this tile's part of the region.
-    unsafe fn gather(&self, frame: &Frame, g: usize, first: usize, t: usize, region: &Region) {
+    /// As [`Winograd::block`]; nobody else may use this tile's part of the planes.
+    unsafe fn gather(&self, frame: &Frame, block: &Block, t: usize) {
         let x = frame.map(self.step.inputs[0]);
         let (h, w, channels) = (x.place.h, x.place.w, self.layout.panels.k);
-        let (s, oy, ox) = self.origin(first + t);
+        let (s, oy, ox) = self.origin(block.tiles.start + t);
         let [top, left, ..] = self.pads;
         let at = |i: usize| {
             let (iy, ix) = ((oy + i / IN).wrapping_sub(top), (ox + i % IN).wrapping_sub(left));
-            let zeros = region.zeros.start();
-            if iy < h && ix < w { x.at((s * h + iy) * w + ix).wrapping_add(g * channels) } else { zeros }.cast_const()
+            let zeros = block.zeros.start();
+            if iy < h && ix < w { x.at((s * h + iy) * w + ix).wrapping_add(block.group * channels) } else { zeros }
+                .cast_const()
         };
         let from: [*const f32; PLANES] = std::array::from_fn(at);
-        // SAFETY: pixels, or as many zeros; the region holds the tile in every plane.
+        // SAFETY: pixels, or as many zeros; every plane holds the tile.
         unsafe {
-            let to = region.tiles.at(t * channels);
+            let to = block.before.at(t * channels);
             simd::dispatch(TransformInput { from: &from, channels, to, plane: self.planes()[0] });
         }
     }
@@ -145,52 +155,47 @@ impl Winograd {
     ///
     /// # Safety
     /// As [`Winograd::block`]; nobody else may use these panels of the products.
-    unsafe fn multiply(
-        &self,
-        weights: &Weights,
-        g: usize,
-        tiles: usize,
-        plane: usize,
-        range: Range<usize>,
-        region: &Region,
-    ) {
+    unsafe fn multiply(&self, weights: &Weights, block: &Block, plane: usize, range: Range<usize>) {
         let panels = self.layout.panels;
         let [before, after] = self.planes();
-        // SAFETY: all planes lie in the region.
+        // SAFETY: all planes lie in the block's memory.
         unsafe {
             let product = Gemm {
-                left: region.tiles.from(plane * before),
+                left: block.before.from(plane * before),
                 rows: &self.rows,
                 runs: &[Run { offset: 0, len: panels.k }],
-                right: &weights.weight[(g * PLANES + plane) * apart(panels.floats())..],
+                right: &weights.weight[(block.group * PLANES + plane) * apart(panels.floats())..],
                 panels,
                 start: Start::Zero,
                 addend: None,
                 bounds: Bounds::NONE,
-                out: region.products.from(plane * after),
+                out: block.after.from(plane * after),
                 pitch: panels.n,
             };
-            product.block(0..tiles, range);
+            product.block(0..block.tiles.len(), range);
         }
     }
 
-    /// Transforms the products of tile `t` of a block back and writes as much of the tile as lies in the output.
+    /// Transforms the products of some panels and tile `t` of a block back and writes as much of the tile as lies in the
+    /// output.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use the tile's outputs.
-    unsafe fn spread(&self, frame: &Frame, weights: &Weights, g: usize, first: usize, t: usize, region: &Region) {
+    /// As [`Winograd::block`]; nobody else may use the tile's outputs of these panels.
+    unsafe fn spread(&self, frame: &Frame, weights: &Weights, block: &Block, t: usize, panels: Range<usize>) {
         let y = frame.map(self.step.output);
         let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
-        let (h, w, channels) = (y.place.h, y.place.w, self.layout.panels.n);
-        let (s, oy, ox) = self.origin(first + t);
-        // SAFETY: the region holds the tile in every plane, and the output the pixels of its rows and columns.
+        let (h, w, Panels { n, .. }) = (y.place.h, y.place.w, self.layout.panels);
+        let column = self.layout.panels.column(panels.start);
+        let channels = self.layout.panels.column(panels.end).min(n) - column;
+        let (s, oy, ox) = self.origin(block.tiles.start + t);
+        // SAFETY: every plane holds the tile, and the output the pixels of its rows and columns.
         unsafe {
-            let (pixel, channel) = ((s * h + oy) * w + ox, g * channels);
+            let (pixel, channel) = ((s * h + oy) * w + ox, block.group * n + column);
             let transform = TransformOutput {
-                from: region.products.at(t * channels),
+                from: block.after.at(t * n + column),
                 plane: self.planes()[1],
                 channels,
-                bias: self.layout.group_bias(&weights.bias, g),
+                bias: &self.layout.group_bias(&weights.bias, block.group)[column..],
                 bounds: Bounds::of(self.step.activation),
                 addend: addend.as_ref().map_or(std::ptr::null(), |map| map.at(pixel).add(channel).cast_const()),
                 addend_pitch: addend.map_or([0; 2], |map| [w * map.place.pitch, map.place.pitch]),
@@ -206,33 +211,36 @@ impl Winograd {
     }
 }
 
-/// Where a block's tiles are transformed: zeros that stand for pixels beyond the input, the tiles position by position,
-/// and their products likewise.
-struct Region {
+/// Some tiles of the batch in a group's channels, and where they are transformed.
+struct Block {
+    group: usize,
+    tiles: Range<usize>,
+    /// They stand for pixels beyond the input.
     zeros: Shared,
-    tiles: Shared,
-    products: Shared,
+    /// The tiles position by position, and their products likewise.
+    before: Shared,
+    after: Shared,
 }
 
 impl Operation for Winograd {
     fn forward(&self, frame: &Frame) {
-        let blocks = self.tiles.div_ceil(self.block);
-        let run = |thread: usize, i: usize| {
-            let (g, first) = (i / blocks, i % blocks * self.block);
-            let [before, _] = self.planes();
+        let blocks = self.blocks;
+        let run = |thread: usize, pool: &Pool, i: usize| {
+            let (group, i) = (i / blocks, i % blocks);
+            let tiles = edge(self.tiles, blocks, i)..edge(self.tiles, blocks, i + 1);
             // SAFETY: the scratch memory holds as many regions as threads get here at once, and blocks have their own
             // outputs.
             unsafe {
                 let zeros = frame.scratch.from(thread * self.region());
-                let tiles = zeros.from(apart(self.layout.panels.k));
-                let region = Region { zeros, tiles, products: tiles.from(PLANES * before) };
-                self.block(frame, g, first, self.block.min(self.tiles - first), &region);
+                let before = zeros.from(apart(self.layout.panels.k));
+                let after = before.from(PLANES * self.planes()[0]);
+                self.block(frame, pool, &Block { group, tiles, zeros, before, after });
             }
         };
         if self.regions > 1 {
-            frame.pool.run_on(self.layout.groups * blocks, &run);
+            frame.pool.run_on(self.layout.groups * blocks, &|thread, i| run(thread, &self.alone, i));
         } else {
-            (0..self.layout.groups * blocks).for_each(|i| run(0, i));
+            (0..self.layout.groups * blocks).for_each(|i| run(0, frame.pool, i));
         }
         let y = frame.map(self.step.output);
         // SAFETY: nobody else uses the output.
@@ -242,6 +250,18 @@ impl Operation for Winograd {
     fn scratch(&self) -> usize {
         self.region().saturating_mul(self.regions)
     }
+}
+
+/// Where block `i` begins, or the one before it ends. Blocks are as large as each other but for rows of the matrices'
+/// tiles, so that which rows are left over does not depend on how many blocks there are.
+fn edge(tiles: usize, blocks: usize, i: usize) -> usize {
+    let rows = simd::rows();
+    (tiles.div_ceil(rows) * i / blocks * rows).min(tiles)
+}
+
+/// Tiles of the largest block, at most.
+fn largest(tiles: usize, blocks: usize) -> usize {
+    (tiles.div_ceil(simd::rows()).div_ceil(blocks) * simd::rows()).min(tiles)
 }
 
 /// The distance of parts of this size.

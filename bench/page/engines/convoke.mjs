@@ -1,5 +1,5 @@
 // Convoke through its public API, from the package of this checkout (pkg/dist and pkg/wasm).
-import { batch, bytes, input } from "../data.mjs";
+import { batch, input } from "../data.mjs";
 
 // The zoo's names where they differ from torchvision's, and the networks that it lacks: those come as ONNX files, as quantized ones do.
 const ARCH = { alexnet: "alexnet-torchvision", googlenet: "googlenet-torchvision" };
@@ -7,8 +7,9 @@ const FOREIGN = ["squeezenet1_1", "mobilenet_v2", "resnet8"];
 
 async function load({ model, file, options }) {
   const { Network } = await import("/convoke/dist/index.js");
-  if (FOREIGN.includes(model) || file !== model) return Network.load(await bytes(`/models/${file}.onnx`), options);
-  return Network.load(await bytes(`/models/${model}.safetensors`), { arch: ARCH[model] ?? model, ...options });
+  const o = { cache: false, ...options };
+  if (FOREIGN.includes(model) || file !== model) return Network.load(`/models/${file}.onnx`, o);
+  return Network.load(`/models/${model}.safetensors`, { arch: ARCH[model] ?? model, ...o });
 }
 
 export async function open(job) {
