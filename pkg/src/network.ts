@@ -130,7 +130,8 @@ export class Network implements Disposable {
     }
     // Asked for before `run` returns: the caller may dispose of the network next.
     checkTensor(input);
-    return this.#call((engine, id) => engine.run(id, input));
+    const { data, shape } = input;
+    return this.#handle.connection.lend(data, (data) => this.#call((engine, id) => engine.run(id, { data, shape })));
   }
 
   /** The likeliest classes of one image, which is scaled and normalised as the model says. */
