@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, Output, Params, Value};
-use crate::layers::{BatchNorm2d, Conv2d, Layer, Linear, Padding};
+use crate::layers::{BatchNorm2d, Conv2d, Layer, Linear, Padding, Window};
 use crate::tensor::Tensor;
 
 /// All rewrites that pay at inference, in the order in which they help each other.
@@ -14,7 +14,37 @@ use crate::tensor::Tensor;
 pub fn for_inference(graph: &Graph, params: Params) -> Result<(Graph, Params)> {
     let graph = merge_duplicates(graph, &params)?;
     let params = without_unused(&graph, params);
-    fold_batch_norm(&graph, params)
+    let (graph, params) = fold_batch_norm(&graph, params)?;
+    Ok((average_first(&graph)?, params))
+}
+
+/// An average of sums is the sum of averages: an average pooling after a 1x1 convolution that only it reads comes before
+/// it, where fewer pixels are left to multiply (DenseNet's transitions). Not where padding counts, which has no bias.
+///
+/// # Errors
+/// Those of [`Graph::new`].
+pub fn average_first(graph: &Graph) -> Result<Graph> {
+    let mut nodes = graph.nodes().to_vec();
+    for (i, node) in graph.nodes().iter().enumerate() {
+        let Layer::AvgPool2d(pool) = node.layer else { continue };
+        let Some(producer) = sole_producer(graph, i) else { continue };
+        let Layer::Conv2d(conv) = &graph.nodes()[producer].layer else { continue };
+        let source = graph.shape(graph.nodes()[producer].inputs[0]);
+        let (_, h, w) = source.chw();
+        if is_pointwise(conv) && pool.window.pads([h, w]) == [0; 4] && graph.shape(Value::of_node(i)).chw().1 < h {
+            nodes.swap(producer, i);
+            nodes[producer].inputs = graph.nodes()[producer].inputs.clone();
+            nodes[i].inputs = vec![Value::of_node(producer)];
+        }
+    }
+    let map: Vec<Value> = graph.values().collect();
+    rebuilt(graph, nodes, &map)
+}
+
+/// Whether each output pixel is made of the input pixel there.
+fn is_pointwise(conv: &Conv2d) -> bool {
+    let Window { kernel, stride, padding, .. } = conv.window;
+    (kernel, stride, padding) == ([1, 1], [1, 1], Padding::NONE)
 }
 
 /// A batch normalisation after a convolution or linear layer that only it reads becomes part of that layer:
@@ -223,7 +253,7 @@ fn without_unused(graph: &Graph, params: Params) -> Params {
 mod tests {
     use super::*;
     use crate::graph::{Builder, Init, reference};
-    use crate::layers::{Flatten, Relu, Role};
+    use crate::layers::{AvgPool2d, Flatten, Relu, Role};
     use crate::plan::{Plan, Purpose};
     use crate::rng::Rng;
     use crate::zoo;
@@ -299,6 +329,37 @@ mod tests {
         // `other` has weights of its own.
         assert_eq!((graph.nodes().len(), after.0.nodes().len()), (5, 4));
         assert!(after_steps < before_steps);
+    }
+
+    #[test]
+    fn averages_come_before_pointwise_convolutions() {
+        let graph = small_dense();
+        let params = random_params(&graph);
+        let after = average_first(&graph).unwrap();
+        compare(&graph, &params, &(after.clone(), params.clone()));
+        let macs = |g: &Graph| g.costs().iter().map(|c| c.macs).sum::<u64>();
+        assert!(macs(&after) < macs(&graph));
+        let at = |name: &str| after.nodes().iter().position(|n| n.name == name).unwrap();
+        assert!(at("features.transition1.pool") < at("features.transition1.conv"));
+
+        // Not a kernel that sees neighbours, not over padding, not where somebody else reads the convolution.
+        let with = |conv: Conv2d, pool: AvgPool2d, shared: bool| {
+            let mut b = Builder::new("small", [3, 8, 8]);
+            let x = b.add("conv", conv, Value::INPUT);
+            let mut y = b.add("pool", pool, x);
+            if shared {
+                let z = b.add("other", pool, x);
+                let z = b.add("relu", Relu {}, z);
+                y = b.sum("sum", &[y, z]);
+            }
+            b.finish(y).unwrap()
+        };
+        let (point, pool) = (Conv2d::new(4, 1), AvgPool2d::new(2, 2));
+        let padded = AvgPool2d { window: Window { padding: Padding::all(1), ..pool.window }, ..pool };
+        assert_ne!(average_first(&with(point, pool, false)).unwrap(), with(point, pool, false));
+        for kept in [with(Conv2d::new(4, 3), pool, false), with(point, padded, false), with(point, pool, true)] {
+            assert_eq!(average_first(&kept).unwrap(), kept);
+        }
     }
 
     #[test]
