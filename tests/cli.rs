@@ -482,6 +482,88 @@ fn calibrate(model: &Path, data: &Path, other: &Path, top1: f64) {
 }
 
 #[test]
+fn pictures_that_cannot_be_read_are_skipped_counted_and_listed() {
+    let folder = folder("corrupt");
+    let data = stripes(&folder, 30, 1);
+    let whole = std::fs::read(data.join("b-middle/000.png")).unwrap();
+    for i in 0..12 {
+        // Cut off in the middle of the pixels, and no picture at all.
+        let bytes = if i % 2 == 0 { &whole[..whole.len() / 2] } else { &b"<!doctype html>"[..] };
+        std::fs::write(data.join(format!("b-middle/bad-{i:02}.png")), bytes).unwrap();
+    }
+    let (out, matrix) = (folder.join("m.safetensors"), folder.join("matrix.csv"));
+    let base = ["train", "lenet5", "--data", text(&data), "--out", text(&out), "--threads", "1", "--batch", "10"];
+    let said = run(&[&base[..], &["--epochs", "4", "--confusion", text(&matrix)]].concat());
+    assert_eq!(said.status, Some(0), "{}", said.err);
+    assert!(said.err.contains("warning: 12 of 102 pictures cannot be read and are skipped:"), "{}", said.err);
+    let listed = said.err.lines().filter(|l| l.contains("b-middle/bad-")).count();
+    assert!(listed == 10 && said.err.contains("bad-09.png: ") && said.err.contains("  and 2 more"), "{}", said.err);
+    assert!(read(&out).meta.provenance["data"].starts_with("stripes: 81 images, 9 held out"));
+    check_confusion(&said.out, &std::fs::read_to_string(&matrix).unwrap());
+}
+
+/// The end of a training run of three classes: the matrix, a line for each class, the figures.
+fn check_confusion(said: &str, csv: &str) {
+    let lines: Vec<&str> = said.lines().collect();
+    let end = &lines[lines.len() - 10..];
+    assert!(end[0].starts_with("class \\ prediction") && end[4].starts_with("class "), "{said}");
+    let counts = |line: &str| line.split_whitespace().rev().take(3).map(|n| n.parse().unwrap()).collect::<Vec<u32>>();
+    let (top1, _, images) = figures(end[8]);
+    let mut right = 0;
+    for k in 0..3 {
+        let row: Vec<u32> = counts(end[1 + k]).into_iter().rev().collect();
+        assert_eq!(
+            csv.lines().nth(1 + k).unwrap().split(',').skip(1).map(|n| n.parse().unwrap()).collect::<Vec<u32>>(),
+            row
+        );
+        let recall = format!("{:.2} %", 100.0 * f64::from(row[k]) / f64::from(row.iter().sum::<u32>()));
+        assert!(
+            end[5 + k].contains(&format!(" {} ", row.iter().sum::<u32>())) && end[5 + k].contains(&recall),
+            "{said}"
+        );
+        right += row[k];
+    }
+    assert!(images == 9 && (f64::from(right) / 0.09 - top1).abs() < 0.01, "{said}");
+}
+
+#[test]
+fn data_that_a_network_cannot_learn_from_is_refused_before_training() {
+    let folder = folder("refused-data");
+    let data = stripes(&folder, 10, 1);
+    let out = folder.join("m.safetensors");
+    let base = ["train", "lenet5", "--data", text(&data), "--out", text(&out)];
+    let refused = |more: &[&str], parts: &[&str]| fail(&[&base[..], more].concat(), 1, parts);
+    // 30 images of 32x32 bytes, twice.
+    refused(&["--memory", "61439"], &["30 images of 1x32x32 of `stripes`", "61440 exceeds the limit of 61439"]);
+    fail(&[&base[..], &["--memory", "1T"]].concat(), 2, &["--memory", "expected K, M, G"]);
+    let large = ["train", "vgg16", "--data", "mnist", "--out", text(&out), "--memory", "1G"];
+    fail(&large, 1, &["10000 images of 3x224x224 of `mnist`", "3010560000 exceeds the limit of 1073741824"]);
+
+    let class = data.join("0-none");
+    std::fs::create_dir(&class).unwrap();
+    refused(&[], &["data set `class `0-none` of `stripes`` is empty"]);
+    std::fs::write(class.join("a.png"), "no picture").unwrap();
+    refused(&[], &["1 of 31 pictures", "0-none/a.png: ", "class `0-none` of `stripes`: pictures that can be read"]);
+    std::fs::copy(data.join("a-left/000.png"), class.join("a.png")).unwrap();
+    refused(&[], &["class `0-none` of `stripes`: images that are not held out"]);
+    std::fs::copy(data.join("a-left/001.png"), class.join("b.png")).unwrap();
+    succeed(&[&base[..], &["--epochs", "1"]].concat());
+
+    // The same for a folder that says what is held out.
+    let parts = folder.join("parts");
+    std::fs::create_dir_all(parts.join("test")).unwrap();
+    std::fs::rename(&data, parts.join("train")).unwrap();
+    let refused = |name: &str| fail(&["train", "lenet5", "--data", text(&parts), "--out", text(&out)], 1, &[name]);
+    for class in ["a-left", "b-middle", "c-right"] {
+        std::fs::create_dir(parts.join("test").join(class)).unwrap();
+        std::fs::copy(parts.join("train/0-none/a.png"), parts.join("test").join(class).join("1.png")).unwrap();
+    }
+    refused("expected classes 0-none, a-left, b-middle, c-right, got a-left, b-middle, c-right");
+    std::fs::create_dir(parts.join("test/0-none")).unwrap();
+    refused("class `0-none` of `parts/test`");
+}
+
+#[test]
 fn a_killed_run_that_is_resumed_ends_as_if_it_had_not_been() {
     let folder = folder("resume");
     let data = stripes(&folder, 20, 1);

@@ -5,6 +5,9 @@ use std::fmt;
 use convoke::layers::predicted_class;
 use convoke::tensor::Tensor;
 
+/// The most classes whose matrix is printed.
+const MAX_COLUMNS: usize = 20;
+
 /// Images by their class and the predicted one.
 pub struct Confusion {
     labels: Vec<String>,
@@ -41,6 +44,20 @@ impl Confusion {
     fn taken_for(&self, class: usize) -> Option<(&str, u64)> {
         let others = self.row(class).iter().enumerate().filter(|&(k, &n)| k != class && n > 0);
         others.rev().max_by_key(|&(_, n)| n).map(|(k, &n)| (self.labels[k].as_str(), n))
+    }
+
+    /// The matrix to look at: a row for each class, a column for each prediction, both in the order of the classes. `None`
+    /// when there are more classes than fit a line.
+    pub fn table(&self) -> Option<String> {
+        if self.labels.len() > MAX_COLUMNS {
+            return None;
+        }
+        let width = self.counts.iter().max().map_or(1, |most| most.to_string().len()).max(3);
+        let cells = |row: &[u64]| row.iter().map(|n| format!(" {n:>width$}")).collect::<String>();
+        let columns: Vec<u64> = (0..self.labels.len() as u64).collect();
+        let row = |(k, label): (usize, &String)| format!("\n{k:>3} {label:<20}{}", cells(self.row(k)));
+        let rows: String = self.labels.iter().enumerate().map(row).collect();
+        Some(format!("{:<24}{}{rows}", "class \\ prediction", cells(&columns)))
     }
 
     /// The matrix as comma-separated values: a row for each class, a column for each prediction.
@@ -95,6 +112,13 @@ mod tests {
         assert_eq!(lines.len(), 4, "{text}");
         assert_eq!(lines[1].join(" "), "cat 4 50.00 % 100.00 % dog, \"big\" (1)");
         assert_eq!(lines[2].join(" "), "dog, \"big\" 1 100.00 % 33.33 %");
+        let table = c.table().unwrap();
+        let rows: Vec<String> =
+            table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let wanted =
+            ["class \\ prediction 0 1 2 3", "0 cat 2 1 1 0", "1 dog, \"big\" 0 1 0 0", "2 2 0 1 0 0", "3 3 0 0 0 0"];
+        assert_eq!(rows, wanted);
+        assert!(Confusion::new(MAX_COLUMNS + 1, &[]).table().is_none());
         assert_eq!(lines[3].join(" "), "2 1 0.00 % 0.00 % dog, \"big\" (1)");
     }
 }

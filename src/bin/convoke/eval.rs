@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use convoke::engine::{Backend, Engine};
 use convoke::format::Model;
+use convoke::graph::Graph;
 use convoke::layers::Loss;
-use convoke::train::{Evaluation, Metrics};
+use convoke::train::{Dataset, Evaluation, Metrics};
 use convoke::vision::Preprocess;
 use convoke::{Error, Result};
 use indicatif::ProgressBar;
@@ -88,6 +89,26 @@ pub async fn evaluate(
         bar.inc((end - start) as u64);
     }
     bar.finish_and_clear();
+    Ok((metrics.evaluation(), confusion))
+}
+
+/// A data set in memory, as the network wants it.
+pub async fn held_out(
+    engine: &mut Engine,
+    graph: &Graph,
+    data: &Dataset,
+    labels: &[String],
+    loss: Loss,
+) -> Result<(Evaluation, Confusion)> {
+    let mut metrics = Metrics::new(loss);
+    let mut confusion = Confusion::new(loss.classes(graph.classes()), labels);
+    let samples: Vec<u32> = (0..data.len() as u32).collect();
+    for batch in samples.chunks(BATCH) {
+        let (x, labels) = data.batch(batch, None);
+        let logits = engine.run(&x).await?;
+        metrics.add(&logits, &labels)?;
+        confusion.add(&logits, &labels);
+    }
     Ok((metrics.evaluation(), confusion))
 }
 

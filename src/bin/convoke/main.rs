@@ -10,6 +10,7 @@ mod describe;
 mod diagram;
 mod eval;
 mod files;
+mod memory;
 mod picture;
 mod plan;
 mod preprocess;

@@ -6,18 +6,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use convoke::engine::Backend;
+use convoke::engine::{Backend, Engine};
 use convoke::format::{Meta, Model, Weights};
 use convoke::graph::{Init, Params};
 use convoke::layers::Loss;
 use convoke::plan::Optimizer;
-use convoke::train::{Augmentation, Config, Dataset, Evaluation, Group, Schedule, Trainer};
+use convoke::train::{Augmentation, Config, Dataset, Group, Schedule, Trainer};
 use convoke::{Error, Result, zoo};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::confusion::Confusion;
 use crate::data::{self, Prepared};
-use crate::{Failure, Outcome, backend, eval, files};
+use crate::{Failure, Outcome, backend, eval, files, memory};
 
 /// Train a network and write it to a file.
 #[derive(clap::Args)]
@@ -99,6 +100,11 @@ pub struct Args {
     /// Go on from this checkpoint; all other options must be those of the interrupted run.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Write the confusion matrix of the held-out images to this file as comma-separated values, a row for each class.
+    #[arg(long, value_name = "FILE")]
+    confusion: Option<PathBuf>,
+    #[command(flatten)]
+    memory: memory::Args,
     #[command(flatten)]
     backend: backend::Args,
 }
@@ -216,12 +222,13 @@ impl Args {
 pub async fn run(args: Args) -> Outcome {
     let config = args.config()?;
     files::check_writable(&args.out)?;
-    if let Some(log) = &args.log {
-        files::check_writable(log)?;
+    for file in args.log.iter().chain(&args.confusion) {
+        files::check_writable(file)?;
     }
+    let mut memory = args.memory.budget();
     let options =
         |classes| zoo::Options { classes: Some(classes), auxiliary: true, width: args.width.map(usize::from) };
-    let (graph, data) = args.data.prepare(|classes| zoo::network(&args.network, options(classes)))?;
+    let (graph, data) = args.data.prepare(|classes| zoo::network(&args.network, options(classes)), &mut memory)?;
     let Prepared { train, held_out, labels, preprocess } = data.limited(args.images.map(|n| n as usize))?;
     let (train, name) = (Arc::new(train), held_out.name().to_string());
     let backend = args.backend.open().await?;
@@ -234,19 +241,16 @@ pub async fn run(args: Args) -> Outcome {
     };
     eprintln!("{} on {} images of {name}, {} held out, {}", graph.name(), train.len(), held_out.len(), backend.name());
     let mut log = args.log.as_deref().map(|path| Log::open(path, trainer.epoch())).transpose()?;
-    let mut last = None;
     while trainer.epoch() < config.epochs {
-        let (figures, evaluation) = epoch(&mut trainer, &held_out).await?;
+        let figures = epoch(&mut trainer, &held_out).await?;
         if let Some(log) = &mut log {
             log.add(&figures)?;
         }
-        last = Some(evaluation);
         files::write(&args.checkpoint(), &trainer.checkpoint().await?)?;
     }
-    let evaluation = match last {
-        Some(evaluation) => evaluation,
-        None => trainer.evaluate(&held_out).await?,
-    };
+    let params = trainer.params().await?;
+    let mut engine = Engine::new(&graph, &params, &backend).await?;
+    let (evaluation, confusion) = eval::held_out(&mut engine, &graph, &held_out, &labels, config.loss).await?;
     let provenance = BTreeMap::from([
         ("command".to_string(), command_line()),
         ("data".to_string(), format!("{name}: {} images, {} held out", train.len(), held_out.len())),
@@ -256,13 +260,26 @@ pub async fn run(args: Args) -> Outcome {
         ("convoke".to_string(), env!("CARGO_PKG_VERSION").to_string()),
     ]);
     let meta = Meta { labels, preprocess: Some(preprocess), provenance };
-    let model = Model { graph, params: trainer.params().await?, meta };
+    let model = Model { graph, params, meta };
     let bytes = model.to_bytes(Weights::F32)?;
     files::write(&args.out, &bytes)?;
     // The run is complete: what is needed to go on with it is in the way now.
     let _ = std::fs::remove_file(args.checkpoint());
+    report(&confusion, args.confusion.as_deref())?;
     files::print(eval::line(&evaluation))?;
     files::print(format_args!("wrote {} ({} bytes)", args.out.display(), bytes.len()))?;
+    Ok(())
+}
+
+/// Says of each class how many of its images are found, and what is taken for what.
+fn report(confusion: &Confusion, file: Option<&Path>) -> Outcome {
+    if let Some(table) = confusion.table() {
+        files::print(table)?;
+    }
+    files::print(confusion)?;
+    if let Some(file) = file {
+        files::write(file, confusion.to_csv().as_bytes())?;
+    }
     Ok(())
 }
 
@@ -302,7 +319,7 @@ impl Log {
 }
 
 /// One epoch with a progress bar, and a line about it.
-async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<(Figures, Evaluation)> {
+async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Figures> {
     let epoch = trainer.epoch();
     let bar = ProgressBar::new(trainer.steps_per_epoch() as u64).with_style(
         ProgressStyle::with_template("{prefix} [{bar:40}] {pos}/{len}  {msg}  {per_sec}  {eta} left")
@@ -341,7 +358,7 @@ async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<(Figures, E
         held_out_loss: held.loss,
         held_out_error: round(1.0 - f64::from(held.top1)),
     };
-    Ok((figures, held))
+    Ok(figures)
 }
 
 async fn resume(path: &Path, data: Arc<Dataset>, config: &Config, backend: &Backend) -> Outcome<Trainer> {

@@ -7,7 +7,8 @@ use convoke::train::Dataset;
 use convoke::vision::{Channels, Preprocess};
 use convoke::{Error, Result};
 
-use super::Prepared;
+use super::{Prepared, reserve};
+use crate::memory::Budget;
 use crate::{files, picture};
 
 /// Extensions of files that are read; others are passed over.
@@ -16,6 +17,9 @@ const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 /// When a folder does not say which images are held out, every tenth is.
 const HELD_OUT: usize = 10;
 const SPLIT_SEED: u32 = 1998;
+
+/// How many of the pictures that cannot be read are listed.
+const LISTED: usize = 10;
 
 /// The image files of a folder, sorted, with their classes.
 pub struct Folder {
@@ -43,48 +47,94 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Every image, made to fit by `preprocess`.
+    /// Every image that can be read, made to fit by `preprocess`, which says its size; the others are listed.
     fn read(&self, name: &str, preprocess: &Preprocess) -> Result<Dataset> {
-        let (mut bytes, mut labels) = (vec![], vec![]);
-        let mut size = [0; 2];
+        let [h, w] = preprocess.size.expect("training data has one size");
+        let shape = [preprocess.channels.count(), h, w];
+        let mut bytes = Vec::with_capacity(self.files.len() * shape.iter().product::<usize>());
+        let (mut labels, mut skipped) = (vec![], vec![]);
         for (path, class) in &self.files {
-            let (pixels, s) = preprocess.pixels(&picture::read(path)?)?;
-            bytes.extend(pixels);
-            labels.push(*class);
-            size = s;
+            match picture::read(path) {
+                Ok(image) => {
+                    bytes.extend(preprocess.pixels(&image)?.0);
+                    labels.push(*class);
+                }
+                Err(error) => skipped.push(error),
+            }
         }
-        let shape = [preprocess.channels.count(), size[0], size[1]];
+        self.list(&skipped);
+        self.check_classes(&labels, |class| format!("class `{class}` of `{name}`: pictures that can be read"))?;
         Dataset::from_bytes(name, shape, bytes, labels, self.classes.len(), preprocess)
+    }
+
+    /// Says which pictures are skipped, and why.
+    fn list(&self, skipped: &[Error]) {
+        if skipped.is_empty() {
+            return;
+        }
+        eprintln!("warning: {} of {} pictures cannot be read and are skipped:", skipped.len(), self.files.len());
+        skipped.iter().take(LISTED).for_each(|error| eprintln!("  {error}"));
+        if skipped.len() > LISTED {
+            eprintln!("  and {} more", skipped.len() - LISTED);
+        }
+    }
+
+    /// That these labels have each class; `what` says what the first that is missing has none of.
+    fn check_classes(&self, labels: &[u32], what: impl Fn(&str) -> String) -> Result<()> {
+        let has = |class: usize| labels.iter().any(|&label| label as usize == class);
+        match (0..self.classes.len()).find(|&class| !has(class)) {
+            Some(class) => Err(Error::EmptyDataset { name: what(&self.classes[class]) }),
+            None => Ok(()),
+        }
     }
 }
 
 /// Training and held-out images of a folder: its sub-folders `train` and `test` if it has them, otherwise a tenth of
 /// the images is held out.
-pub fn prepare(path: &Path, network: impl Fn(usize) -> Result<Graph>) -> Result<(Graph, Prepared)> {
-    let (train, test) = (path.join("train"), path.join("test"));
-    let parts = if train.is_dir() && test.is_dir() { Some((train, test)) } else { None };
-    let folder = Folder::open(parts.as_ref().map_or(path, |(train, _)| train))?;
+pub fn prepare(
+    path: &Path,
+    network: impl Fn(usize) -> Result<Graph>,
+    memory: &mut Budget,
+) -> Result<(Graph, Prepared)> {
+    let full = path.canonicalize().map_err(|e| files::io(path, e))?;
+    let name = full.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let (folder, test) = open(path, &name)?;
     let graph = network(folder.classes.len())?;
     let (c, h, w) = graph.input().chw();
     let channels = if c == 1 { Channels::Gray } else { Channels::Rgb };
     let mut preprocess = Preprocess { channels, size: Some([h, w]), ..Preprocess::default() };
-    let full = path.canonicalize().map_err(|e| files::io(path, e))?;
-    let name = full.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let images = folder.files.len() + test.as_ref().map_or(0, |test| test.files.len());
+    reserve(memory, &name, images, [channels.count(), h, w])?;
     let all = folder.read(&name, &preprocess)?;
     (preprocess.mean, preprocess.std) = statistics(&all, channels.count());
     let all = all.with_preprocess(&preprocess)?;
-    let (train, held_out) = match parts {
-        Some((_, test)) => {
-            let test = Folder::open(&test)?;
-            if test.classes != folder.classes {
-                let classes = |f: &Folder| f.classes.join(", ");
-                return Err(Error::format("folder `test`", format!("classes {}", classes(&folder)), classes(&test)));
-            }
-            (all, test.read(&name, &preprocess)?)
-        }
+    let (train, held_out) = match test {
+        Some(test) => (all, test.read(&name, &preprocess)?),
         None => all.split((all.len() / HELD_OUT).max(1), SPLIT_SEED)?,
     };
+    folder
+        .check_classes(train.labels(), |class| format!("class `{class}` of `{name}`: images that are not held out"))?;
     Ok((graph, Prepared { train, held_out, labels: folder.classes, preprocess }))
+}
+
+/// The images to train with, and those of `test`, if there are both folders. Each class must have some.
+fn open(path: &Path, name: &str) -> Result<(Folder, Option<Folder>)> {
+    let open = |path: &Path, name: &str| {
+        let folder = Folder::open(path)?;
+        let labels: Vec<u32> = folder.files.iter().map(|(_, class)| *class).collect();
+        folder.check_classes(&labels, |class| format!("class `{class}` of `{name}`"))?;
+        Ok::<_, Error>(folder)
+    };
+    let (train, test) = (path.join("train"), path.join("test"));
+    if !(train.is_dir() && test.is_dir()) {
+        return Ok((open(path, name)?, None));
+    }
+    let (train, test) = (open(&train, &format!("{name}/train"))?, open(&test, &format!("{name}/test"))?);
+    if test.classes != train.classes {
+        let classes = |f: &Folder| f.classes.join(", ");
+        return Err(Error::format("folder `test`", format!("classes {}", classes(&train)), classes(&test)));
+    }
+    Ok((train, Some(test)))
 }
 
 /// Mean and standard deviation of each channel's values in 0..1, to four digits.

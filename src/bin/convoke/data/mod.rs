@@ -14,6 +14,7 @@ use convoke::{Error, Result};
 
 pub use folder::Folder;
 
+use crate::memory::Budget;
 use crate::{files, picture};
 
 /// Which images a smaller training set has, whatever the seed of the run.
@@ -125,14 +126,15 @@ impl Args {
         }
     }
 
-    /// Training and held-out data as `network` wants them: `network` makes a graph for a number of classes.
-    pub fn prepare(&self, network: impl Fn(usize) -> Result<Graph>) -> Result<(Graph, Prepared)> {
+    /// Training and held-out data as `network` wants them, if there is memory for them: `network` makes a graph for a
+    /// number of classes.
+    pub fn prepare(&self, network: impl Fn(usize) -> Result<Graph>, memory: &mut Budget) -> Result<(Graph, Prepared)> {
         match &self.data {
-            Source::Folder(path) => folder::prepare(path, network),
+            Source::Folder(path) => folder::prepare(path, network, memory),
             source => {
                 let known = self.known(source)?;
                 let graph = network(known.labels.len())?;
-                let prepared = known.prepare(&graph)?;
+                let prepared = known.prepare(&graph, memory)?;
                 Ok((graph, prepared))
             }
         }
@@ -148,7 +150,7 @@ impl Args {
 
 impl Known {
     /// Padded when that makes them fit the network, otherwise stretched.
-    fn prepare(self, graph: &Graph) -> Result<Prepared> {
+    fn prepare(self, graph: &Graph, memory: &mut Budget) -> Result<Prepared> {
         let (c, h, w) = graph.input().chw();
         let (mean, std) = (vec![self.mean], vec![self.std]);
         let channels = if c == 1 { Channels::Gray } else { Channels::Rgb };
@@ -158,16 +160,15 @@ impl Known {
         } else {
             Preprocess { channels, size: Some([h, w]), mean, std, ..Preprocess::default() }
         };
+        let [h, w] = preprocess.size.unwrap_or([28; 2]);
+        let shape = [channels.count(), h, w];
+        reserve(memory, self.name, self.train.len() + self.held_out.len(), shape)?;
         let refit = |data: &Dataset| {
-            let mut bytes = vec![];
-            let mut size = [28; 2];
+            let mut bytes = Vec::with_capacity(data.len() * shape.iter().product::<usize>());
             for i in 0..data.len() {
-                let (pixels, s) = preprocess.pixels(&known_image(data, i)?)?;
-                bytes.extend(pixels);
-                size = s;
+                bytes.extend(preprocess.pixels(&known_image(data, i)?)?.0);
             }
-            let (shape, labels) = ([channels.count(), size[0], size[1]], data.labels().to_vec());
-            Dataset::from_bytes(self.name, shape, bytes, labels, data.classes(), &preprocess)
+            Dataset::from_bytes(self.name, shape, bytes, data.labels().to_vec(), data.classes(), &preprocess)
         };
         let (train, held_out) = (refit(&self.train)?, refit(&self.held_out)?);
         Ok(Prepared { train, held_out, labels: self.labels, preprocess })
@@ -178,6 +179,14 @@ impl Known {
         let (mean, std) = (vec![self.mean], vec![self.std]);
         Preprocess { channels: Channels::Gray, pad: 2, mean, std, ..Preprocess::default() }
     }
+}
+
+/// Sets memory aside for so many images as bytes: twice, for while they are split into training and held-out ones both
+/// are there.
+fn reserve(memory: &mut Budget, name: &str, images: usize, shape: [usize; 3]) -> Result<()> {
+    let bytes = 2 * images as u64 * shape.iter().product::<usize>() as u64;
+    let [c, h, w] = shape;
+    memory.take(format_args!("{images} images of {c}x{h}x{w} of `{name}`, twice while they are split"), bytes)
 }
 
 fn known_image(data: &Dataset, index: usize) -> Result<Image> {
