@@ -22,8 +22,8 @@ export const ENGINES = {
 
   "convoke-threads": convoke("relaxed SIMD, 2 threads", { backend: "cpu", threads: 2, tier: "threads" }),
 
-  // The arithmetic of a quantized ONNX file is in float32 as yet; only its weights and ranges are those of 8 bits.
-  "convoke-int8": convoke("quantized file, float32 arithmetic", { ...cpu, tier: "relaxed", worker: false }),
+  // In integers where that is faster: 3x3 convolutions stay with Winograd's algorithm in float32.
+  "convoke-int8": convoke("quantized file", { ...cpu, tier: "relaxed", worker: false }),
 
   litert: { adapter: "litert", label: "LiteRT.js wasm", options: { backend: "wasm", threads: 1 } },
   ort: { adapter: "ort", label: "onnxruntime-web wasm", options: { backend: "wasm", threads: 1 } },
