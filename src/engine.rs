@@ -44,6 +44,29 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// The same; on the CPU `params` are then without those tensors that the engine can give back, so that none is held
+    /// twice.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn borrowing(graph: &Graph, params: &mut Params, backend: &Backend) -> Result<Self> {
+        match backend {
+            Backend::Cpu(pool) => {
+                let engine = cpu::Engine::borrowing(graph, params, pool, cpu::Prefer::default())?;
+                Ok(Engine::Cpu(Box::new(engine)))
+            }
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(_) => Self::new(graph, params, backend).await,
+        }
+    }
+
+    /// Puts tensors back that [`Engine::borrowing`] took.
+    pub fn give_back(&self, params: &mut Params) {
+        if let Engine::Cpu(engine) = self {
+            engine.give_back(params);
+        }
+    }
+
     /// Prepares `graph` with `params` to run on `backend`.
     ///
     /// # Errors

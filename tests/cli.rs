@@ -344,7 +344,7 @@ fn weights_alone_become_a_model_with_a_network_by_name() {
     let graph = zoo::network("resnet20", zoo::Options { classes: Some(3), ..zoo::Options::default() }).unwrap();
     let params = Params::init(&graph, Init::He, 5);
     let named = |from: &str, to: &str| -> Vec<(String, Tensor)> {
-        params.iter().map(|(name, t)| (name.replace(from, to), t.clone())).collect()
+        params.iter().map(|(name, t)| (name.replace(from, to), t.into_owned())).collect()
     };
     let (file, out) = (folder.join("weights.safetensors"), folder.join("model.safetensors"));
     // timm's name of the classifier, and what only training needs.

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use convoke::Error;
-use convoke::cpu::{Algorithm, Engine, Pool, Prefer, Trainer, isa};
+use convoke::cpu::{Algorithm, Engine, Footprint, Pool, Prefer, Trainer, isa};
 use convoke::engine::Backend;
+use convoke::format::{Meta, Model, Weights};
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
 use convoke::layers::{Conv2d, Flatten, Linear, Loss, Padding, Relu};
 use convoke::plan::{Optimizer, Update};
@@ -38,7 +39,7 @@ fn outputs(case: &Case, pool: &Arc<Pool>) -> Vec<(String, Tensor)> {
     let mut engine = Engine::new(&case.graph, &problem.params, pool).expect("a valid graph");
     let inferred = engine.run(&problem.x).expect("a valid batch");
     let named = [("inference", inferred), ("y", y), ("dx", dx)].map(|(name, t)| (name.to_string(), t));
-    let gradients = problem.dparams.keys().map(|name| (format!("d{name}"), dparams.get(name).clone()));
+    let gradients = problem.dparams.keys().map(|name| (format!("d{name}"), dparams.get(name).into_owned()));
     named.into_iter().chain(gradients).collect()
 }
 
@@ -176,6 +177,87 @@ fn batches_of_any_size_follow_each_other() {
         }
     }
     assert!(engine.bytes() > 0);
+}
+
+/// The same weights in 8 bits, as they come from a file.
+fn in_codes(graph: &Graph, params: &Params) -> Params {
+    let model = Model { graph: graph.clone(), params: params.clone(), meta: Meta::default() };
+    Model::from_bytes(&model.to_bytes(Weights::Int8).unwrap()).unwrap().params
+}
+
+fn bytes_of(params: &Params) -> usize {
+    4 * params.count()
+}
+
+#[test]
+fn borrowed_weights_come_back_as_they_were() {
+    for name in ["lenet5", "alexnet-cifar", "vgg9", "resnet20", "densenet22", "googlenet-cifar"] {
+        let graph = zoo::network(name, zoo::Options { auxiliary: true, ..Default::default() }).unwrap();
+        let floats = Params::init(&graph, Init::of(&graph), 3);
+        let x = random(&graph.input().batched(2), 5);
+        for (params, what) in [(in_codes(&graph, &floats), "codes"), (floats, "floats")] {
+            let pool = Pool::new(2);
+            let mut left = params.clone();
+            let mut engine = Engine::borrowing(&graph, &mut left, &pool, Prefer::Speed).unwrap();
+            assert!(left.count() < params.count(), "{name} in {what}: nothing was borrowed");
+            assert_eq!(engine.run(&x).unwrap(), Engine::new(&graph, &params, &pool).unwrap().run(&x).unwrap());
+            engine.give_back(&mut left);
+            assert_eq!(left, params, "{name} in {what}");
+        }
+    }
+}
+
+/// Even and odd channels, maps and vectors, more rows than are floats at a time, remainders of columns and batches.
+#[test]
+fn linear_layers_in_codes_give_what_their_floats_give() {
+    for (input, features) in [([6, 1, 1], 3), ([4, 5, 3], 9), ([130, 3, 3], 20), ([1, 28, 28], 7), ([1024, 1, 1], 33)] {
+        let mut b = Builder::new("linear", input);
+        let x = b.add("flatten", Flatten {}, Value::INPUT);
+        let x = b.add("fc", Linear::new(features), x);
+        let y = b.add("relu", Relu {}, x);
+        let graph = b.finish(y).unwrap();
+        let codes = in_codes(&graph, &Params::init(&graph, Init::He, 7));
+        let mut floats = codes.clone();
+        floats.get_mut("fc.weight"); // Written to, it is no longer in codes.
+        for n in [1, 2, 7] {
+            let x = random(&graph.input().batched(n), 8);
+            let run =
+                |params: &Params, threads| Engine::new(&graph, params, &Pool::new(threads)).unwrap().run(&x).unwrap();
+            let (want, got) = (run(&floats, 1), run(&codes, 1));
+            assert!(error(&got, &want.to_f64()) < 5e-6, "{input:?} to {features}, batch {n}");
+            assert_eq!(got, run(&codes, 3));
+        }
+    }
+}
+
+#[test]
+fn a_footprint_is_what_an_engine_then_takes() {
+    for name in ["alexnet", "googlenet", "resnet18", "nin", "densenet121"] {
+        let graph = zoo::network(name, zoo::Options::default()).unwrap();
+        let mut params = Params::init(&graph, Init::of(&graph), 3);
+        let pool = Pool::new(2);
+        let said = Footprint::of(&graph, false, params.ranges(), &pool).unwrap();
+        assert_eq!(said.weights, bytes_of(&params) as u64);
+        let engine = Engine::borrowing(&graph, &mut params, &pool, Prefer::Speed).unwrap();
+        let (taken, said) = (engine.bytes() + bytes_of(&params), said.at_rest());
+        let ratio = said as f64 / taken as f64;
+        assert!((0.98..1.1).contains(&ratio), "{name}: {said} said, {taken} taken");
+    }
+}
+
+/// The notes' largest network: linear layers, nine tenths of it, are there once.
+#[test]
+fn vgg16_is_held_once_in_floats_and_in_codes() {
+    let graph = zoo::network("vgg16", zoo::Options::default()).unwrap();
+    for (codes, file) in [(false, 553e6), (true, 139e6)] {
+        let said = Footprint::of(&graph, codes, Params::default().ranges(), &Pool::single()).unwrap();
+        assert!(said.weights as f64 <= 1.15 * file, "{said:?}");
+        assert!(said.peak() as f64 <= 1.4 * said.at_rest() as f64, "{said:?}");
+    }
+    let wide = zoo::Options { classes: Some(200_000), ..Default::default() };
+    let wide = zoo::network("vgg16", wide).unwrap();
+    let said = Footprint::of(&wide, false, Params::default().ranges(), &Pool::single()).unwrap();
+    assert!(said.peak() > u64::from(u32::MAX), "{said:?}");
 }
 
 #[test]

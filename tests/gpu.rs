@@ -53,7 +53,7 @@ fn in_training(case: &Case) -> Result<(), String> {
     case.check("y", &y, &problem.y, TOLERANCE)?;
     case.check("dx", &dx, &problem.dx, TOLERANCE)?;
     for (name, want) in &problem.dparams {
-        case.check(&format!("gradient of {name}"), dparams.get(name), want, TOLERANCE)?;
+        case.check(&format!("gradient of {name}"), &dparams.get(name), want, TOLERANCE)?;
     }
     Ok(())
 }

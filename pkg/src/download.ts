@@ -84,6 +84,8 @@ export async function readResponse(response: Response, o: ReadOptions): Promise<
   checkStatus(response, o.what);
   const total = bodyLength(response);
   if (total !== undefined) checkSize(total, o.what);
+  // In its place at once where the length is known.
+  const whole = total === undefined ? undefined : new Uint8Array(total);
   const chunks: Bytes[] = [];
   let loaded = 0;
   const report = () => o.onProgress?.({ phase: o.phase, loaded, ...(total === undefined ? {} : { total }) });
@@ -96,7 +98,8 @@ export async function readResponse(response: Response, o: ReadOptions): Promise<
       const piece = await reader?.read();
       o.signal?.throwIfAborted();
       if (!piece || piece.done) break;
-      chunks.push(piece.value);
+      if (whole && loaded + piece.value.length <= whole.length) whole.set(piece.value, loaded);
+      else chunks.push(piece.value);
       loaded += piece.value.length;
       checkSize(loaded, o.what);
       report();
@@ -111,7 +114,7 @@ export async function readResponse(response: Response, o: ReadOptions): Promise<
   if (total !== undefined && loaded !== total) {
     throw truncated(o.what, `${loaded} bytes came`, loaded, total);
   }
-  const bytes = join(chunks, loaded);
+  const bytes = whole ?? join(chunks, loaded);
   refuseHtml(bytes, response.headers.get("Content-Type"), o.what);
   return bytes;
 }
@@ -240,7 +243,7 @@ export async function verify(
 }
 
 /** By the browser where it does (secure contexts), else by `otherwise`. */
-export function digest(otherwise: (bytes: Bytes) => Promise<string>): (bytes: Bytes) => Promise<string> {
+export function digest<T>(otherwise: (bytes: Bytes) => Promise<T>): (bytes: Bytes) => Promise<string | T> {
   const subtle = globalThis.crypto?.subtle;
   return subtle ? async (bytes) => hex(new Uint8Array(await subtle.digest("SHA-256", bytes))) : otherwise;
 }

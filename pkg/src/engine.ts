@@ -141,7 +141,7 @@ export class Engine {
       const network = await guarded(runtime.wasm, async () =>
         origin.kind === "create"
           ? runtime.wasm.Network.create(origin.name, origin.classes, origin.seed, runtime.pool)
-          : runtime.wasm.Network.load(await modelOf(file!, o, onProgress), o.arch, runtime.pool),
+          : loadModel(runtime, await modelOf(file!, o, onProgress), o.arch),
       ).catch(async (error) => {
         if (origin.kind === "url") await forget(new URL(origin.url), origin.cache);
         throw error;
@@ -533,6 +533,13 @@ export class Engine {
       throw error;
     }
   }
+}
+
+/** The model in a file, whose tensors follow a header: the browser hashes them sooner than the engine would. */
+async function loadModel({ wasm, pool }: Runtime, file: Bytes, arch: string | undefined): Promise<WasmNetwork> {
+  const header = file.length < 8 ? 0n : new DataView(file.buffer, file.byteOffset).getBigUint64(0, true);
+  const tensors = file.subarray(8 + Math.min(Number(header), file.length));
+  return wasm.Network.load(file, await digest(async () => undefined)(tensors), arch, pool);
 }
 
 /** The file as the engine reads it: ONNX is converted. */

@@ -1,6 +1,7 @@
 //! Convolution as matrix multiplication. The matrix of windows is never built: [`Lowering`] says where its rows lie.
 
 use super::algorithm::{self, Algorithm};
+use super::codes;
 use super::depthwise::Depthwise;
 use super::elementwise::{Copy, Sum};
 use super::gemm::{Addend, Bounds, Gemm, Gradient, Panels, Run, Start, column_sums, pack_rows, transpose};
@@ -158,6 +159,7 @@ pub(super) struct Convolution {
     step: Step,
     layout: Layout,
     lowering: Lowering,
+    threads: usize,
     /// Only for training.
     backward: Option<Backward>,
 }
@@ -167,7 +169,6 @@ struct Backward {
     /// Where each pixel of dy starts.
     dy_rows: Vec<u32>,
     input_gradient: InputGradient,
-    threads: usize,
 }
 
 impl Geometry {
@@ -200,9 +201,8 @@ impl Convolution {
         let backward = setting.training.then(|| Backward {
             dy_rows: (0..y.pixels(n)).map(|p| (p * y.pitch) as u32).collect(),
             input_gradient: input_gradient(&geometry, &lowering, &layout, x, y, n),
-            threads: setting.pool.threads(),
         });
-        Convolution { step, layout, lowering, backward }
+        Convolution { step, layout, lowering, threads: setting.pool.threads(), backward }
     }
 
     fn for_backward(&self) -> &Backward {
@@ -406,7 +406,7 @@ impl Operation for Convolution {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
         let weights = frame.weights(self.step.node);
         let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
-        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the staged map.
+        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the staged map, then codes as floats.
         unsafe {
             let left = self.lowering.stage(frame.pool, &x, frame.scratch);
             for g in 0..self.layout.groups {
@@ -414,7 +414,7 @@ impl Operation for Convolution {
                     left: left.from(g * self.layout.cig),
                     rows: &self.lowering.rows,
                     runs: &self.lowering.runs,
-                    right: self.layout.group(&weights.weight, g),
+                    right: if weights.in_codes() { &[] } else { self.layout.group(&weights.weight, g) },
                     panels: self.layout.panels,
                     start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
                     addend: addend.as_ref().map(|map| Addend { from: map.channel(0), pitch: map.place.pitch }),
@@ -422,7 +422,12 @@ impl Operation for Convolution {
                     out: y.channel(g * self.layout.panels.n),
                     pitch: y.place.pitch,
                 };
-                gemm.run(frame.pool);
+                if weights.in_codes() {
+                    let rest = frame.scratch.from(aligned(self.lowering.scratch()));
+                    codes::multiply(frame.pool, &gemm, weights, rest);
+                } else {
+                    gemm.run(frame.pool);
+                }
             }
             Bounds::activate_others(frame.pool, self.step.activation, &y);
         }
@@ -440,10 +445,12 @@ impl Operation for Convolution {
 
     fn scratch(&self) -> usize {
         let staged = aligned(self.lowering.scratch());
-        let Some(Backward { input_gradient, threads, .. }) = &self.backward else { return staged };
+        let Some(Backward { input_gradient, .. }) = &self.backward else {
+            return staged.saturating_add(codes::scratch(self.threads));
+        };
         let rest = match input_gradient {
             InputGradient::Direct => 0,
-            InputGradient::Columns => threads * COLUMN_ROWS * self.layout.panels.k,
+            InputGradient::Columns => self.threads * COLUMN_ROWS * self.layout.panels.k,
             InputGradient::Flipped(lowering) => lowering.scratch(),
         };
         let transposed = aligned(self.transposed().floats());

@@ -1,7 +1,7 @@
 //! Inference.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::algorithm::{Algorithm, Prefer};
 use super::flatten::{from_chw, to_chw};
@@ -9,7 +9,7 @@ use super::memory::{Shared, split, stretches};
 use super::operation::{Dropping, Frame, Operation, Ready, nothing_frozen};
 use super::pool::Pool;
 use super::simd::all_finite;
-use super::weights::Weights;
+use super::weights::{Unpacked, Weights};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, Params, Ranges};
 use crate::layers::Layer;
@@ -21,6 +21,8 @@ pub struct Engine {
     pub(super) graph: Graph,
     pool: Arc<Pool>,
     pub(super) weights: Vec<Option<Weights>>,
+    /// Nodes whose tensors nobody else holds.
+    borrowed: Vec<usize>,
     pub(super) ready: Ready,
     pub(super) prefer: Prefer,
     ranges: Ranges,
@@ -53,12 +55,52 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn with(graph: &Graph, params: &Params, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
+        Self::borrowing(graph, &mut params.clone(), pool, prefer)
+    }
+
+    /// The same; takes those tensors out of `params` that its kernels read as they are, only in another order, until
+    /// [`Engine::give_back`]: nothing is held twice.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn borrowing(graph: &Graph, params: &mut Params, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
         let ranges = params.ranges().clone();
-        let (graph, params) = rewrite::for_inference(graph, params.clone())?;
-        let params = params.calibrated(&graph, &ranges);
+        let (graph, own) = rewrite::for_inference(graph, params.clone())?;
+        let own = own.calibrated(&graph, &ranges);
         let mut engine = Self::without_weights(graph, pool, prefer, ranges)?;
-        engine.weights = pack(&engine.graph, &params, &engine.ready.plan, prefer);
+        let unpacked = |step: &Step| Mutex::new(Unpacked::of(&engine.graph, &own, step, prefer));
+        let steps = &engine.ready.plan.steps;
+        let waiting: Vec<_> = steps.iter().map(unpacked).collect();
+        for (step, unpacked) in steps.iter().zip(&waiting) {
+            let names: Vec<_> = engine.graph.param_names(step.node).collect();
+            let unchanged = |name: &String| params.holds(name, own.share(name));
+            if lock(unpacked).as_ref().is_some_and(Unpacked::is_reordered) && names.iter().all(unchanged) {
+                names.iter().for_each(|name| params.lend(name));
+                engine.borrowed.push(step.node);
+            }
+        }
+        drop(own);
+        // Tensors that nobody else has go when they are packed; the largest first, so that others find room.
+        let mut order: Vec<usize> = (0..waiting.len()).collect();
+        order.sort_unstable_by_key(|&i| std::cmp::Reverse(lock(&waiting[i]).as_ref().map(Unpacked::room)));
+        let packed: Vec<_> = waiting.iter().map(|_| Mutex::new(None)).collect();
+        let pack = |i: usize| *lock(&packed[i]) = lock(&waiting[i]).take().map(Unpacked::pack);
+        pool.run(order.len(), &|i| pack(order[i]));
+        for (step, packed) in steps.iter().zip(packed) {
+            engine.weights[step.node] = lock(&packed).take();
+        }
         Ok(engine)
+    }
+
+    /// Puts the tensors back that were taken out of `params`; the engine needs its own of them as before.
+    pub fn give_back(&self, params: &mut Params) {
+        for &node in &self.borrowed {
+            let weights = self.weights[node].as_ref().expect("what was borrowed was packed");
+            let shapes = self.graph.node_params(&self.graph.nodes()[node]).into_iter().map(|p| p.shape).collect();
+            for (name, tensor) in self.graph.param_names(node).zip(weights.give_back(shapes)) {
+                params.take_back(name, tensor);
+            }
+        }
     }
 
     /// Ready but for the weights.
@@ -68,7 +110,7 @@ impl Engine {
     pub(super) fn without_weights(graph: Graph, pool: &Arc<Pool>, prefer: Prefer, ranges: Ranges) -> Result<Self> {
         let ready = Ready::new(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer, &ranges)?;
         let weights = vec![None; graph.nodes().len()];
-        Ok(Engine { graph, pool: pool.clone(), weights, ready, prefer, ranges })
+        Ok(Engine { graph, pool: pool.clone(), weights, borrowed: vec![], ready, prefer, ranges })
     }
 
     /// What a run does, in order.
@@ -185,6 +227,11 @@ impl fmt::Debug for Engine {
             .field("bytes", &self.bytes())
             .finish_non_exhaustive()
     }
+}
+
+/// No task panics while it holds one of these.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Packs the weights of every node that the plan runs.

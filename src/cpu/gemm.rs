@@ -619,17 +619,6 @@ impl Kernel for PackRows {
     }
 }
 
-/// Packs a matrix given by its elements `at(k, n)`.
-pub(super) fn pack(panels: Panels, to: &mut [f32], at: impl Fn(usize, usize) -> f32) {
-    to.fill(0.0);
-    for n in 0..panels.n {
-        let (start, width) = panels.place(n);
-        for k in 0..panels.k {
-            to[start + k * width] = at(k, n);
-        }
-    }
-}
-
 /// Packs the transpose of a packed matrix whose rows come in `taps` equal parts, the last part first:
 /// `to[(taps - 1 - t) * n + j][i] = from[t * rows + i][j]`. Block by block, because a column of one is a row of the other.
 ///
@@ -705,8 +694,11 @@ mod tests {
     use crate::rng::Rng;
 
     fn packed(panels: Panels, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
-        let mut packed = vec![f32::NAN; panels.floats()];
-        pack(panels, &mut packed, at);
+        let mut packed = vec![0.0; panels.floats()];
+        for n in 0..panels.n {
+            let (start, width) = panels.place(n);
+            (0..panels.k).for_each(|k| packed[start + k * width] = at(k, n));
+        }
         packed
     }
 

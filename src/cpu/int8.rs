@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::simd::{self, Kernel, MAGIC, Simd};
 use super::weights::Layout;
 use crate::plan::{Place, Step};
-use crate::quant::{INPUT_LEVELS, Quantized};
+use crate::quant::INPUT_LEVELS;
 
 /// A convolution or linear layer in integers.
 pub(super) struct Int8 {
@@ -92,7 +92,7 @@ impl Operation for Int8 {
                     left: frame.scratch.from(g * words(cig)),
                     rows: &self.lowering.rows,
                     runs: &self.lowering.runs,
-                    right: bytes(&weights.weight, g * 2 * panels.floats(), 2 * panels.floats()),
+                    right: &bytes(&weights.weight)[g * 2 * panels.floats()..][..2 * panels.floats()],
                     panels,
                     scales: self.layout.group_bias(&weights.scales, g),
                     bias: self.layout.group_bias(&weights.bias, g),
@@ -114,27 +114,55 @@ impl Operation for Int8 {
 }
 
 /// Bytes of a buffer.
-fn bytes(buffer: &Buffer, start: usize, len: usize) -> &[i8] {
+pub(super) fn bytes(buffer: &Buffer) -> &[i8] {
     // SAFETY: any four bytes of a float are bytes.
-    let all = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<i8>(), 4 * buffer.len()) };
-    &all[start..][..len]
+    unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<i8>(), 4 * buffer.len()) }
 }
 
-/// Weights in 8 bits as the kernels read them, and the scale of each output: panels of pairs of channels.
-pub(super) fn pack(layout: &Layout, weights: &Quantized, step: f32) -> (Buffer, Vec<f32>) {
+/// The same, to write to.
+fn bytes_mut(buffer: &mut Buffer) -> &mut [i8] {
+    // SAFETY: as above, and any four bytes are a float.
+    unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<i8>(), 4 * buffer.len()) }
+}
+
+/// Floats of memory for packed codes.
+pub(super) fn floats(layout: &Layout) -> usize {
+    (layout.groups * 2 * layout.panels.floats()).div_ceil(4)
+}
+
+/// Weights in 8 bits as the kernels read them: panels of pairs of channels.
+#[cfg_attr(optimize_attribute, optimize(speed))]
+pub(super) fn pack(layout: &Layout, values: &[i8]) -> Buffer {
+    let mut packed = Buffer::zeros(floats(layout));
+    let to = bytes_mut(&mut packed);
+    exchange(layout, |from, at| to[at] = values[from]);
+    packed
+}
+
+/// What [`pack`] was given.
+#[cfg_attr(optimize_attribute, optimize(speed))]
+pub(super) fn unpack(layout: &Layout, packed: &Buffer) -> Vec<i8> {
     let Layout { groups, cig, taps, panels, .. } = *layout;
-    let mut packed = Buffer::zeros((groups * 2 * panels.floats()).div_ceil(4));
-    // SAFETY: four bytes for each float, any of which are floats.
-    let to = unsafe { std::slice::from_raw_parts_mut(packed.as_mut_ptr().cast::<i8>(), 4 * packed.len()) };
-    for (o, from) in weights.values.chunks_exact(cig * taps).enumerate() {
+    let mut values = vec![0; groups * panels.n * cig * taps];
+    let from = bytes(packed);
+    exchange(layout, |to, at| values[to] = from[at]);
+    values
+}
+
+/// Calls `f(place in OIHW, place in the panels)` for every weight.
+#[inline(always)]
+fn exchange(&Layout { groups, cig, taps, panels, .. }: &Layout, mut f: impl FnMut(usize, usize)) {
+    let mut oihw = 0;
+    for o in 0..groups * panels.n {
         let (start, width) = panels.place(o % panels.n);
         let start = o / panels.n * panels.floats() + start;
-        for (i, &q) in from.iter().enumerate() {
-            let (c, tap) = (i / taps, i % taps);
-            to[2 * (start + (tap * words(cig) + c / 2) * width) + c % 2] = q;
+        for c in 0..cig {
+            for tap in 0..taps {
+                f(oihw, 2 * (start + (tap * words(cig) + c / 2) * width) + c % 2);
+                oihw += 1;
+            }
         }
     }
-    (packed, weights.scales.iter().map(|scale| step * scale).collect())
 }
 
 /// `y = round(x * inverse)` within the levels, half to even, two codes in a word. Of an odd number the last word's upper

@@ -91,6 +91,14 @@ pub(super) struct Ready {
     pub operations: Vec<Box<dyn Operation>>,
 }
 
+/// A plan, and how much memory it needs.
+pub(super) struct Sizes {
+    pub plan: Plan,
+    pub operations: Vec<Box<dyn Operation>>,
+    /// Floats.
+    pub scratch: usize,
+}
+
 impl Ready {
     /// # Errors
     /// [`Error::TooLarge`] when the arena or the scratch memory cannot be addressed.
@@ -103,6 +111,23 @@ impl Ready {
         prefer: Prefer,
         ranges: &Ranges,
     ) -> Result<Self> {
+        let Sizes { plan, operations, scratch } = Self::sizes(graph, n, purpose, frozen, pool, prefer, ranges)?;
+        Ok(Ready { arena: Buffer::zeros(plan.arena), scratch: Buffer::zeros(scratch), operations, plan })
+    }
+
+    /// The same without the memory.
+    ///
+    /// # Errors
+    /// As [`Ready::new`].
+    pub(super) fn sizes(
+        graph: &Graph,
+        n: usize,
+        purpose: Purpose,
+        frozen: &[bool],
+        pool: &Pool,
+        prefer: Prefer,
+        ranges: &Ranges,
+    ) -> Result<Sizes> {
         let plan = plan(graph, n, purpose, frozen)?;
         let make = |step: &Step| {
             let calibrated = ranges.get(&graph.nodes()[step.node].name).is_some();
@@ -111,7 +136,7 @@ impl Ready {
         let operations: Vec<_> = plan.steps.iter().map(make).collect();
         let scratch = operations.iter().map(|o| o.scratch()).max().unwrap_or(0);
         check_size("floats of scratch memory", scratch as u64)?;
-        Ok(Ready { arena: Buffer::zeros(plan.arena), scratch: Buffer::zeros(scratch), operations, plan })
+        Ok(Sizes { plan, operations, scratch })
     }
 
     pub(super) fn bytes(&self) -> usize {

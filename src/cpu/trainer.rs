@@ -71,11 +71,13 @@ impl Trainer {
             return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
         }
         let rates = vec![1.0; graph.nodes().len()];
-        let weights = pack(graph, params, &plan(graph, 1, STEP, &vec![false; rates.len()])?, PREFER);
+        // The engine changes weights, so all are floats.
+        let params = params.in_floats();
+        let weights = pack(graph, &params, &plan(graph, 1, STEP, &vec![false; rates.len()])?, PREFER);
         let zeros = |w: &Option<Weights>| w.as_ref().map(Weights::zeros);
         let mut trainer = Trainer {
             graph: graph.clone(),
-            given: params.clone(),
+            given: params,
             pool: pool.clone(),
             loss,
             optimizer,

@@ -1,18 +1,24 @@
 //! Weights as the kernels read them: packed panels. Training keeps weights, gradients and optimizer state in this form;
 //! only files and callers see OIHW.
 
+use std::sync::Arc;
+
 use super::algorithm::{self, Algorithm, Prefer};
+use super::codes;
 use super::conv2d::Geometry;
-use super::gemm::{Panels, pack};
+use super::gemm::Panels;
 use super::int8;
 use super::linear;
 use super::memory::Buffer;
 use super::winograd;
-use crate::graph::{Graph, Params};
+use crate::graph::{Graph, Param, Params};
 use crate::layers::Layer;
 use crate::plan::{Place, Step};
-use crate::quant;
+use crate::quant::{self, Quantized};
 use crate::tensor::Tensor;
+
+/// Rows of a panel that are exchanged with OIHW at a time.
+const EXCHANGED_ROWS: usize = 256;
 
 /// How one layer's weights are packed: for each group a matrix of `(ky, kx, channel)` rows and output columns. A linear
 /// layer over a map is a convolution whose kernel is as large as the map, so its input may lie as the map does.
@@ -45,13 +51,14 @@ impl Layout {
                 Layout { panels: Panels::new(cig, cog), ..Layout::new(groups, cig, taps, cog) }
             }
             Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
-            // A row for two channels.
-            Algorithm::Int8 => {
-                let (cig, cog) = (x.c / groups, y.c / groups);
-                Layout { panels: Panels::new(taps * int8::words(cig), cog), ..Layout::new(groups, cig, taps, cog) }
-            }
+            Algorithm::Int8 => Layout::new(groups, x.c / groups, taps, y.c / groups).in_words(),
         };
         Layout { algorithm, ..layout }
+    }
+
+    /// The same with a row for two channels.
+    fn in_words(self) -> Self {
+        Layout { panels: Panels { k: self.taps * int8::words(self.cig), ..self.panels }, ..self }
     }
 
     /// The layout of the weights of a step's layer, when it has some.
@@ -72,6 +79,16 @@ impl Layout {
         }
     }
 
+    /// Floats of the packed weights, biases and scales.
+    pub(super) fn floats(&self) -> usize {
+        let weight = match self.algorithm {
+            Algorithm::Winograd => winograd::floats(self),
+            Algorithm::Int8 => int8::floats(self),
+            _ => self.groups * self.panels.floats(),
+        };
+        weight + 2 * self.bias_floats()
+    }
+
     /// Output columns of all groups, with those that fill the last vectors.
     fn bias_floats(&self) -> usize {
         self.groups * self.panels.padded()
@@ -87,31 +104,47 @@ impl Layout {
         &bias[g * self.panels.padded()..][..self.panels.padded()]
     }
 
-    /// Where row k stands in `[channel, ky, kx]`.
-    fn chw(&self, k: usize) -> usize {
-        k % self.cig * self.taps + k / self.cig
+    /// Calls `f(place in OIHW, place in the panels)` for every weight, some rows of a panel at a time: the one is read or
+    /// written in its own order, and what the other needs meanwhile stays in the cache.
+    #[inline(always)]
+    fn exchange(&self, mut f: impl FnMut(usize, usize)) {
+        let Layout { groups, cig, taps, panels, .. } = *self;
+        let some = (EXCHANGED_ROWS / taps).max(1);
+        for (g, panel) in (0..groups).flat_map(|g| (0..panels.count()).map(move |panel| (g, panel))) {
+            let (start, width) = (g * panels.floats() + panels.start(panel), panels.width(panel));
+            for first in (0..cig).step_by(some) {
+                let channels = first..(first + some).min(cig);
+                for column in 0..panels.columns(panel) {
+                    let o = g * panels.n + panels.column(panel) + column;
+                    let mut oihw = (o * cig + first) * taps;
+                    for c in channels.clone() {
+                        let mut packed = start + c * width + column;
+                        for _ in 0..taps {
+                            f(oihw, packed);
+                            oihw += 1;
+                            packed += cig * width;
+                        }
+                    }
+                }
+            }
+        }
     }
 
+    #[cfg_attr(optimize_attribute, optimize(speed))]
     fn pack_weight(&self, oihw: &[f32]) -> Buffer {
         if self.algorithm == Algorithm::Winograd {
             return winograd::pack(self, oihw);
         }
         let mut packed = Buffer::zeros(self.groups * self.panels.floats());
-        let Panels { k: rows, n: columns, .. } = self.panels;
-        for (g, to) in packed.chunks_exact_mut(self.panels.floats()).enumerate() {
-            pack(self.panels, to, |k, n| oihw[(g * columns + n) * rows + self.chw(k)]);
-        }
+        let to = &mut packed[..];
+        self.exchange(|from, at| to[at] = oihw[from]);
         packed
     }
 
+    #[cfg_attr(optimize_attribute, optimize(speed))]
     fn unpack_weight(&self, packed: &[f32]) -> Vec<f32> {
-        let Panels { k: rows, n: columns, .. } = self.panels;
-        let mut oihw = vec![0.0; self.groups * columns * rows];
-        for (o, to) in oihw.chunks_exact_mut(rows).enumerate() {
-            let from = self.group(packed, o / columns);
-            let (start, width) = self.panels.place(o % columns);
-            (0..rows).for_each(|k| to[self.chw(k)] = from[start + k * width]);
-        }
+        let mut oihw = vec![0.0; self.groups * self.panels.n * self.panels.k];
+        self.exchange(|to, at| oihw[to] = packed[at]);
         oihw
     }
 
@@ -128,6 +161,69 @@ impl Layout {
     }
 }
 
+/// A layer's tensors on their way to [`Weights`].
+pub(super) struct Unpacked {
+    layout: Layout,
+    tensors: Vec<Arc<Param>>,
+    /// Weights stay in 8 bits.
+    codes: bool,
+    momentum: f32,
+    range: Option<f32>,
+}
+
+impl Unpacked {
+    /// Those of a step's layer, when it has some.
+    pub(super) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
+        let node = &graph.nodes()[step.node];
+        let range = params.ranges().get(&node.name);
+        let layout = Layout::of(&node.layer, step, prefer, range.is_some())?;
+        let tensors: Vec<_> = params.of_node(graph, step.node).into_iter().cloned().collect();
+        let codes = layout.algorithm == Algorithm::Direct
+            && matches!((&node.layer, &*tensors[0]), (Layer::Linear(_), Param::Codes { .. }))
+            && codes::can_hold(&layout);
+        let momentum = match &node.layer {
+            Layer::BatchNorm2d(norm) => norm.momentum,
+            _ => 0.0,
+        };
+        Some(Unpacked { layout, tensors, codes, momentum, range })
+    }
+
+    /// Whether packing a convolution's or linear layer's tensors only puts them in another order, from which
+    /// [`Weights::give_back`] brings them back as they were.
+    pub(super) fn is_reordered(&self) -> bool {
+        let ordered = matches!(self.layout.algorithm, Algorithm::Direct | Algorithm::Depthwise);
+        let floats = matches!(*self.tensors[0], Param::Floats(_));
+        ordered && self.tensors.len() <= 2 && (floats || self.codes)
+    }
+
+    /// Values that make room when they are packed.
+    pub(super) fn room(&self) -> usize {
+        if self.is_reordered() { self.tensors[0].shape().iter().product() } else { 0 }
+    }
+
+    pub(super) fn pack(self) -> Weights {
+        let Unpacked { layout, tensors, codes, momentum, range } = self;
+        let vector = |i: usize| tensors.get(i).map(|t: &Arc<Param>| t.values());
+        let bias = match vector(1) {
+            Some(bias) => layout.pack_bias(&bias.data),
+            None => Buffer::zeros(layout.bias_floats()),
+        };
+        let statistics = [2, 3].map(|i| vector(i).map_or_else(Buffer::default, |t| Buffer::from(&t.data[..])));
+        let (weight, scales, range) = match (layout.algorithm, range, &*tensors[0]) {
+            (Algorithm::Int8, Some(range), weight) => {
+                let Quantized { values, mut scales } = quant::quantize(&weight.values());
+                scales.iter_mut().for_each(|scale| *scale *= range / quant::INPUT_LEVELS);
+                (int8::pack(&layout, &values), layout.pack_bias(&scales), range)
+            }
+            (_, _, Param::Codes { codes: Quantized { values, scales }, .. }) if codes => {
+                (int8::pack(&layout.in_words(), values), layout.pack_bias(scales), 0.0)
+            }
+            (_, _, weight) => (layout.pack_weight(&weight.values().data), Buffer::default(), 0.0),
+        };
+        Weights { layout, weight, bias, has_bias: tensors.len() > 1, statistics, momentum, scales, range }
+    }
+}
+
 /// A layer's packed weights, or anything that has a value for each of them: gradients, optimizer state.
 #[derive(Clone)]
 pub(super) struct Weights {
@@ -140,7 +236,7 @@ pub(super) struct Weights {
     pub statistics: [Buffer; 2],
     /// How far they move in one step; 0 for others.
     pub momentum: f32,
-    /// What sums of integers are multiplied with, packed like the bias; empty for others.
+    /// What sums of integers, or codes, are multiplied with, packed like the bias; empty for others.
     pub scales: Buffer,
     /// Of the inputs, of a layer in integers; 0 for others.
     pub range: f32,
@@ -149,27 +245,7 @@ pub(super) struct Weights {
 impl Weights {
     /// Those of a step's layer, when it has some.
     pub(super) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
-        let i = step.node;
-        let range = params.ranges().get(&graph.nodes()[i].name);
-        let layout = Layout::of(&graph.nodes()[i].layer, step, prefer, range.is_some())?;
-        let tensors = params.of_node(graph, i);
-        let bias = match tensors.get(1) {
-            Some(bias) => layout.pack_bias(&bias.data),
-            None => Buffer::zeros(layout.bias_floats()),
-        };
-        let statistics = [2, 3].map(|i| tensors.get(i).map_or_else(Buffer::default, |t| Buffer::from(&t.data[..])));
-        let momentum = match &graph.nodes()[i].layer {
-            Layer::BatchNorm2d(norm) => norm.momentum,
-            _ => 0.0,
-        };
-        let (weight, scales, range) = match (layout.algorithm, range) {
-            (Algorithm::Int8, Some(range)) => {
-                let (weight, scales) = int8::pack(&layout, &quant::quantize(tensors[0]), range / quant::INPUT_LEVELS);
-                (weight, layout.pack_bias(&scales), range)
-            }
-            _ => (layout.pack_weight(&tensors[0].data), Buffer::default(), 0.0),
-        };
-        Some(Weights { layout, weight, bias, has_bias: tensors.len() > 1, statistics, momentum, scales, range })
+        Unpacked::of(graph, params, step, prefer).map(|unpacked| unpacked.pack())
     }
 
     /// Zeros for each of these weights.
@@ -192,9 +268,31 @@ impl Weights {
 
     /// The tensors in a caller's order: weight, then bias if there is one, then statistics if there are some.
     pub(super) fn unpack(&self) -> Vec<Vec<f32>> {
+        debug_assert!(!self.in_codes());
         let bias = self.has_bias.then(|| self.layout.unpack_bias(&self.bias));
         let statistics = self.statistics.iter().filter(|s| !s.is_empty()).map(|s| s.to_vec());
         std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).chain(statistics).collect()
+    }
+
+    /// Whether weights are codes that become floats when they are read.
+    pub(super) fn in_codes(&self) -> bool {
+        self.layout.algorithm == Algorithm::Direct && !self.scales.is_empty()
+    }
+
+    /// The tensors that [`Unpacked::is_reordered`] of these shapes.
+    pub(super) fn give_back(&self, mut shapes: Vec<Vec<usize>>) -> Vec<Arc<Param>> {
+        let bias = self.has_bias.then(|| {
+            let shape = shapes.pop().expect("weight and bias");
+            Tensor { shape, data: self.layout.unpack_bias(&self.bias) }.into()
+        });
+        let shape = shapes.pop().expect("a weight");
+        let weight = if self.in_codes() {
+            let values = int8::unpack(&self.layout.in_words(), &self.weight);
+            Param::Codes { shape, codes: Quantized { values, scales: self.layout.unpack_bias(&self.scales) } }
+        } else {
+            Param::Floats(Tensor { shape, data: self.layout.unpack_weight(&self.weight) })
+        };
+        std::iter::once(Arc::new(weight)).chain(bias).collect()
     }
 
     /// Takes the tensors of [`Weights::unpack`] back.

@@ -269,11 +269,16 @@ fn apart(floats: usize) -> usize {
     floats.next_multiple_of(APART) + APART
 }
 
+/// Floats of transformed kernels.
+pub(super) fn floats(layout: &Layout) -> usize {
+    layout.groups * PLANES * apart(layout.panels.floats())
+}
+
 /// Packs transformed kernels: for each group a packed matrix for each position, [`apart`].
 pub(super) fn pack(layout: &Layout, oihw: &[f32]) -> Buffer {
     let (panels, taps) = (layout.panels, layout.taps);
     let plane = apart(panels.floats());
-    let mut packed = Buffer::zeros(layout.groups * PLANES * plane);
+    let mut packed = Buffer::zeros(floats(layout));
     for (i, kernel) in oihw.chunks_exact(taps).enumerate() {
         let (o, k) = (i / panels.k, i % panels.k);
         let (start, width) = panels.place(o % panels.n);

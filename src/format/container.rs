@@ -6,14 +6,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use safetensors::tensor::TensorInfo;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, View};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::graph::Param;
 use crate::json;
+use crate::quant::Quantized;
 use crate::tensor::{Tensor, dims};
 
 /// The longest header that is parsed. A graph of [`crate::graph::MAX_NODES`] nodes needs about this much.
@@ -70,12 +72,15 @@ struct Header<'a> {
 }
 
 /// Tensors and metadata as a safetensors file, with the hash added to the metadata.
-pub(crate) fn write(tensors: &BTreeMap<String, Stored>, mut metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let laid_out = safetensors::serialize(tensors, None).map_err(|e| Error::format("tensors", "a valid layout", e))?;
-    let (length, layout) = SafeTensors::read_metadata(&laid_out).expect("written a line above");
-    let data = &laid_out[8 + length..];
-    metadata.insert(HASH.into(), hash(data));
-    let header = Header { metadata: &metadata, tensors: layout.tensors().into_iter().collect() };
+pub(crate) fn write(tensors: &[(String, Stored)], mut metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let laid_out = safetensors::serialize(tensors.iter().map(|(name, stored)| (name, stored)), None)
+        .map_err(|e| Error::format("tensors", "a valid layout", e))?;
+    let length = header_length(&laid_out, laid_out.len())?;
+    let (header, data) = laid_out[8..].split_at(length);
+    let header = std::str::from_utf8(header).expect("JSON");
+    let layout: Metadata = serde_json::from_str(header).expect("written a line above");
+    metadata.insert(HASH.into(), data.sha256(0));
+    let header = Header { metadata: &metadata, tensors: infos(&layout).collect() };
     let mut header = serde_json::to_vec(&header).expect("names and numbers are plain data");
     header.resize(header.len().next_multiple_of(8), b' ');
     if header.len() as u64 > MAX_HEADER {
@@ -84,35 +89,68 @@ pub(crate) fn write(tensors: &BTreeMap<String, Stored>, mut metadata: BTreeMap<S
     Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
 }
 
+/// The bytes of a file, wherever they are: a browser's need not come into the engine's memory as a whole.
+pub trait Source {
+    /// How many there are.
+    fn size(&self) -> usize;
+
+    /// Copies those from `start` on. They exist: whoever asks has looked at the size.
+    fn read(&self, start: usize, to: &mut [u8]);
+
+    /// Their SHA-256 from `start` on, in hexadecimal.
+    fn sha256(&self, start: usize) -> String;
+}
+
+impl Source for &[u8] {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn read(&self, start: usize, to: &mut [u8]) {
+        to.copy_from_slice(&self[start..][..to.len()]);
+    }
+
+    fn sha256(&self, start: usize) -> String {
+        hex(&Sha256::digest(&self[start..]), "")
+    }
+}
+
 /// A file whose header and hash have been checked.
 pub(crate) struct Container<'a> {
-    tensors: SafeTensors<'a>,
+    source: &'a dyn Source,
+    /// Where the tensors begin.
+    start: usize,
+    layout: Metadata,
     metadata: BTreeMap<String, String>,
 }
 
 impl<'a> Container<'a> {
     /// Checks everything that can be checked without knowing the network. Allocates no more than a small multiple of
     /// the header.
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self> {
-        let length = header_length(bytes)?;
-        check_header(&bytes[8..8 + length])?;
+    pub(crate) fn read(source: &'a dyn Source) -> Result<Self> {
+        let size = source.size();
+        let mut header = vec![0; size.min(SEEN_FIRST)];
+        source.read(0, &mut header);
+        let length = header_length(&header, size)?;
+        header.resize(length, 0);
+        source.read(8, &mut header);
         let malformed = |e| Error::format("model", EXPECTED, e);
-        let (_, layout) = SafeTensors::read_metadata(bytes).map_err(|e| match e {
-            safetensors::SafeTensorError::MetadataIncompleteBuffer => malformed(format!(
-                "a file of {} bytes whose tensors do not end there (truncated, or with bytes added)",
-                bytes.len()
-            )),
-            e => malformed(e.to_string()),
-        })?;
+        let header = String::from_utf8(header).map_err(|e| Error::format("model header", EXPECTED, e))?;
+        check_header(&header)?;
+        let layout: Metadata = serde_json::from_str(&header).map_err(|e| malformed(e.to_string()))?;
+        let start = 8 + length;
+        if layout.data_len() != size - start {
+            let what = "whose tensors do not end there (truncated, or with bytes added)";
+            return Err(malformed(format!("a file of {size} bytes {what}")));
+        }
         let metadata: BTreeMap<String, String> = layout.metadata().iter().flatten().map(clone_pair).collect();
         if let Some(expected) = metadata.get(HASH) {
-            let actual = hash(&bytes[8 + length..]);
+            let actual = source.sha256(start);
             if *expected != actual {
                 return Err(Error::Integrity { what: "model".into(), expected: expected.clone(), actual });
             }
         }
-        let tensors = SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
-        Ok(Container { tensors, metadata })
+        Ok(Container { source, start, layout, metadata })
     }
 
     /// An entry of the metadata that must be there.
@@ -136,34 +174,68 @@ impl<'a> Container<'a> {
         self.required(HASH).map(drop)
     }
 
-    /// Names, types and shapes, sorted by name.
-    pub(crate) fn entries(&self) -> BTreeMap<String, (Dtype, Vec<usize>)> {
-        self.tensors.iter().map(|(name, t)| (name.to_string(), (t.dtype(), t.shape().to_vec()))).collect()
+    /// The tensors' names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.layout.offset_keys()
+    }
+
+    /// Whether this tensor is the scale of one in 8 bits.
+    pub(crate) fn is_scale(&self, name: &str) -> bool {
+        let owner = name.strip_suffix(".scale").and_then(|owner| self.layout.info(owner));
+        owner.is_some_and(|info| info.dtype == Dtype::I8)
+    }
+
+    /// A tensor as it is stored: in 8 bits, with its scales, or in floats.
+    pub(crate) fn param(&self, name: &str) -> Result<Param> {
+        match self.info(name)? {
+            TensorInfo { dtype: Dtype::I8, shape, .. } => self.codes(name, shape),
+            _ => self.floats(name).map(Param::Floats),
+        }
+    }
+
+    /// Whether some tensors are in 8 bits.
+    #[cfg(feature = "bindings")]
+    pub(crate) fn has_codes(&self) -> bool {
+        infos(&self.layout).any(|(_, info)| info.dtype == Dtype::I8)
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo> {
+        self.layout.info(name).ok_or_else(|| Error::format(format!("tensor `{name}`"), "its values", "no such tensor"))
+    }
+
+    /// The bytes of a tensor.
+    fn raw(&self, info: &TensorInfo) -> Vec<u8> {
+        let (start, end) = info.data_offsets;
+        let mut bytes = vec![0; end - start];
+        self.source.read(self.start + start, &mut bytes);
+        bytes
     }
 
     /// A tensor of floats (f32, f16 or bf16) in single precision.
     pub(crate) fn floats(&self, name: &str) -> Result<Tensor> {
-        let view = self.tensors.tensor(name).map_err(|e| Error::format(format!("tensor `{name}`"), "its values", e))?;
-        let data = match view.dtype() {
-            Dtype::F32 => values(view.data(), f32::from_le_bytes),
-            Dtype::F16 => values(view.data(), |b| half::f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => values(view.data(), |b| half::bf16::from_le_bytes(b).to_f32()),
+        let info = self.info(name)?;
+        let data = match info.dtype {
+            Dtype::F32 => self.singles(info),
+            Dtype::F16 => values(&self.raw(info), |b| half::f16::from_le_bytes(b).to_f32()),
+            Dtype::BF16 => values(&self.raw(info), |b| half::bf16::from_le_bytes(b).to_f32()),
             other => return Err(Error::format(format!("tensor `{name}`"), "F32, F16, BF16 or I8", other)),
         };
-        Tensor::new(view.shape(), data)
+        Tensor::new(info.shape.clone(), data)
     }
 
-    /// A tensor of bytes.
-    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<i8>> {
-        let view = self.tensors.tensor(name).map_err(|e| Error::format(format!("tensor `{name}`"), "its values", e))?;
-        match view.dtype() {
-            Dtype::I8 => Ok(view.data().iter().map(|&b| b as i8).collect()),
-            other => Err(Error::format(format!("tensor `{name}`"), "I8", other)),
+    /// Numbers that are stored as this machine has them are copied once, to where they stay.
+    fn singles(&self, info: &TensorInfo) -> Vec<f32> {
+        if cfg!(target_endian = "big") {
+            return values(&self.raw(info), f32::from_le_bytes);
         }
+        let (start, end) = info.data_offsets;
+        let mut data = vec![0f32; (end - start) / 4];
+        self.source.read(self.start + start, bytemuck::cast_slice_mut(&mut data));
+        data
     }
 
-    /// A tensor of 8-bit weights with its scales, in single precision.
-    pub(crate) fn dequantized(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+    /// A tensor of 8-bit weights with its scales.
+    fn codes(&self, name: &str, shape: &[usize]) -> Result<Param> {
         let scale = scale_name(name);
         let scales = self.floats(&scale).map_err(|_| {
             Error::format(format!("tensor `{name}`"), format!("scales in `{scale}` (F32)"), "no such tensor")
@@ -172,8 +244,14 @@ impl<'a> Container<'a> {
             let expected = dims(&shape[..shape.len().min(1)]);
             return Err(Error::Shape { tensor: scale, expected, actual: dims(&scales.shape) });
         }
-        Tensor::new(shape, crate::quant::dequantize(&self.bytes(name)?, &scales.data))
+        let values = self.raw(self.info(name)?).into_iter().map(|b| b as i8).collect();
+        Ok(Param::Codes { shape: shape.to_vec(), codes: Quantized { values, scales: scales.data } })
     }
+}
+
+/// What a header says of each tensor.
+fn infos(layout: &Metadata) -> impl Iterator<Item = (String, &TensorInfo)> {
+    layout.offset_keys().into_iter().filter_map(|name| layout.info(&name).map(|info| (name, info)))
 }
 
 /// The name of the tensor that holds the scales of an 8-bit tensor.
@@ -189,16 +267,16 @@ fn values<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f
     bytes.chunks_exact(N).map(|b| value(b.try_into().expect("chunks of N"))).collect()
 }
 
-fn hash(data: &[u8]) -> String {
-    hex(&Sha256::digest(data), "")
-}
-
 fn hex(bytes: &[u8], between: &str) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(between)
 }
 
-/// The length of the JSON header, which lies wholly within the file and the limit.
-fn header_length(bytes: &[u8]) -> Result<usize> {
+/// Bytes that tell what a file is.
+const SEEN_FIRST: usize = 256;
+
+/// The length of the JSON header, which lies wholly within the file of `size` bytes and the limit; `bytes` are its
+/// first.
+fn header_length(bytes: &[u8], size: usize) -> Result<usize> {
     let refuse = |actual: String| Err(Error::format("model", EXPECTED, actual));
     if looks_like_html(bytes) {
         return refuse("an HTML page".into());
@@ -214,22 +292,22 @@ fn header_length(bytes: &[u8]) -> Result<usize> {
     if length > MAX_HEADER {
         return Err(Error::TooLarge { what: "model header".into(), actual: length, limit: MAX_HEADER });
     }
-    if length as usize > rest.len() {
-        return refuse(format!("a truncated file: {} bytes of a header of {length}", rest.len()));
+    if length as usize > size - 8 {
+        return refuse(format!("a truncated file: {} bytes of a header of {length}", size - 8));
     }
     Ok(length as usize)
 }
 
 /// What servers send in place of a missing file.
 fn looks_like_html(bytes: &[u8]) -> bool {
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]).to_ascii_lowercase();
+    let start = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let start = start.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--"].iter().any(|tag| start.starts_with(tag))
 }
 
 /// The header is a JSON object in which no name, and no key of the metadata, stands twice.
-fn check_header(header: &[u8]) -> Result<()> {
-    serde_json::from_slice::<UniqueNames>(header).map(drop).map_err(|e| Error::format("model header", EXPECTED, e))
+fn check_header(header: &str) -> Result<()> {
+    serde_json::from_str::<UniqueNames>(header).map(drop).map_err(|e| Error::format("model header", EXPECTED, e))
 }
 
 struct UniqueNames;

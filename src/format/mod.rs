@@ -21,15 +21,16 @@ pub mod onnx;
 pub mod weights;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-pub use container::MAX_HEADER;
 pub(crate) use container::{Container, Stored, write};
+pub use container::{MAX_HEADER, Source};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Params, Ranges};
+use crate::graph::{Graph, Node, Params, Ranges, Tensors};
 use crate::layers::{Layer, Loss};
 use crate::quant;
 use crate::vision::{Channels, Preprocess};
@@ -79,11 +80,16 @@ impl Model {
     /// [`Error::Format`], [`Error::TooLarge`] and [`Error::Integrity`] for the file, [`Error::Version`] for one of
     /// another version, those of [`Graph::from_json`] for the network and those of [`Params::new`] for the weights.
     pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
-        let file = Container::read(bytes)?;
-        check_version(file.required("convoke")?, "model", MODEL_VERSION)?;
-        file.require_hash()?;
-        let graph = Graph::from_json(file.required("graph")?)?;
-        let params = Params::new(&graph, weights(&file)?)?.calibrated(&graph, &ranges(&file, &graph)?);
+        Self::of(&Container::read(&bytes)?)
+    }
+
+    /// The model in this file.
+    ///
+    /// # Errors
+    /// As [`Model::from_bytes`].
+    pub(crate) fn of(file: &Container) -> Result<Model> {
+        let graph = Self::graph_of(file)?;
+        let params = Params::new(&graph, weights(file)?)?.calibrated(&graph, &ranges(file, &graph)?);
         let meta = Meta {
             labels: file.json("labels")?,
             preprocess: file.json("preprocess")?,
@@ -93,12 +99,23 @@ impl Model {
         Ok(Model { graph, params, meta })
     }
 
+    /// Its network alone.
+    ///
+    /// # Errors
+    /// As [`Model::from_bytes`], without those of weights.
+    pub(crate) fn graph_of(file: &Container) -> Result<Graph> {
+        check_version(file.required("convoke")?, "model", MODEL_VERSION)?;
+        file.require_hash()?;
+        Graph::from_json(file.required("graph")?)
+    }
+
     /// The weights of `graph` in a plain safetensors file, under the network's own names.
     ///
     /// # Errors
     /// As [`Model::from_bytes`], without those of metadata.
-    pub fn from_weights(bytes: &[u8], graph: Graph) -> Result<Model> {
-        let params = Params::new(&graph, weights(&Container::read(bytes)?)?)?;
+    #[cfg(feature = "bindings")]
+    pub(crate) fn from_weights(file: &Container, graph: Graph) -> Result<Model> {
+        let params = Params::new(&graph, weights(file)?)?;
         Ok(Model { graph, params, meta: Meta::default() })
     }
 
@@ -123,7 +140,7 @@ impl Model {
     /// A part of the network with its weights.
     fn part(&self, graph: Graph, meta: Meta) -> Result<Model> {
         let tensors = graph.params().into_iter().map(|(name, _)| {
-            let tensor = self.params.get(&name).clone();
+            let tensor = self.params.share(&name).clone();
             (name, tensor)
         });
         let params = Params::new(&graph, tensors.collect())?.calibrated(&graph, self.params.ranges());
@@ -155,14 +172,14 @@ impl Model {
     /// [`Error::Format`] when labels or preprocessing do not fit the network.
     pub fn to_bytes(&self, weights: Weights) -> Result<Vec<u8>> {
         self.meta.check(&self.graph)?;
-        let mut tensors = BTreeMap::new();
+        let mut tensors = vec![];
         for (name, tensor) in self.params.iter() {
-            if weights == Weights::Int8 && quant::is_quantized(tensor) {
-                let q = quant::quantize(tensor);
-                tensors.insert(scale_name(name), Stored::f32(&tensor.shape[..1], &q.scales));
-                tensors.insert(name.into(), Stored::i8(&tensor.shape, &q.values));
+            if weights == Weights::Int8 && quant::is_quantized(&tensor) {
+                let q = quant::quantize(&tensor);
+                tensors.push((scale_name(name), Stored::f32(&tensor.shape[..1], &q.scales)));
+                tensors.push((name.into(), Stored::i8(&tensor.shape, &q.values)));
             } else {
-                tensors.insert(name.into(), Stored::f32(&tensor.shape, &tensor.data));
+                tensors.push((name.into(), Stored::f32(&tensor.shape, &tensor.data)));
             }
         }
         write(&tensors, self.metadata())
@@ -247,20 +264,8 @@ fn ranges(file: &Container, graph: &Graph) -> Result<Ranges> {
     Ok(ranges)
 }
 
-/// Every weight in single precision; scales are part of the tensor they belong to.
-fn weights(file: &Container) -> Result<BTreeMap<String, crate::tensor::Tensor>> {
-    let entries = file.entries();
-    let is_scale = |name: &str| {
-        let owner = name.strip_suffix(".scale").and_then(|owner| entries.get(owner));
-        owner.is_some_and(|(dtype, _)| *dtype == safetensors::Dtype::I8)
-    };
-    let mut tensors = BTreeMap::new();
-    for (name, (dtype, shape)) in entries.iter().filter(|(name, _)| !is_scale(name)) {
-        let tensor = match dtype {
-            safetensors::Dtype::I8 => file.dequantized(name, shape)?,
-            _ => file.floats(name)?,
-        };
-        tensors.insert(name.clone(), tensor);
-    }
-    Ok(tensors)
+/// Every weight, in single precision or in codes; scales are part of the tensor they belong to.
+fn weights(file: &Container) -> Result<Tensors> {
+    let names = file.names().into_iter().filter(|name| !file.is_scale(name));
+    names.map(|name| file.param(&name).map(|param| (name, Arc::new(param)))).collect()
 }

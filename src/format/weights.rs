@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Container;
 use crate::error::Result;
-use crate::graph::{Graph, Params};
+use crate::graph::{Graph, Params, Tensors};
 use crate::layers::Layer;
 use crate::tensor::{Shape, Tensor};
 
@@ -27,11 +27,11 @@ use crate::tensor::{Shape, Tensor};
 /// [`crate::Error::Weights`] with the name of every tensor that is missing, unexpected or misshapen;
 /// [`crate::Error::NotFinite`].
 pub fn read(graph: &Graph, bytes: &[u8]) -> Result<Params> {
-    let file = Container::read(bytes)?;
+    let file = Container::read(&bytes)?;
     let expected: BTreeMap<String, Vec<usize>> = graph.params().into_iter().map(|(n, p)| (n, p.shape)).collect();
     let last = last_linear(graph);
-    let mut tensors = BTreeMap::new();
-    let names: BTreeSet<String> = file.entries().into_keys().collect();
+    let mut tensors = Tensors::default();
+    let names: BTreeSet<String> = file.names().into_iter().collect();
     for name in &names {
         if is_ignored(name, graph) {
             continue;
@@ -42,8 +42,8 @@ pub fn read(graph: &Graph, bytes: &[u8]) -> Result<Params> {
             reshape(&mut tensor, shape);
         }
         // Of two tensors for one place, the one of that very name stays; the other is reported as unexpected.
-        let taken = own != *name && (names.contains(&own) || tensors.contains_key(&own));
-        tensors.insert(if taken { name.clone() } else { own }, tensor);
+        let taken = own != *name && (names.contains(&own) || tensors.get(&own).is_some());
+        tensors.insert(if taken { name.clone() } else { own }, tensor.into());
     }
     Params::new(graph, tensors)
 }
@@ -117,11 +117,11 @@ mod tests {
     /// The parameters of a network as a file, with names and shapes changed by `edit`.
     fn file(graph: &Graph, edit: impl Fn(&str, &mut Vec<usize>) -> String) -> (Params, Vec<u8>) {
         let params = Params::init(graph, Init::He, 5);
-        let mut tensors = BTreeMap::new();
+        let mut tensors = vec![];
         for (name, tensor) in params.iter() {
             let mut shape = tensor.shape.clone();
             let name = edit(name, &mut shape);
-            tensors.insert(name, Stored::f32(&shape, &tensor.data));
+            tensors.push((name, Stored::f32(&shape, &tensor.data)));
         }
         let bytes = container::write(&tensors, BTreeMap::new()).unwrap();
         (params, bytes)
@@ -214,9 +214,9 @@ mod tests {
         let read_plain = read(&plain, &bytes).unwrap();
         assert_eq!(read_plain.get("fc.weight"), params.get("fc.weight"));
         let graph = make("lenet5");
-        let mut tensors = BTreeMap::from([("bn1.num_batches_tracked".to_string(), Stored::f32(&[], &[3.0]))]);
+        let mut tensors = vec![("bn1.num_batches_tracked".to_string(), Stored::f32(&[], &[3.0]))];
         for (name, t) in Params::init(&graph, Init::He, 5).iter() {
-            tensors.insert(name.into(), Stored::f32(&t.shape, &t.data));
+            tensors.push((name.into(), Stored::f32(&t.shape, &t.data)));
         }
         read(&graph, &container::write(&tensors, BTreeMap::new()).unwrap()).unwrap();
     }

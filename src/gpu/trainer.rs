@@ -1,5 +1,6 @@
 //! Training: forward, loss, backward and update in one submission.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::device::{Buffer, Device, Range, Readback};
@@ -310,7 +311,7 @@ impl Trainer {
         let given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
         self.check_state(&given)?;
         for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.state) {
-            let tensor = |name: &str| given[format!("{name}.{moment}").as_str()].data.as_slice();
+            let tensor = |name: &str| Cow::Borrowed(given[format!("{name}.{moment}").as_str()]);
             self.layout.upload_from(&self.graph, tensor, &self.device, buffers);
         }
         self.steps = steps;
@@ -412,7 +413,8 @@ impl Trainer {
         if let Some(step) = learning.find(|step| !is_finite(&arena, step.output, labels.len())) {
             return Ok(self.graph.nodes()[step.node].name.clone());
         }
-        let steep = |i: usize| grads.of_node(&self.graph, i).iter().any(|t| !t.data.iter().all(|v| v.is_finite()));
+        let steep =
+            |i: usize| grads.of_node(&self.graph, i).iter().any(|t| !t.values().data.iter().all(|v| v.is_finite()));
         let node = (0..self.graph.nodes().len()).find(|&i| steep(i));
         Ok(node.map_or("loss", |i| &self.graph.nodes()[i].name).into())
     }

@@ -1,6 +1,8 @@
 //! Parameters on the device: banks (one buffer each) that hold first all weights that decay, then biases and scales, then
 //! running statistics, so that one dispatch updates a whole network; and the order in which kernels read them.
 
+use std::borrow::Cow;
+
 use super::device::{Buffer, Device, Range, Readback};
 use crate::error::Result;
 use crate::graph::{Graph, Params};
@@ -249,21 +251,21 @@ impl Layout {
 
     /// Writes every tensor into its bank.
     pub(super) fn upload(&self, graph: &Graph, params: &Params, device: &Device, buffers: &[Buffer]) {
-        self.upload_from(graph, |name| params.get(name).data.as_slice(), device, buffers);
+        self.upload_from(graph, |name| params.get(name), device, buffers);
     }
 
     /// The same, from tensors found by their names.
     pub(super) fn upload_from<'a>(
         &self,
         graph: &Graph,
-        tensor: impl Fn(&str) -> &'a [f32],
+        tensor: impl Fn(&str) -> Cow<'a, Tensor>,
         device: &Device,
         buffers: &[Buffer],
     ) {
         self.for_each(graph, |name, spec, slot, at| {
             let from = tensor(&name);
             let mut packed = vec![0f32; slot.form.floats(&spec)];
-            slot.form.for_each(&spec, |here, there| packed[here] = from[there]);
+            slot.form.for_each(&spec, |here, there| packed[here] = from.data[there]);
             device.queue().write_buffer(&buffers[slot.bank], at as u64 * 4, bytemuck::cast_slice(&packed));
         });
     }

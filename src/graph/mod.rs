@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 pub use builder::Builder;
 pub use file::GRAPH_VERSION;
-pub use params::{Init, Params, Ranges};
+pub use params::{Init, Param, Params, Ranges, Tensors};
 
 use crate::error::{Error, Result};
 use crate::layers::{Arity, Layer, Mismatch, ParamSpec};
@@ -150,6 +150,12 @@ impl Graph {
     /// The parameters of a node, by their last name.
     pub fn node_params(&self, node: &Node) -> Vec<ParamSpec> {
         node.layer.def().params(&self.input_shapes(node))
+    }
+
+    /// The full names of a node's parameters, in the order of its layer: weight, bias.
+    pub fn param_names(&self, node: usize) -> impl Iterator<Item = String> {
+        let node = &self.nodes[node];
+        self.node_params(node).into_iter().map(|p| format!("{}.{}", node.name, p.name))
     }
 
     /// Every parameter with its full name, in order.

@@ -1,12 +1,14 @@
 //! The weights of a network, by name, and their seeded initialisation.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Graph;
 use crate::error::{Error, Result};
 use crate::layers::{Layer, ParamSpec, Role};
+use crate::quant::{self, Quantized};
 use crate::rng::Rng;
 use crate::tensor::{Tensor, dims};
 
@@ -70,10 +72,141 @@ impl FromIterator<(String, f32)> for Ranges {
     }
 }
 
-/// Tensors by full name, `conv1.weight`. Linear weights are `[out, in]` with `in` in CHW order, convolutions OIHW.
+/// A tensor of weights as its file has it. Two are equal when they have the same values.
+#[derive(Debug, Clone)]
+pub enum Param {
+    /// In single precision.
+    Floats(Tensor),
+    /// In 8 bits.
+    Codes {
+        /// The dimensions, outermost first.
+        shape: Vec<usize>,
+        /// As many codes, and a scale for each entry of the first dimension.
+        codes: Quantized,
+    },
+}
+
+impl Param {
+    /// The dimensions, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Param::Floats(tensor) => &tensor.shape,
+            Param::Codes { shape, .. } => shape,
+        }
+    }
+
+    /// The same, to call it by another shape of as many values.
+    pub fn shape_mut(&mut self) -> &mut Vec<usize> {
+        match self {
+            Param::Floats(tensor) => &mut tensor.shape,
+            Param::Codes { shape, .. } => shape,
+        }
+    }
+
+    /// The values in single precision.
+    pub fn values(&self) -> Cow<'_, Tensor> {
+        match self {
+            Param::Floats(tensor) => Cow::Borrowed(tensor),
+            Param::Codes { shape, codes: Quantized { values, scales } } => {
+                Cow::Owned(Tensor { shape: shape.clone(), data: quant::dequantize(values, scales) })
+            }
+        }
+    }
+
+    /// The same, to write to.
+    pub fn values_mut(&mut self) -> &mut Tensor {
+        if let Param::Codes { .. } = self {
+            *self = Param::Floats(self.values().into_owned());
+        }
+        let Param::Floats(tensor) = self else { unreachable!("codes became floats") };
+        tensor
+    }
+
+    /// The first value that is not finite. Of codes, the first of the channel.
+    fn not_finite(&self) -> Option<(usize, f32)> {
+        match self {
+            Param::Floats(Tensor { data, .. }) => {
+                let index = if is_finite(data) { None } else { data.iter().position(|v| !v.is_finite()) }?;
+                Some((index, data[index]))
+            }
+            Param::Codes { codes: Quantized { values, scales }, .. } => {
+                let channel = scales.iter().position(|s| !(s * quant::WEIGHT_LEVELS).is_finite())?;
+                Some((channel * (values.len() / scales.len()), scales[channel]))
+            }
+        }
+    }
+}
+
+/// Whether all of them are: the largest of the bits that say how large they are tells. Every weight of a network passes
+/// here when it is loaded.
+#[cfg_attr(optimize_attribute, optimize(speed))]
+fn is_finite(values: &[f32]) -> bool {
+    values.iter().fold(0, |largest, v| (v.to_bits() & i32::MAX as u32).max(largest)) < f32::INFINITY.to_bits()
+}
+
+impl PartialEq for Param {
+    fn eq(&self, other: &Self) -> bool {
+        self.values() == other.values()
+    }
+}
+
+impl From<Tensor> for Arc<Param> {
+    fn from(tensor: Tensor) -> Self {
+        Arc::new(Param::Floats(tensor))
+    }
+}
+
+/// Tensors by full name, `conv1.weight`, sorted. (A tree of them would be a tenth of the code that deals with weights.)
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tensors(Vec<(String, Arc<Param>)>);
+
+impl Tensors {
+    fn place(&self, name: &str) -> std::result::Result<usize, usize> {
+        self.0.binary_search_by(|(own, _)| own.as_str().cmp(name))
+    }
+
+    /// The tensor of this name, if there is one.
+    pub fn get(&self, name: &str) -> Option<&Arc<Param>> {
+        self.place(name).ok().map(|i| &self.0[i].1)
+    }
+
+    /// The same, to write to.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Arc<Param>> {
+        self.place(name).ok().map(|i| &mut self.0[i].1)
+    }
+
+    /// Sets the tensor of this name.
+    pub fn insert(&mut self, name: String, tensor: Arc<Param>) {
+        match self.place(&name) {
+            Ok(i) => self.0[i].1 = tensor,
+            Err(i) => self.0.insert(i, (name, tensor)),
+        }
+    }
+
+    /// Takes the tensor of this name out, if there is one.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Param>> {
+        self.place(name).ok().map(|i| self.0.remove(i).1)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Param>)> {
+        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+}
+
+impl FromIterator<(String, Arc<Param>)> for Tensors {
+    fn from_iter<I: IntoIterator<Item = (String, Arc<Param>)>>(named: I) -> Self {
+        let mut tensors = Tensors::default();
+        named.into_iter().for_each(|(name, tensor)| tensors.insert(name, tensor));
+        tensors
+    }
+}
+
+/// The weights of a network. Linear weights are `[out, in]` with `in` in CHW order, convolutions OIHW. A clone shares
+/// tensors until one is written to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Params {
-    tensors: BTreeMap<String, Tensor>,
+    tensors: Tensors,
     ranges: Ranges,
 }
 
@@ -83,7 +216,7 @@ impl Params {
         let tensor = |(stream, (name, spec)): (usize, (String, ParamSpec))| {
             let mut tensor = Tensor::zeros(spec.shape.clone());
             init.fill(spec.role, &mut tensor.data, Rng::new(seed, stream as u32));
-            (name, tensor)
+            (name, tensor.into())
         };
         Params { tensors: graph.params().into_iter().enumerate().map(tensor).collect(), ranges: Ranges::default() }
     }
@@ -93,30 +226,30 @@ impl Params {
     /// # Errors
     /// [`Error::Weights`], which lists every missing, unexpected and misshapen tensor;
     /// [`Error::NotFinite`] for NaN or infinity.
-    pub fn new(graph: &Graph, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+    pub fn new(graph: &Graph, mut tensors: Tensors) -> Result<Self> {
         let (mut missing, mut misshapen) = (vec![], vec![]);
-        let mut params = BTreeMap::new();
+        let mut params = vec![];
         for (name, spec) in graph.params() {
             match tensors.remove(&name) {
                 None => missing.push(name),
-                Some(t) if t.shape != spec.shape => {
-                    misshapen.push(format!("{name}: expected {}, got {}", dims(&spec.shape), dims(&t.shape)));
+                Some(t) if t.shape() != spec.shape => {
+                    misshapen.push(format!("{name}: expected {}, got {}", dims(&spec.shape), dims(t.shape())));
                 }
                 Some(t) => {
-                    params.insert(name, t);
+                    params.push((name, t));
                 }
             }
         }
-        let unexpected: Vec<String> = tensors.into_keys().collect();
+        let unexpected: Vec<String> = tensors.iter().map(|(name, _)| name.to_string()).collect();
         if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
             return Err(Error::Weights { graph: graph.name().into(), missing, unexpected, misshapen });
         }
         for (name, tensor) in &params {
-            if let Some(index) = tensor.data.iter().position(|v| !v.is_finite()) {
-                return Err(Error::NotFinite { what: format!("tensor `{name}`"), index, value: tensor.data[index] });
+            if let Some((index, value)) = tensor.not_finite() {
+                return Err(Error::NotFinite { what: format!("tensor `{name}`"), index, value });
             }
         }
-        Ok(Params { tensors: params, ranges: Ranges::default() })
+        Ok(Params { tensors: params.into_iter().collect(), ranges: Ranges::default() })
     }
 
     /// The same weights with these ranges, as far as they are of layers of `graph`. Weights that are changed by
@@ -141,35 +274,70 @@ impl Params {
     ///
     /// # Panics
     /// When it does not: `Params` are only made for a graph.
-    pub fn get(&self, name: &str) -> &Tensor {
+    pub fn share(&self, name: &str) -> &Arc<Param> {
         self.tensors.get(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
     }
 
+    /// Its values in single precision.
+    ///
+    /// # Panics
+    /// As [`Params::share`].
+    pub fn get(&self, name: &str) -> Cow<'_, Tensor> {
+        self.share(name).values()
+    }
+
     /// The same, to write to.
+    ///
+    /// # Panics
+    /// As [`Params::share`].
     pub fn get_mut(&mut self, name: &str) -> &mut Tensor {
-        self.tensors
-            .get_mut(name)
-            .unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
+        let none = || panic!("no parameter `{name}`: these weights belong to another graph");
+        Arc::make_mut(self.tensors.get_mut(name).unwrap_or_else(none)).values_mut()
     }
 
     /// The tensors themselves.
-    pub fn into_tensors(self) -> BTreeMap<String, Tensor> {
+    pub fn into_tensors(self) -> Tensors {
         self.tensors
     }
 
-    /// All tensors, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.tensors.iter().map(|(name, t)| (name.as_str(), t))
+    /// The values of all tensors, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Cow<'_, Tensor>)> {
+        self.tensors.iter().map(|(name, t)| (name, t.values()))
     }
 
     /// The parameters of one node, in the order of its layer: weight, bias.
-    pub fn of_node<'a>(&'a self, graph: &Graph, node: usize) -> Vec<&'a Tensor> {
-        let node = &graph.nodes()[node];
-        graph.node_params(node).iter().map(|p| self.get(&format!("{}.{}", node.name, p.name))).collect()
+    pub fn of_node<'a>(&'a self, graph: &Graph, node: usize) -> Vec<&'a Arc<Param>> {
+        graph.param_names(node).map(|name| self.share(&name)).collect()
+    }
+
+    /// Whether this tensor, not one like it, has the name here.
+    pub(crate) fn holds(&self, name: &str, tensor: &Arc<Param>) -> bool {
+        self.tensors.get(name).is_some_and(|own| Arc::ptr_eq(own, tensor))
+    }
+
+    /// Lets go of a tensor that somebody else can give back.
+    pub(crate) fn lend(&mut self, name: &str) {
+        self.tensors.remove(name);
+    }
+
+    /// Takes a tensor back that was lent.
+    pub(crate) fn take_back(&mut self, name: String, tensor: Arc<Param>) {
+        self.tensors.insert(name, tensor);
+    }
+
+    /// The same weights, those in codes as floats.
+    pub fn in_floats(&self) -> Self {
+        let mut params = self.clone();
+        for (_, t) in &mut params.tensors.0 {
+            if let Param::Codes { .. } = **t {
+                *t = t.values().into_owned().into();
+            }
+        }
+        params
     }
 
     /// The number of values.
     pub fn count(&self) -> usize {
-        self.tensors.values().map(|t| t.data.len()).sum()
+        self.tensors.iter().map(|(_, t)| t.shape().iter().product::<usize>()).sum()
     }
 }

@@ -65,6 +65,6 @@ fn operands<'a>(
     node: usize,
 ) -> (Vec<&'a Tensor<f64>>, Vec<Tensor<f64>>) {
     let inputs = graph.nodes()[node].inputs.iter().map(|v| &values[v.index()]).collect();
-    let weights = params.of_node(graph, node).into_iter().map(Tensor::to_f64).collect();
+    let weights = params.of_node(graph, node).into_iter().map(|p| p.values().to_f64()).collect();
     (inputs, weights)
 }

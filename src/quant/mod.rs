@@ -74,8 +74,8 @@ pub fn round_trip(graph: &Graph, params: &Params) -> Params {
     let mut rounded = params.clone();
     for (name, _) in graph.params() {
         let tensor = params.get(&name);
-        if is_quantized(tensor) {
-            let q = quantize(tensor);
+        if is_quantized(&tensor) {
+            let q = quantize(&tensor);
             rounded.get_mut(&name).data = dequantize(&q.values, &q.scales);
         }
     }
@@ -85,8 +85,8 @@ pub fn round_trip(graph: &Graph, params: &Params) -> Params {
 /// What 8 bits cost each weight tensor, in the order of the graph.
 pub fn errors(graph: &Graph, params: &Params) -> Vec<TensorError> {
     let rounded = round_trip(graph, params);
-    let names = graph.params().into_iter().map(|(name, _)| name).filter(|name| is_quantized(params.get(name)));
-    names.map(|name| compare(params.get(&name), rounded.get(&name), name.clone())).collect()
+    let names = graph.params().into_iter().map(|(name, _)| name).filter(|name| is_quantized(&params.get(name)));
+    names.map(|name| compare(&params.get(&name), &rounded.get(&name), name.clone())).collect()
 }
 
 fn compare(before: &Tensor, after: &Tensor, name: String) -> TensorError {

@@ -1,6 +1,5 @@
 //! A run as bytes: weights, optimizer state, position, configuration. Going on from them is as if it never stopped.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -49,12 +48,12 @@ impl Trainer {
     /// Those of the backend.
     pub async fn checkpoint_with(&self, meta: &Meta) -> Result<Vec<u8>> {
         let params = self.params().await?;
-        let mut tensors = BTreeMap::new();
+        let mut tensors = vec![];
         for (name, tensor) in params.iter() {
-            tensors.insert(format!("params/{name}"), Stored::f32(&tensor.shape, &tensor.data));
+            tensors.push((format!("params/{name}"), Stored::f32(&tensor.shape, &tensor.data)));
         }
         for (name, tensor) in self.engine.state().await? {
-            tensors.insert(format!("state/{name}"), Stored::f32(&tensor.shape, &tensor.data));
+            tensors.push((format!("state/{name}"), Stored::f32(&tensor.shape, &tensor.data)));
         }
         let metadata = [
             ("convoke-checkpoint", CHECKPOINT_VERSION.to_string()),
@@ -73,7 +72,7 @@ impl Trainer {
     /// # Errors
     /// Those of [`crate::format::Model::from_bytes`]; [`Error::Format`] when the data set is another one.
     pub async fn resume(bytes: &[u8], data: Arc<Dataset>, backend: &Backend) -> Result<Self> {
-        let file = Container::read(bytes)?;
+        let file = Container::read(&bytes)?;
         check_version(file.required("convoke-checkpoint")?, "checkpoint", CHECKPOINT_VERSION)?;
         file.require_hash()?;
         let graph = Graph::from_json(file.required("graph")?)?;
@@ -91,7 +90,7 @@ impl Trainer {
         }
         let params = Params::new(&graph, tensors(&file, "params/")?)?;
         let mut engine = engine(&graph, &params, &config, backend).await?;
-        engine.restore(&tensors::<Vec<_>>(&file, "state/")?, position.step as u32)?;
+        engine.restore(&tensors::<_, Vec<_>>(&file, "state/")?, position.step as u32)?;
         Ok(Trainer::at(graph, data, config, backend.clone(), engine, position))
     }
 }
@@ -111,20 +110,27 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`Trainer::resume`], without those of data and backend.
     pub fn from_bytes(bytes: &[u8]) -> Result<Option<Self>> {
-        let file = Container::read(bytes)?;
+        Self::of(&Container::read(&bytes)?)
+    }
+
+    /// The checkpoint in this file; `None` when it is of another kind.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::from_bytes`].
+    pub(crate) fn of(file: &Container) -> Result<Option<Self>> {
         let Ok(version) = file.required("convoke-checkpoint") else { return Ok(None) };
         check_version(version, "checkpoint", CHECKPOINT_VERSION)?;
         file.require_hash()?;
         let graph = Graph::from_json(file.required("graph")?)?;
-        let params = Params::new(&graph, tensors(&file, "params/")?)?;
+        let params = Params::new(&graph, tensors(file, "params/")?)?;
         let model = Model { graph, params, meta: file.json("meta")? };
         Ok(Some(Checkpoint { model, config: file.json("config")? }))
     }
 }
 
 /// The tensors whose names begin with `prefix`, without it.
-fn tensors<C: FromIterator<(String, Tensor)>>(file: &Container, prefix: &str) -> Result<C> {
-    let entries = file.entries();
-    let named = entries.keys().filter_map(|name| Some((name, name.strip_prefix(prefix)?)));
-    named.map(|(full, name)| Ok((name.to_string(), file.floats(full)?))).collect()
+fn tensors<T: From<Tensor>, C: FromIterator<(String, T)>>(file: &Container, prefix: &str) -> Result<C> {
+    let names = file.names();
+    let named = names.iter().filter_map(|name| Some((name, name.strip_prefix(prefix)?)));
+    named.map(|(full, name)| Ok((name.to_string(), file.floats(full)?.into()))).collect()
 }

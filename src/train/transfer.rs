@@ -45,7 +45,9 @@ pub fn cut(base: &Model, layer: &str) -> Result<Model> {
     let graph = Graph::new(part.graph.name(), part.graph.input().clone(), nodes, vec![output])?;
     let mut tensors = part.params.into_tensors();
     for (name, spec) in graph.params() {
-        tensors.entry(name).or_insert_with(|| Tensor::zeros(spec.shape));
+        if tensors.get(&name).is_none() {
+            tensors.insert(name, Tensor::zeros(spec.shape).into());
+        }
     }
     Ok(Model { params: Params::new(&graph, tensors)?, graph, meta: part.meta })
 }
@@ -99,11 +101,11 @@ pub fn with_head(base: &Model, head: &Model) -> Result<Model> {
         nodes[i].layer = layer;
     }
     let graph = Graph::new(base.graph.name(), base.graph.input().clone(), nodes, base.graph.outputs().to_vec())?;
-    let new: BTreeMap<_, _> = head.params.clone().into_tensors();
-    let kept = graph.params().into_iter().filter(|(name, _)| !new.contains_key(name));
-    let mut tensors: BTreeMap<_, _> = kept.map(|(name, _)| (name.clone(), base.params.get(&name).clone())).collect();
-    tensors.extend(new);
-    let params = Params::new(&graph, tensors)?;
+    let new = head.params.clone().into_tensors();
+    let kept = graph.params().into_iter().filter(|(name, _)| new.get(name).is_none());
+    let kept = kept.map(|(name, _)| (name.clone(), base.params.share(&name).clone()));
+    let new = new.iter().map(|(name, tensor)| (name.to_string(), tensor.clone()));
+    let params = Params::new(&graph, kept.chain(new).collect())?;
     let provenance = BTreeMap::from([("base".into(), base.graph.name().into())]);
     let meta = Meta { labels: head.meta.labels.clone(), preprocess: base.meta.preprocess, provenance };
     Ok(Model { graph, params, meta })

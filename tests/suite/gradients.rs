@@ -49,7 +49,7 @@ impl From<GoldenNetwork> for Network {
     fn from(golden: GoldenNetwork) -> Self {
         let tensor = |t: GoldenTensor| Tensor::new(t.shape, t.data).expect("as many values as the shape says").to_f32();
         let graph = Graph::from_json(&golden.graph.to_string()).expect("a valid graph");
-        let params = golden.params.into_iter().map(|(name, t)| (name, tensor(t))).collect();
+        let params = golden.params.into_iter().map(|(name, t)| (name, tensor(t).into())).collect();
         Network {
             params: Params::new(&graph, params).expect("the graph's parameters"),
             graph,

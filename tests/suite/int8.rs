@@ -94,7 +94,7 @@ struct Outputs {
 
 impl Outputs {
     fn of(params: &Params, name: &str, has_bias: bool, range: f32) -> (Vec<i64>, Self) {
-        let weights = quantize(params.get(&format!("{name}.weight")));
+        let weights = quantize(&params.get(&format!("{name}.weight")));
         let bias = has_bias.then(|| params.get(&format!("{name}.bias")).data.clone());
         let values = weights.values.iter().map(|&q| i64::from(q)).collect();
         (values, Outputs { step: range / INPUT_LEVELS, scales: weights.scales, bias })

@@ -46,7 +46,7 @@ impl Network {
                 Role::RunningVariance => (0.5, 2.0),
             };
             let tensor = draw(&name, &spec.shape, limits);
-            (name, tensor)
+            (name, tensor.into())
         };
         let params = Params::new(&graph, graph.params().into_iter().map(tensor).collect()).expect("its own shapes");
         let x = draw("input", &graph.input().batched(1), (-1.0, 1.0));

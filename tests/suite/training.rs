@@ -170,7 +170,7 @@ pub fn with_scales(graph: &Graph, params: &Params) -> (Graph, Params) {
     }
     for node in graph.nodes() {
         let Layer::BatchNorm2d(norm) = &node.layer else { continue };
-        let part = |part: &str| &params.get(&format!("{}.{part}", node.name)).data;
+        let part = |part: &str| params.get(&format!("{}.{part}", node.name)).into_owned().data;
         for c in 0..part("weight").len() {
             let scale = part("weight")[c] / (part("running_var")[c] + norm.epsilon).sqrt();
             to.get_mut(&format!("{}.weight", node.name)).data[c] = scale;

@@ -36,10 +36,9 @@ fn on_cpu(case: &Case) -> Result<(), String> {
     let (y, dx, dparams) = trainer.gradients(&problem.x, &problem.dy, STEP).map_err(said)?;
     case.check("y", &y, &problem.y, CPU_TOLERANCE)?;
     case.check("dx", &dx, &problem.dx, CPU_TOLERANCE)?;
-    problem
-        .dparams
-        .iter()
-        .try_for_each(|(name, want)| case.check(&format!("gradient of {name}"), dparams.get(name), want, CPU_TOLERANCE))
+    problem.dparams.iter().try_for_each(|(name, want)| {
+        case.check(&format!("gradient of {name}"), &dparams.get(name), want, CPU_TOLERANCE)
+    })
 }
 
 async fn on_gpu(case: &Case, device: &gpu::Device) -> Result<(), String> {
@@ -52,10 +51,9 @@ async fn on_gpu(case: &Case, device: &gpu::Device) -> Result<(), String> {
     let (y, dx, dparams) = trainer.map_err(said)?.gradients(&problem.x, &problem.dy, STEP).await.map_err(said)?;
     case.check("y", &y, &problem.y, GPU_TOLERANCE)?;
     case.check("dx", &dx, &problem.dx, GPU_TOLERANCE)?;
-    problem
-        .dparams
-        .iter()
-        .try_for_each(|(name, want)| case.check(&format!("gradient of {name}"), dparams.get(name), want, GPU_TOLERANCE))
+    problem.dparams.iter().try_for_each(|(name, want)| {
+        case.check(&format!("gradient of {name}"), &dparams.get(name), want, GPU_TOLERANCE)
+    })
 }
 
 async fn network_on_gpu(name: &str, device: &gpu::Device) -> Result<(), String> {

@@ -306,7 +306,7 @@ impl<'a> Reader<'a> {
         let outputs = self.drop_unused(outputs);
         let name = if proto.name.is_empty() { "onnx" } else { &proto.name };
         let graph = Graph::new(name, input, self.nodes, outputs)?;
-        let params = Params::new(&graph, self.tensors)?;
+        let params = Params::new(&graph, self.tensors.into_iter().map(|(name, t)| (name, t.into())).collect())?;
         let params = params.calibrated(&graph, &quantized::ranges(&graph, &self.scales));
         Ok(Imported { graph, params, scales: self.scales })
     }

@@ -94,7 +94,11 @@ impl<'a> Writer<'a> {
         let (graph, params) = (self.graph, self.params);
         let specs = graph.node_params(node);
         let of_node = params.of_node(graph, i);
-        specs.iter().zip(of_node).map(|(spec, t)| self.floats(format!("{}.{}", node.name, spec.name), t)).collect()
+        specs
+            .iter()
+            .zip(of_node)
+            .map(|(spec, t)| self.floats(format!("{}.{}", node.name, spec.name), &t.values()))
+            .collect()
     }
 
     /// Attributes that are inputs in this operator set.

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use js_sys::{Array, Float32Array, Function, Object};
+use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use super::Pool;
+use super::{Pool, memory};
 use crate::cpu;
 use crate::engine::{Backend, Engine};
 use crate::error::{Error, Result};
-use crate::format::{Meta, Model, Weights};
+use crate::format::{Container, Meta, Model, Source, Weights};
 #[cfg(feature = "gpu")]
 use crate::gpu;
-use crate::graph::{Cost, Init, Params};
+use crate::graph::{Cost, Graph, Init, Params, Ranges};
 use crate::self_test::self_test;
 use crate::tensor::{Tensor, dims};
 use crate::train::{Checkpoint, Config};
@@ -25,7 +25,8 @@ use crate::zoo::{self, Options};
 /// A network, its weights, and the engine it was planned on.
 #[wasm_bindgen]
 pub struct Network {
-    pub(super) model: Model,
+    /// Without the weights that the engine has in their place.
+    pub(super) lent: Model,
     pub(super) pool: Arc<cpu::Pool>,
     backend: Option<Backend>,
     engine: Option<Engine>,
@@ -80,39 +81,49 @@ extern "C" {
 
 #[wasm_bindgen]
 impl Network {
-    /// The model in these bytes.
-    pub fn load(bytes: &[u8], arch: Option<String>, pool: &Pool) -> Result<Network, JsValue> {
+    /// The model in these bytes. `sha256`, in hexadecimal, is that of the tensors' bytes, where the browser hashes.
+    pub fn load(
+        bytes: Uint8Array,
+        sha256: Option<String>,
+        arch: Option<String>,
+        pool: &Pool,
+    ) -> Result<Network, JsValue> {
+        let source = File { bytes, sha256 };
+        let file = Container::read(&source)?;
         if let Some(arch) = arch {
-            let model = Model::from_weights(bytes, zoo::network(&arch, Options::default())?)?;
-            return Ok(Network::of(model, pool.inner.clone()));
+            let graph = zoo::network(&arch, Options::default())?;
+            check_memory(&graph, file.has_codes(), pool)?;
+            return Ok(Network::of(Model::from_weights(&file, graph)?, pool.inner.clone()));
         }
-        let network = match Checkpoint::from_bytes(bytes)? {
-            Some(Checkpoint { model, config }) => {
-                let resume = Some(Resume { checkpoint: bytes.to_vec(), config });
-                Network { resume, ..Network::of(model, pool.inner.clone()) }
-            }
-            None => Network::of(Model::from_bytes(bytes)?, pool.inner.clone()),
-        };
-        Ok(network)
+        if let Some(Checkpoint { model, config }) = Checkpoint::of(&file)? {
+            let resume = Some(Resume { checkpoint: source.bytes.to_vec(), config });
+            return Ok(Network { resume, ..Network::of(model, pool.inner.clone()) });
+        }
+        check_memory(&Model::graph_of(&file)?, file.has_codes(), pool)?;
+        Ok(Network::of(Model::of(&file)?, pool.inner.clone()))
     }
 
     /// The network of this name with fresh weights, and with its auxiliary heads if it has some: it is made to be trained.
     pub fn create(name: &str, classes: Option<usize>, seed: u32, pool: &Pool) -> Result<Network, JsValue> {
         let graph = zoo::network(name, Options { classes, auxiliary: true, width: None })?;
+        check_memory(&graph, false, pool)?;
         let params = Params::init(&graph, Init::of(&graph), seed);
         Ok(Network::of(Model { graph, params, meta: Meta::default() }, pool.inner.clone()))
     }
 
     /// The same network and weights, to be planned anew.
     pub fn copy(&self) -> Network {
-        Network { resume: self.resume.clone(), ..Network::of(self.model.clone(), self.pool.clone()) }
+        Network { resume: self.resume.clone(), ..Network::of(self.model(), self.pool.clone()) }
     }
 
     /// Prepares the network to run on `cpu` or `webgpu`.
     pub async fn plan(&mut self, backend: &str) -> Result<(), JsValue> {
         let backend = backend_named(backend, &self.pool).await?;
-        self.engine = None; // Its memory goes before the new engine's comes.
-        self.engine = Some(Engine::new(&self.model.graph, &self.model.params, &backend).await?);
+        // Its memory goes before the new engine's comes.
+        if let Some(engine) = self.engine.take() {
+            engine.give_back(&mut self.lent.params);
+        }
+        self.engine = Some(Engine::borrowing(&self.lent.graph, &mut self.lent.params, &backend).await?);
         self.backend = Some(backend);
         Ok(())
     }
@@ -132,7 +143,7 @@ impl Network {
     /// What the package tells of the network.
     #[wasm_bindgen(unchecked_return_type = "any")]
     pub fn info(&self) -> JsValue {
-        let Model { graph, meta, .. } = &self.model;
+        let Model { graph, meta, .. } = &self.lent;
         let layers = graph.costs();
         to_js(&Info {
             name: graph.name(),
@@ -173,7 +184,7 @@ impl Network {
         top: usize,
     ) -> Result<JsValue, JsValue> {
         let image = Image::rgba(width, height, rgba)?;
-        let x = self.model.preprocess()?.batch([&image])?;
+        let x = self.lent.preprocess()?.batch([&image])?;
         self.answer(x, top).await
     }
 
@@ -181,12 +192,12 @@ impl Network {
     #[wasm_bindgen(unchecked_return_type = "{ data: Float32Array<ArrayBuffer>, shape: number[] }")]
     pub fn tensor(&self, rgba: Vec<u8>, width: usize, height: usize) -> Result<JsValue, JsValue> {
         let image = Image::rgba(width, height, rgba)?;
-        Ok(tensor_to_js(&self.model.preprocess()?.batch([&image])?))
+        Ok(tensor_to_js(&self.lent.preprocess()?.batch([&image])?))
     }
 
     /// The part of the network that ends in this layer, to be planned.
     pub fn until(&self, layer: &str) -> Result<Network, JsValue> {
-        Ok(Network::of(self.model.until(layer)?, self.pool.clone()))
+        Ok(Network::of(self.model().until(layer)?, self.pool.clone()))
     }
 
     /// How long each step takes on the CPU for a batch `[N, C, H, W]`.
@@ -211,7 +222,7 @@ impl Network {
     /// How far each step is from exact on `cpu` or `webgpu`; `progress(done, steps)` is called after each.
     #[wasm_bindgen(js_name = selfTest, unchecked_return_type = "any")]
     pub async fn self_test(&mut self, backend: &str, progress: Function) -> Result<JsValue, JsValue> {
-        let Model { graph, params, .. } = &self.model;
+        let Model { graph, params, .. } = &self.model();
         let mut other; // Made for this when the network runs elsewhere.
         let engine = match &mut self.engine {
             Some(engine) if self.backend.as_ref().is_some_and(|b| b.name() == backend) => engine,
@@ -235,13 +246,22 @@ impl Network {
             Some("int8") => Weights::Int8,
             Some(other) => return Err(Error::argument("quantize", "int8", other).into()),
         };
-        Ok(bytes_to_js(&self.model.to_bytes(weights)?))
+        Ok(bytes_to_js(&self.model().to_bytes(weights)?))
     }
 }
 
 impl Network {
     pub(super) fn of(model: Model, pool: Arc<cpu::Pool>) -> Self {
-        Network { model, pool, backend: None, engine: None, resume: None }
+        Network { lent: model, pool, backend: None, engine: None, resume: None }
+    }
+
+    /// The network with all its weights.
+    pub(super) fn model(&self) -> Model {
+        let mut model = self.lent.clone();
+        if let Some(engine) = &self.engine {
+            engine.give_back(&mut model.params);
+        }
+        model
     }
 
     fn backend_name(&self) -> &'static str {
@@ -250,10 +270,10 @@ impl Network {
 
     /// New weights for the same network.
     pub(super) async fn update(&mut self, params: Params) -> Result<()> {
-        self.model.params = params;
+        self.lent.params = params;
         if let Some(backend) = &self.backend {
             self.engine = None;
-            self.engine = Some(Engine::new(&self.model.graph, &self.model.params, backend).await?);
+            self.engine = Some(Engine::borrowing(&self.lent.graph, &mut self.lent.params, backend).await?);
         }
         Ok(())
     }
@@ -267,9 +287,42 @@ impl Network {
 
     async fn answer(&mut self, x: Tensor, top: usize) -> Result<JsValue, JsValue> {
         let logits = self.output(x).await?;
-        let answer = |(index, probability)| Answer { label: self.model.meta.label(index), index, probability };
+        let answer = |(index, probability)| Answer { label: self.lent.meta.label(index), index, probability };
         Ok(to_js(&top_k(&logits.data, top).into_iter().map(answer).collect::<Vec<_>>()))
     }
+}
+
+/// A file in JavaScript's memory.
+struct File {
+    bytes: Uint8Array,
+    sha256: Option<String>,
+}
+
+impl Source for File {
+    fn size(&self) -> usize {
+        self.bytes.length() as usize
+    }
+
+    fn read(&self, start: usize, to: &mut [u8]) {
+        self.bytes.subarray(start as u32, (start + to.len()) as u32).copy_to(to);
+    }
+
+    fn sha256(&self, start: usize) -> String {
+        let own = || self.bytes.subarray(start as u32, self.bytes.length()).to_vec().as_slice().sha256(0);
+        self.sha256.clone().unwrap_or_else(own)
+    }
+}
+
+/// Refuses a network that needs more than is left of the 4 GiB that a page can have.
+fn check_memory(graph: &Graph, codes: bool, pool: &Pool) -> Result<()> {
+    let need = cpu::Footprint::of(graph, codes, &Ranges::default(), &pool.inner)?;
+    let (actual, limit) = (need.peak(), u64::from(u32::MAX) - memory::live() as u64);
+    if actual <= limit {
+        return Ok(());
+    }
+    let cpu::Footprint { weights, transformed, activations, packing } = need;
+    let parts = format!("weights {weights}, transformed {transformed}, activations {activations}, packing {packing}");
+    Err(Error::TooLarge { what: format!("bytes of memory for `{}` ({parts})", graph.name()), actual, limit })
 }
 
 /// `cpu` on these threads, or `webgpu` on a device that all networks share.

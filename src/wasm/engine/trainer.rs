@@ -93,7 +93,7 @@ impl Trainer {
         config.validate()?;
         let backend = backend_named(&backend, &network.pool).await?;
         Ok(Trainer {
-            graph: network.model.graph.clone(),
+            graph: network.lent.graph.clone(),
             backend,
             config,
             data: None,
@@ -173,7 +173,7 @@ impl Trainer {
         network.resume = None;
         self.end = done.saturating_add(epochs);
         if let Some(preprocess) = &self.preprocess {
-            network.model.meta.preprocess = Some(preprocess.clone());
+            network.lent.meta.preprocess = Some(preprocess.clone());
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Trainer {
     /// Everything to go on from here; `network` says what the file says beside weights.
     #[wasm_bindgen(unchecked_return_type = "Uint8Array<ArrayBuffer>")]
     pub async fn checkpoint(&mut self, network: &Network) -> Result<JsValue, JsValue> {
-        let meta: Meta = network.model.meta.clone();
+        let meta: Meta = network.lent.meta.clone();
         Ok(bytes_to_js(&self.running()?.checkpoint_with(&meta).await?))
     }
 }
@@ -244,7 +244,7 @@ impl Trainer {
         self.config.epochs = epochs;
         let params = match &self.run {
             Some(run) => run.params().await?,
-            None => network.model.params.clone(),
+            None => network.model().params,
         };
         Run::new(&self.graph, &params, data, self.config.clone(), &self.backend).await
     }

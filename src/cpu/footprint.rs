@@ -1,0 +1,74 @@
+//! What a network takes of the memory, known before any of it is taken.
+
+use serde::Serialize;
+
+use super::algorithm::{Algorithm, Prefer};
+use super::codes;
+use super::operation::{Ready, nothing_frozen};
+use super::pool::Pool;
+use super::weights::Layout;
+use crate::error::Result;
+use crate::graph::{Graph, Ranges};
+use crate::layers::Layer;
+use crate::plan::{Purpose, rewrite};
+
+/// Bytes that an engine for single samples takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Footprint {
+    /// Every weight once, as its file has it or in the order in which kernels read it.
+    pub weights: u64,
+    /// What layers have beside that: Winograd's transforms, and weights that a batch normalisation was folded into or
+    /// that are computed in another precision than their file's.
+    pub transformed: u64,
+    /// Activations and scratch memory.
+    pub activations: u64,
+    /// What is taken for a while to put weights in order: the largest layers, one on each thread, have both orders.
+    pub packing: u64,
+}
+
+impl Footprint {
+    /// That of `graph` on so many threads, from weights in 32 bits or, `codes`, in 8.
+    ///
+    /// # Errors
+    /// As [`super::Engine::new`].
+    pub fn of(graph: &Graph, codes: bool, ranges: &Ranges, pool: &Pool) -> Result<Self> {
+        let prefer = Prefer::default();
+        let sizes = Ready::sizes(graph, 1, Purpose::Inference, &nothing_frozen(graph), pool, prefer, ranges)?;
+        let [arena, scratch] = [sizes.plan.arena, sizes.scratch].map(|floats| 4 * floats as u64);
+        let mut all = Footprint { activations: arena + scratch, ..Footprint::default() };
+        let stored = |shape: &[usize]| {
+            let values = shape.iter().map(|&d| d as u64).product::<u64>();
+            if codes && shape.len() > 1 { values + 4 * shape[0] as u64 } else { 4 * values }
+        };
+        all.weights = graph.params().iter().map(|(_, spec)| stored(&spec.shape)).sum();
+        let (folded, mut ordered) = (rewrite::folded(graph), Vec::<u64>::new());
+        for step in &sizes.plan.steps {
+            let node = &graph.nodes()[step.node];
+            let calibrated = ranges.get(&node.name).is_some();
+            let Some(layout) = Layout::of(&node.layer, step, prefer, calibrated) else { continue };
+            let linear = matches!(node.layer, Layer::Linear(_));
+            let order = matches!(layout.algorithm, Algorithm::Direct | Algorithm::Depthwise)
+                && !matches!(node.layer, Layer::BatchNorm2d(_))
+                && (!codes || linear && codes::can_hold(&layout));
+            if order && !folded[step.node] {
+                ordered.push(graph.node_params(node).iter().map(|spec| stored(&spec.shape)).sum());
+            } else {
+                all.transformed += 4 * layout.floats() as u64;
+            }
+        }
+        ordered.sort_unstable();
+        all.packing = ordered.iter().rev().take(pool.threads()).sum();
+        Ok(all)
+    }
+
+    /// What is taken once the network is ready.
+    pub fn at_rest(&self) -> u64 {
+        self.weights + self.transformed + self.activations
+    }
+
+    /// The most that is taken at once. What is only put in order comes first, and makes room for transforms.
+    pub fn peak(&self) -> u64 {
+        self.weights + self.transformed.max(self.packing) + self.activations
+    }
+}
