@@ -62,8 +62,10 @@ impl Engine {
 
     /// Puts tensors back that [`Engine::borrowing`] took.
     pub fn give_back(&self, params: &mut Params) {
-        if let Engine::Cpu(engine) = self {
-            engine.give_back(params);
+        match self {
+            Engine::Cpu(engine) => engine.give_back(params),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(_) => {}
         }
     }
 

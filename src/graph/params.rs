@@ -305,6 +305,11 @@ impl Params {
         self.tensors.iter().map(|(name, t)| (name, t.values()))
     }
 
+    /// All tensors, sorted by name.
+    pub fn iter_shared(&self) -> impl Iterator<Item = (&str, &Arc<Param>)> {
+        self.tensors.iter()
+    }
+
     /// The parameters of one node, in the order of its layer: weight, bias.
     pub fn of_node<'a>(&'a self, graph: &Graph, node: usize) -> Vec<&'a Arc<Param>> {
         graph.param_names(node).map(|name| self.share(&name)).collect()

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use clap::ValueEnum;
 use convoke::Error;
-use convoke::cpu::Prefer;
+use convoke::cpu::{Footprint, Pool, Prefer};
 use convoke::format::{Meta, Model};
-use convoke::graph::{Cost, Graph, Init, Params};
+use convoke::graph::{Cost, Graph, Init, Param, Params};
 use convoke::plan::{Plan, Purpose};
 use convoke::zoo;
 use serde_json::json;
@@ -62,20 +62,22 @@ pub fn run(args: Args) -> Outcome {
         files::print(plan::table(&model, prefer)?)?;
         return Ok(());
     }
-    let (graph, meta) = if looks_like_file { from_file(&args.model)? } else { (by_name(&args)?, Meta::default()) };
+    let (graph, meta, params) = if looks_like_file {
+        let Model { graph, meta, params } = args.model.read()?;
+        (graph, meta, params)
+    } else {
+        (by_name(&args)?, Meta::default(), Params::default())
+    };
+    let codes = params.iter_shared().any(|(_, tensor)| matches!(**tensor, Param::Codes { .. }));
+    let need = Footprint::of(&graph, codes, params.ranges(), &Pool::single())?;
     let text = match args.format {
-        Format::Table => table(&graph, &meta),
-        Format::Json => json(&graph, &meta),
+        Format::Table => table(&graph, &meta, &need),
+        Format::Json => json(&graph, &meta, &need),
         Format::Mermaid => diagram::mermaid(&graph),
         Format::Dot => diagram::dot(&graph),
     };
     files::print(text)?;
     Ok(())
-}
-
-fn from_file(args: &files::ModelArgs) -> Outcome<(Graph, Meta)> {
-    let Model { graph, meta, .. } = args.read()?;
-    Ok((graph, meta))
 }
 
 fn by_name(args: &Args) -> Outcome<Graph> {
@@ -103,7 +105,7 @@ fn total(costs: &[Cost], of: impl Fn(&Cost) -> u64) -> u64 {
     costs.iter().map(of).sum()
 }
 
-fn json(graph: &Graph, meta: &Meta) -> String {
+fn json(graph: &Graph, meta: &Meta, need: &Footprint) -> String {
     let costs = graph.costs();
     let (bytes, minimum) = activation_bytes(graph);
     let description = json!({
@@ -113,6 +115,7 @@ fn json(graph: &Graph, meta: &Meta) -> String {
         "macs": total(&costs, |c| c.macs),
         "activationBytes": bytes,
         "activationBytesMinimum": minimum,
+        "memory": need,
         "layers": costs,
         "labels": meta.labels,
         "preprocess": files::json(&meta.preprocess),
@@ -121,7 +124,7 @@ fn json(graph: &Graph, meta: &Meta) -> String {
     serde_json::to_string_pretty(&description).expect("plain data")
 }
 
-fn table(graph: &Graph, meta: &Meta) -> String {
+fn table(graph: &Graph, meta: &Meta, need: &Footprint) -> String {
     let costs = graph.costs();
     let mut rows = vec![["layer", "kind", "output", "parameters", "MACs"].map(String::from)];
     for c in &costs {
@@ -142,7 +145,11 @@ fn table(graph: &Graph, meta: &Meta) -> String {
     let activations = format!("{} bytes (one sample, inference)", grouped(bytes));
     let ratio = bytes as f64 / minimum as f64;
     let minimum = format!("{} bytes alive at once: the memory is {ratio:.2} times that", grouped(minimum));
+    let weights = format!("{} bytes, held once", grouped(need.weights));
+    let transformed = format!("{} bytes beside them: Winograd's transforms, folded weights", grouped(need.transformed));
+    let peak = format!("{} bytes while loading, {} then", grouped(need.peak()), grouped(need.at_rest()));
     let mut facts = vec![("activations", activations), ("minimum", minimum)];
+    facts.extend([("weights", weights), ("transformed", transformed), ("memory", peak)]);
     if !meta.labels.is_empty() {
         facts.push(("labels", meta.labels.join(", ")));
     }
