@@ -1,4 +1,5 @@
-// A static server per page: its own origin, cross-origin isolated (fine clocks, shared memory), nothing cached; it
+// A static server per page: its own origin, cross-origin isolated (fine clocks, shared memory), nothing cached unless
+// asked for; it
 // remembers which scripts and wasm files the page fetched, which is what the engine costs to download.
 import fs from "node:fs";
 import http from "node:http";
@@ -30,7 +31,7 @@ const TYPES = {
 };
 
 /** routes: { "/prefix/": folder }; answers: { "/prefix/": the JSON for what follows it, or null } */
-export async function serve(routes, { port = 0, answers = {} } = {}) {
+export async function serve(routes, { port = 0, answers = {}, cacheable = false } = {}) {
   const fetched = new Set();
   const server = http.createServer(async (request, response) => {
     const url = decodeURIComponent(request.url.split("?")[0]);
@@ -40,7 +41,7 @@ export async function serve(routes, { port = 0, answers = {} } = {}) {
       "Cross-Origin-Opener-Policy": "same-origin",
       "Cross-Origin-Embedder-Policy": "require-corp",
       "Cross-Origin-Resource-Policy": "same-origin",
-      "Cache-Control": "no-store",
+      "Cache-Control": cacheable ? "max-age=3600" : "no-store",
     };
     const question = Object.keys(answers).find((p) => url.startsWith(p)),
       answer = question && (await answers[question](url.slice(question.length)));

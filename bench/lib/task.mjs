@@ -30,6 +30,7 @@ export const jobOf = (task, id, reference) => ({
   momentum: task.momentum,
   engine: ENGINES[id].adapter,
   options: ENGINES[id].options,
+  again: !!task.again,
 });
 
 /** What the report wants to know of a task that has run. */

@@ -11,6 +11,9 @@ export const CACHE_NAME = "convoke-v1";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
+/** How often progress is told at most, where the length is known: each time a message goes to the page. */
+const REPORTS = 100;
+
 export interface DownloadOptions {
   cache: boolean | string;
   integrity: string | undefined;
@@ -88,7 +91,11 @@ export async function readResponse(response: Response, o: ReadOptions): Promise<
   const whole = total === undefined ? undefined : new Uint8Array(total);
   const chunks: Bytes[] = [];
   let loaded = 0;
-  const report = () => o.onProgress?.({ phase: o.phase, loaded, ...(total === undefined ? {} : { total }) });
+  let told = 0;
+  const report = () => {
+    told = loaded;
+    o.onProgress?.({ phase: o.phase, loaded, ...(total === undefined ? {} : { total }) });
+  };
   report();
   const reader = response.body?.getReader();
   const cancel = () => void reader?.cancel().catch(() => {});
@@ -102,7 +109,7 @@ export async function readResponse(response: Response, o: ReadOptions): Promise<
       else chunks.push(piece.value);
       loaded += piece.value.length;
       checkSize(loaded, o.what);
-      report();
+      if (loaded === total || loaded - told >= (total ?? 0) / REPORTS) report();
     }
   } catch (cause) {
     cancel();

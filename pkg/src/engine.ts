@@ -537,9 +537,11 @@ export class Engine {
 
 /** The model in a file, whose tensors follow a header: the browser hashes them sooner than the engine would. */
 async function loadModel({ wasm, pool }: Runtime, file: Bytes, arch: string | undefined): Promise<WasmNetwork> {
-  const header = file.length < 8 ? 0n : new DataView(file.buffer, file.byteOffset).getBigUint64(0, true);
-  const tensors = file.subarray(8 + Math.min(Number(header), file.length));
-  return wasm.Network.load(file, await digest(async () => undefined)(tensors), arch, pool);
+  const length = file.length < 8 ? 0n : new DataView(file.buffer, file.byteOffset).getBigUint64(0, true);
+  const start = 8 + Math.min(Number(length), file.length);
+  const hashed = new TextDecoder().decode(file.subarray(8, start)).includes('"sha256"');
+  const sha256 = hashed ? await digest(async () => undefined)(file.subarray(start)) : undefined;
+  return wasm.Network.load(file, sha256, arch, pool);
 }
 
 /** The file as the engine reads it: ONNX is converted. */
@@ -600,11 +602,12 @@ async function choose(runtime: Runtime, network: WasmNetwork, backend: "auto" | 
     await network.plan(backend);
     return `${backend} was asked for; ${tier}`;
   }
+  const asked = webgpu();
   await network.plan("cpu");
+  const available = await asked;
+  if (available !== true) return `cpu: no WebGPU (${available}); ${tier}`;
   const cpu = await milliseconds(network);
   if (cpu < FAST_ENOUGH_MS) return `cpu: a run takes ${cpu.toFixed(2)} ms, too short to gain from a GPU; ${tier}`;
-  const available = await webgpu();
-  if (available !== true) return `cpu: no WebGPU (${available}); ${tier}`;
   return measured(network, cpu, tier);
 }
 

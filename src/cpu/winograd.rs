@@ -276,38 +276,56 @@ pub(super) fn floats(layout: &Layout) -> usize {
 
 /// Packs transformed kernels: for each group a packed matrix for each position, [`apart`].
 pub(super) fn pack(layout: &Layout, oihw: &[f32]) -> Buffer {
-    let (panels, taps) = (layout.panels, layout.taps);
+    match layout.taps {
+        9 => pack_kernels::<3>(layout, oihw),
+        _ => pack_kernels::<5>(layout, oihw),
+    }
+}
+
+/// Row after row of a panel, so that every position is written in its own order.
+#[cfg_attr(optimize_attribute, optimize(speed))]
+fn pack_kernels<const SIZE: usize>(layout: &Layout, oihw: &[f32]) -> Buffer {
+    let (panels, taps) = (layout.panels, SIZE * SIZE);
     let plane = apart(panels.floats());
     let mut packed = Buffer::zeros(floats(layout));
-    for (i, kernel) in oihw.chunks_exact(taps).enumerate() {
-        let (o, k) = (i / panels.k, i % panels.k);
-        let (start, width) = panels.place(o % panels.n);
-        let group = o / panels.n * PLANES;
-        for (position, value) in transform_kernel(kernel).into_iter().enumerate() {
-            packed[(group + position) * plane + start + k * width] = value as f32;
+    for (g, packed) in packed.chunks_exact_mut(PLANES * plane).enumerate() {
+        for panel in 0..panels.count() {
+            let (start, width) = (panels.start(panel), panels.width(panel));
+            let first = g * panels.n + panels.column(panel);
+            for k in 0..panels.k {
+                for column in 0..panels.columns(panel) {
+                    let kernel = &oihw[((first + column) * panels.k + k) * taps..][..taps];
+                    let to = packed[start + k * width + column..].iter_mut().step_by(plane);
+                    to.zip(transform_kernel::<SIZE>(kernel)).for_each(|(to, value)| *to = value as f32);
+                }
+            }
         }
     }
     packed
 }
 
-/// `G g G^T` of a kernel with as many rows as columns.
-fn transform_kernel(kernel: &[f32]) -> [f64; PLANES] {
-    let size = kernel.len().isqrt();
-    let mut taps = [0.0; IN];
-    let mut half = [[0.0; IN]; IN];
-    for x in 0..size {
-        (0..size).for_each(|y| taps[y] = f64::from(kernel[size * y + x]));
-        let column = transform_taps(&taps[..size]);
+/// `G g G^T`.
+#[inline(always)]
+fn transform_kernel<const SIZE: usize>(kernel: &[f32]) -> [f64; PLANES] {
+    let mut half = [[0.0; SIZE]; IN];
+    for x in 0..SIZE {
+        let column = transform_taps(std::array::from_fn::<_, SIZE, _>(|y| f64::from(kernel[SIZE * y + x])));
         (0..IN).for_each(|i| half[i][x] = column[i]);
     }
-    let rows = half.map(|row| transform_taps(&row[..size]));
+    let rows = half.map(transform_taps);
     std::array::from_fn(|p| rows[p / IN][p % IN])
 }
 
 /// `G g`: the polynomial with these coefficients at each point, divided by the product of the distances to the others.
-fn transform_taps(g: &[f64]) -> [f64; IN] {
-    let at = |p: f64, product: f64| g.iter().rev().fold(0.0, |sum, g| sum * p + g) / product;
-    [g[0], at(A, -1.5), at(-A, -1.5), at(B, 6.0), at(-B, 6.0), g[g.len() - 1]]
+#[inline(always)]
+fn transform_taps<const SIZE: usize>(g: [f64; SIZE]) -> [f64; IN] {
+    let part = |p: f64, from: usize| (from..SIZE).step_by(2).rev().fold(0.0, |sum, i| sum * p * p + g[i]);
+    let at = |p: f64, inverse: f64| {
+        let (even, odd) = (inverse * part(p, 0), inverse * p * part(p, 1));
+        [even + odd, even - odd]
+    };
+    let ([a, minus_a], [b, minus_b]) = (at(A, -1.0 / 1.5), at(B, 1.0 / 6.0));
+    [g[0], a, minus_a, b, minus_b, g[SIZE - 1]]
 }
 
 /// `B^T d` of vectors.

@@ -5,9 +5,9 @@ import { batch, input } from "../data.mjs";
 const ARCH = { alexnet: "alexnet-torchvision", googlenet: "googlenet-torchvision" };
 const FOREIGN = ["squeezenet1_1", "mobilenet_v2", "resnet8"];
 
-async function load({ model, file, options }) {
+async function load({ model, file, options, again }) {
   const { Network } = await import("/convoke/dist/index.js");
-  const o = { cache: false, ...options };
+  const o = { cache: again, ...options };
   if (FOREIGN.includes(model) || file !== model) return Network.load(`/models/${file}.onnx`, o);
   return Network.load(`/models/${model}.safetensors`, { arch: ARCH[model] ?? model, ...o });
 }
