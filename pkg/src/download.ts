@@ -11,6 +11,9 @@ export const CACHE_NAME = "convoke-v1";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
+/** Others have the page's thread, too: the engine's threads start by it. */
+const FRAME_MS = 16;
+
 /** How often progress is told at most, where the length is known: each time a message goes to the page. */
 const REPORTS = 100;
 
@@ -97,6 +100,7 @@ export async function readResponse(response: Response, o: ReadOptions): Promise<
     o.onProgress?.({ phase: o.phase, loaded, ...(total === undefined ? {} : { total }) });
   };
   report();
+  let since = performance.now();
   const reader = response.body?.getReader();
   const cancel = () => void reader?.cancel().catch(() => {});
   o.signal?.addEventListener("abort", cancel);
@@ -110,6 +114,11 @@ export async function readResponse(response: Response, o: ReadOptions): Promise<
       loaded += piece.value.length;
       checkSize(loaded, o.what);
       if (loaded === total || loaded - told >= (total ?? 0) / REPORTS) report();
+      if (loaded === total) break; // The end is told later, when nobody has to wait for it.
+      if (performance.now() - since > FRAME_MS) {
+        await new Promise<void>((resolve) => setTimeout(resolve));
+        since = performance.now();
+      }
     }
   } catch (cause) {
     cancel();

@@ -1,5 +1,5 @@
 // Networks and trainers by number, over one wasm instance. Runs in the worker, or on the caller's own thread.
-import { digest, download, forget, parseIntegrity, readResponse, refuseHtml, verify } from "./download.js";
+import { digest } from "./download.js";
 import { ConvokeError, fromEngine, message, wrongArgument } from "./errors.js";
 import { type Pixels, pixelsOf } from "./pixels.js";
 import { transfer } from "./rpc.js";
@@ -34,16 +34,13 @@ type EngineConfig = InterruptedRun & { learningRate: number };
 
 /** What a network is made from. */
 export type Origin =
-  | { kind: "url"; url: string; cache: boolean | string }
-  | { kind: "blob"; blob: Blob }
-  | { kind: "bytes"; bytes: Bytes; what: string }
+  | { kind: "file"; bytes: Bytes }
   | { kind: "create"; name: string; classes: number | undefined; seed: number };
 
 /** `LoadOptions` as far as they can cross to the worker. */
 export interface OpenOptions extends Omit<EngineOptions, "worker" | "onProgress" | "signal" | "wasmUrl"> {
   arch?: string;
   format?: FileFormat;
-  integrity?: string;
   wasmUrl?: string;
 }
 
@@ -114,7 +111,7 @@ interface Training {
 const FAST_ENOUGH_MS = 3;
 
 /** A file that takes longer than this to come is waited for with a warm-up, which goes on for so long at most. */
-const WAIT_MS = 20;
+const WAIT_MS = 500;
 const WARM_MS = 1000;
 
 /** Errors of layers below this are taken for rounding. */
@@ -128,33 +125,32 @@ export class Engine {
   #trainers = new Map<number, { network: number; training: Training }>();
   #last = 0;
 
-  /** Loads or creates a network; `ticket` is what `abort` knows it by. */
-  async open(ticket: number, origin: Origin, o: OpenOptions, onProgress?: (p: Progress) => void): Promise<Opened> {
+  /** Starts while a file is on its way, and warms up until `open` or `abort` comes with this ticket. */
+  async prepare(ticket: number, o: OpenOptions, onProgress?: (p: Progress) => void): Promise<void> {
     const control = new AbortController();
     this.#opening.set(ticket, control);
-    const started = this.#runtime(o, onProgress);
+    await warmUp(await this.#runtime(o, onProgress), control.signal);
+  }
+
+  /** Loads or creates a network; `ticket` is what `abort` knows it by. */
+  async open(ticket: number, origin: Origin, o: OpenOptions, onProgress?: (p: Progress) => void): Promise<Opened> {
+    this.abort(ticket);
+    const control = new AbortController();
+    this.#opening.set(ticket, control);
     try {
-      const bytes = this.#bytes(origin, o, control.signal, started, onProgress);
-      const warmed = started.then((r) => (origin.kind === "url" ? warmUp(r, bytes) : r));
-      const [runtime, file] = await Promise.all([warmed, bytes]);
+      const runtime = await this.#runtime(o, onProgress);
       control.signal.throwIfAborted();
       const network = await guarded(runtime.wasm, async () =>
         origin.kind === "create"
           ? runtime.wasm.Network.create(origin.name, origin.classes, origin.seed, runtime.pool)
-          : loadModel(runtime, await modelOf(file!, o, onProgress), o.arch),
-      ).catch(async (error) => {
-        if (origin.kind === "url") await forget(new URL(origin.url), origin.cache);
-        throw error;
-      });
+          : loadModel(runtime, await modelOf(origin.bytes, o, onProgress), o.arch),
+      );
       onProgress?.({ phase: "plan", loaded: 0, total: 1 });
       const entry = await this.#planned(runtime, network, o.backend ?? "auto");
       if (control.signal.aborted) network.free();
       control.signal.throwIfAborted();
       onProgress?.({ phase: "plan", loaded: 1, total: 1 });
       return this.#register(entry);
-    } catch (error) {
-      control.abort(error); // The other half of a failed load stops too.
-      throw error;
     } finally {
       this.#opening.delete(ticket);
     }
@@ -162,6 +158,12 @@ export class Engine {
 
   abort(ticket: number): void {
     this.#opening.get(ticket)?.abort();
+    this.#opening.delete(ticket);
+  }
+
+  /** For pages that the browser refuses it to. */
+  async sha256(bytes: Bytes, o: OpenOptions): Promise<string> {
+    return (await this.#runtime(o)).wasm.sha256(bytes);
   }
 
   /** The same weights in a new network on another backend. */
@@ -458,29 +460,6 @@ export class Engine {
     return turn;
   }
 
-  async #bytes(
-    origin: Origin,
-    o: OpenOptions,
-    signal: AbortSignal,
-    started: Promise<Runtime>,
-    onProgress?: (p: Progress) => void,
-  ): Promise<Bytes | undefined> {
-    const sha256 = digest(async (bytes) => (await started).wasm.sha256(bytes));
-    if (origin.kind === "create") return undefined;
-    if (origin.kind === "url") {
-      const { cache } = origin;
-      return download(new URL(origin.url), { cache, integrity: o.integrity, signal, onProgress, sha256 });
-    }
-    const what = origin.kind === "blob" ? "blob" : origin.what;
-    const bytes =
-      origin.kind === "blob"
-        ? await readResponse(new Response(origin.blob), { what, phase: "network", signal, onProgress })
-        : origin.bytes;
-    refuseHtml(bytes, null, what);
-    if (o.integrity !== undefined) await verify(bytes, parseIntegrity(o.integrity), what, sha256);
-    return bytes;
-  }
-
   /** One wasm instance for each tier, one pool for each number of threads. */
   #runtime(o: OpenOptions, onProgress?: (p: Progress) => void): Promise<Runtime> {
     const key = `${o.tier ?? ""}/${o.threads ?? ""}`;
@@ -562,33 +541,28 @@ async function modelOf(file: Bytes, o: OpenOptions, onProgress?: (p: Progress) =
 
 /**
  * Runs a small network again and again until the file is here: a browser compiles a kernel well only after it has run
- * for a while, and without this that while is part of the first answer. Files that come at once do not wait for it.
+ * for a while, and without this that while is part of the first answer. Files that come at once do not wait for it, and
+ * one thread is enough: the other processors have the file.
  */
-async function warmUp(runtime: Runtime, file: Promise<unknown>): Promise<Runtime> {
-  let waiting = !runtime.warm;
-  const stop = () => {
-    waiting = false;
-  };
-  const come = file.then(stop, stop);
+async function warmUp(runtime: Runtime, come: AbortSignal): Promise<void> {
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-  await Promise.race([come, pause(WAIT_MS)]);
-  if (!waiting) return runtime;
+  await pause(WAIT_MS);
+  if (runtime.warm || come.aborted) return;
   runtime.warm = true;
   const end = performance.now() + WARM_MS;
   await guarded(runtime.wasm, async () => {
-    const network = runtime.wasm.Network.create("googlenet-cifar", 10, 1, runtime.pool);
+    const network = runtime.wasm.Network.create("googlenet-cifar", 10, 1, runtime.wasm.Pool.single());
     try {
       await network.plan("cpu");
       const image = new Float32Array(3 * 32 * 32);
-      while (waiting && performance.now() < end) {
+      while (!come.aborted && performance.now() < end) {
         await network.run(image, Uint32Array.of(1, 3, 32, 32));
-        await pause(0); // The file's next part may be waiting.
+        await pause(0); // The file may be here.
       }
     } finally {
       network.free();
     }
   });
-  return runtime;
 }
 
 /** Puts the network on a backend and says why on that one. */

@@ -1,5 +1,5 @@
 import { type Connection, connect, connections } from "./connection.js";
-import { readResponse } from "./download.js";
+import { digest, download, forget, parseIntegrity, readResponse, refuseHtml, verify } from "./download.js";
 import type { Opened, OpenOptions, Origin } from "./engine.js";
 import { environment } from "./environment.js";
 import { ConvokeError, wrongArgument } from "./errors.js";
@@ -59,9 +59,8 @@ export class Network implements Disposable {
 
   /** Loads a model file: a Convoke model or checkpoint, ONNX, or plain safetensors with `arch`. */
   static async load(source: Source, options: LoadOptions = {}): Promise<Network> {
-    options.signal?.throwIfAborted();
-    const origin = await originOf(source, options);
-    return open(origin, options);
+    checkSource(source);
+    return open(options, (o, sha256) => read(source, o, sha256));
   }
 
   /** A network with fresh weights. */
@@ -71,7 +70,7 @@ export class Network implements Disposable {
     if (classes !== undefined && !(Number.isInteger(classes) && classes > 0 && classes < 2 ** 31)) {
       throw wrongArgument("classes", "a whole number from 1", classes);
     }
-    return open({ kind: "create", name, classes, seed }, options);
+    return open(options, async () => ({ origin: { kind: "create", name, classes, seed } }));
   }
 
   /** The names that `create` and `arch` know. */
@@ -271,50 +270,90 @@ export function capabilities(options: Pick<EngineOptions, "worker"> = {}): Promi
   return connect(worker).call((engine) => engine.capabilities(worker));
 }
 
-async function open(origin: Origin, o: LoadOptions & CreateOptions): Promise<Network> {
-  const { signal, onProgress } = o;
-  signal?.throwIfAborted();
-  const connection = connect(o.worker);
-  const ticket = ++tickets;
-  const progress = onProgress && connection.callback(onProgress);
-  const opened = connection.call((engine) => engine.open(ticket, origin, portableOptions(o), progress));
-  if (!signal) return Network.of({ connection, ...(await opened) });
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      reject(signal.reason);
-      connection.call((engine) => engine.abort(ticket)).catch(() => {});
-    };
-    signal.addEventListener("abort", abort, { once: true });
-    opened
-      .then((handle) => {
-        const network = Network.of({ connection, ...handle });
-        // The abort may have come too late for the engine, not for the caller.
-        if (signal.aborted) network.dispose();
-        else resolve(network);
-      }, reject)
-      .finally(() => signal.removeEventListener("abort", abort));
-  });
+type Options = LoadOptions & CreateOptions;
+
+/** What a network is made from, and what to do when the engine refuses it. */
+interface Given {
+  origin: Origin;
+  /** Nobody else has it. */
+  buffer?: ArrayBuffer;
+  refused?: () => Promise<void>;
 }
 
-function portableOptions(o: LoadOptions & CreateOptions): OpenOptions {
-  const { backend, tier, threads, arch, format, integrity, wasmUrl } = o;
+type Hash = (bytes: Uint8Array<ArrayBuffer>) => Promise<string>;
+
+/** The engine starts while its file is on its way; when one fails or is aborted, the other stops too. */
+async function open(options: Options, given: (o: Options, sha256: Hash) => Promise<Given>): Promise<Network> {
+  options.signal?.throwIfAborted();
+  const connection = connect(options.worker);
+  const ticket = ++tickets;
+  const control = new AbortController();
+  const stop = (reason: unknown) => {
+    control.abort(reason);
+    connection.call((engine) => engine.abort(ticket)).catch(() => {});
+  };
+  const abort = () => stop(options.signal?.reason);
+  options.signal?.addEventListener("abort", abort, { once: true });
+  const progress = options.onProgress && connection.callback(options.onProgress);
+  const o = portableOptions(options);
+  const opened = async () => {
+    connection.call((engine) => engine.prepare(ticket, o, progress)).catch(stop);
+    const sha256 = digest((bytes) => connection.call((engine) => engine.sha256(bytes, o)));
+    const { origin, buffer, refused } = await given({ ...options, signal: control.signal }, sha256);
+    const sent = connection.give(origin, buffer ? [buffer] : []);
+    const opening = connection.call((engine) => engine.open(ticket, sent, o, progress));
+    const handle = await opening.catch(async (error) => {
+      await refused?.();
+      throw error;
+    });
+    const network = Network.of({ connection, ...handle });
+    // The abort may have come too late for the engine, not for the caller.
+    if (control.signal.aborted) network.dispose();
+    return network;
+  };
+  try {
+    return await Promise.race([opened(), aborted(control.signal)]);
+  } catch (error) {
+    stop(error);
+    throw error;
+  } finally {
+    options.signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** Rejects when the signal aborts. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+}
+
+function portableOptions(o: Options): OpenOptions {
+  const { backend, tier, threads, arch, format, wasmUrl } = o;
   const resolved = wasmUrl && environment.resolve(`${wasmUrl}`).href;
-  const given = { backend, tier, threads, arch, format, integrity, wasmUrl: resolved };
+  const given = { backend, tier, threads, arch, format, wasmUrl: resolved };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as OpenOptions;
 }
 
-async function originOf(source: Source, o: LoadOptions): Promise<Origin> {
+/** The bytes of a file, checked. */
+async function read(source: Source, o: LoadOptions, sha256: Hash): Promise<Given> {
+  const { signal, onProgress, integrity, cache = true } = o;
   if (typeof source === "string" || source instanceof URL) {
-    return { kind: "url", url: resolved(`${source}`).href, cache: o.cache ?? true };
+    const url = resolved(`${source}`);
+    const bytes = await download(url, { cache, integrity, signal, onProgress, sha256 });
+    return { origin: { kind: "file", bytes }, buffer: bytes.buffer, refused: () => forget(url, cache) };
   }
-  if (source instanceof Response) {
-    const what = source.url || "response";
-    const bytes = await readResponse(source, { what, phase: "network", signal: o.signal, onProgress: o.onProgress });
-    return { kind: "bytes", bytes, what };
-  }
-  if (source instanceof Blob) return { kind: "blob", blob: source };
-  if (source instanceof ArrayBuffer) return { kind: "bytes", bytes: new Uint8Array(source), what: "bytes" };
-  if (source instanceof Uint8Array) return { kind: "bytes", bytes: source as Uint8Array<ArrayBuffer>, what: "bytes" };
+  const streamed = source instanceof Response || source instanceof Blob;
+  const what = source instanceof Response ? source.url || "response" : source instanceof Blob ? "blob" : "bytes";
+  const whole = () => (source instanceof ArrayBuffer ? new Uint8Array(source) : (source as Uint8Array<ArrayBuffer>));
+  const response = source instanceof Blob ? new Response(source) : (source as Response);
+  const bytes = streamed ? await readResponse(response, { what, phase: "network", signal, onProgress }) : whole();
+  refuseHtml(bytes, null, what);
+  if (integrity !== undefined) await verify(bytes, parseIntegrity(integrity), what, sha256);
+  return { origin: { kind: "file", bytes }, ...(streamed && { buffer: bytes.buffer }) };
+}
+
+function checkSource(source: unknown): void {
+  if (typeof source === "string") return;
+  if ([URL, Response, Blob, ArrayBuffer, Uint8Array].some((kind) => source instanceof kind)) return;
   throw wrongArgument("source", "a URL, Response, Blob, ArrayBuffer or Uint8Array", typeof source);
 }
 
