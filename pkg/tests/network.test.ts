@@ -422,3 +422,24 @@ test("capabilities", async () => {
   expect(can.webgpu).toBe("there is no navigator.gpu");
   expect(can.why.length).toBeGreaterThan(5);
 });
+
+test("a network that does not fit the memory is refused before it takes any, with the numbers", async () => {
+  const before = await liveBytes();
+  const error = await failure(Network.create("vgg16", { classes: 200_000 }));
+  expect(error.code).toBe("too-large");
+  expect(error.message).toMatch(
+    /bytes of memory for `vgg16` \(weights \d+, transformed \d+, .*: \d+ exceeds the limit of \d+/,
+  );
+  expect(await liveBytes()).toBeLessThan(before + 10_000);
+});
+
+test("weights are held once, and come back as they were", async () => {
+  const before = await liveBytes();
+  using net = await Network.create("alexnet-torchvision", { seed: 3 });
+  const held = (await liveBytes()) - before;
+  // Four convolutions have transforms of their kernels besides: 0.15.
+  expect(held / (4 * net.parameters)).toBeLessThan(1.18);
+  using copy = await Network.load(await net.save());
+  const input = { data: new Float32Array(3 * 224 * 224).fill(0.1), shape: [1, 3, 224, 224] };
+  expect((await copy.run(input)).data).toEqual((await net.run(input)).data);
+});
