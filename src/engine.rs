@@ -156,6 +156,24 @@ impl Training {
         }
     }
 
+    /// How much of its own label a sample of the next batch has; the rest it has of the label of the one before.
+    pub(crate) fn set_share(&mut self, share: f32) {
+        match self {
+            Training::Cpu(trainer) => trainer.set_share(share),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.set_share(share),
+        }
+    }
+
+    /// A part of the batch of the step to come.
+    pub(crate) async fn part(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
+        match self {
+            Training::Cpu(trainer) => trainer.part(x, labels),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.part(x, labels).await,
+        }
+    }
+
     pub(crate) async fn params(&self) -> Result<Params> {
         match self {
             Training::Cpu(trainer) => Ok(trainer.params()),

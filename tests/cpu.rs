@@ -21,7 +21,8 @@ use convoke::tensor::Tensor;
 use convoke::zoo;
 use pollster::block_on;
 use suite::training::{
-    half_frozen, half_frozen_params, limited_step, optimizers, rates_of, reference_step, small_network, with_scales,
+    half_frozen, half_frozen_params, in_parts, limited_step, optimizers, rates_of, reference_step, small_network,
+    thirds, with_scales,
 };
 use suite::{Case, SEED, STEP, cases, gradients, random};
 
@@ -318,6 +319,60 @@ fn assert_close(got: &Params, want: &Params, tolerance: f32, what: &str) {
             assert!((a - b).abs() < tolerance, "{name}: {a} instead of {b} with {what}");
         }
     }
+}
+
+/// Of one step down the gradient, which is as linear in the labels as the loss is.
+#[test]
+fn mixed_labels_pull_in_proportion() {
+    let graph = in_parts();
+    let params = Params::init(&graph, Init::He, 4);
+    let x = random(&[3, 2, 9, 9], 1);
+    let step = |labels: &[u32], share| {
+        let mut trainer = trainer(&graph, &params, Optimizer::sgd(0.0), &Pool::single());
+        trainer.set_share(share);
+        let report = trainer.step(&x, labels, 0.1).unwrap();
+        (report.loss, trainer.params())
+    };
+    let ((own_loss, own), (other_loss, other)) = (step(&[0, 3, 1], 1.0), step(&[1, 0, 3], 1.0));
+    let (loss, mixed) = step(&[0, 3, 1], 0.7);
+    assert!((loss - (0.7 * own_loss + 0.3 * other_loss)).abs() < 1e-5);
+    for (name, own) in own.iter() {
+        let both = own.data.iter().zip(&other.get(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
+        assert!(mixed.get(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+    }
+}
+
+#[test]
+fn parts_of_a_batch_are_as_good_as_the_whole() {
+    let graph = in_parts();
+    for optimizer in optimizers() {
+        for norm in [0.0, 0.1] {
+            let params = Params::init(&graph, Init::He, 4);
+            let [mut whole, mut parts] = [(); 2].map(|()| {
+                let mut trainer = trainer(&graph, &params, optimizer, &Pool::new(2));
+                trainer.set_clip_norm(norm).unwrap();
+                trainer
+            });
+            for t in 1..=3 {
+                let (x, labels) = (random(&[6, 2, 9, 9], t), [0, 3, 1, 2, 3, 3]);
+                whole.step(&x, &labels, 0.05).unwrap();
+                let thirds = thirds(&x);
+                parts.part(&thirds[0], &labels[..2]).unwrap();
+                parts.part(&thirds[1], &labels[2..4]).unwrap();
+                parts.step(&thirds[2], &labels[4..], 0.05).unwrap();
+            }
+            assert_close(&parts.params(), &whole.params(), 2e-5, &format!("{optimizer:?} and {norm}"));
+        }
+    }
+    // A part that is refused takes those before it along.
+    let params = Params::init(&graph, Init::He, 4);
+    let [mut alone, mut after] = [(); 2].map(|()| trainer(&graph, &params, Optimizer::sgd(0.9), &Pool::single()));
+    let x = random(&[2, 2, 9, 9], 5);
+    after.part(&x, &[1, 2]).unwrap();
+    assert_eq!(after.part(&x, &[1, 9]).unwrap_err().code(), "label");
+    alone.step(&x, &[0, 3], 0.05).unwrap();
+    after.step(&x, &[0, 3], 0.05).unwrap();
+    assert_eq!(after.params(), alone.params());
 }
 
 #[test]

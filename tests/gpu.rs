@@ -20,7 +20,8 @@ use convoke::tensor::Tensor;
 use convoke::zoo;
 use pollster::block_on;
 use suite::training::{
-    half_frozen, half_frozen_params, limited_step, optimizers, rates_of, reference_step, small_network, with_scales,
+    half_frozen, half_frozen_params, in_parts, limited_step, optimizers, rates_of, reference_step, small_network,
+    thirds, with_scales,
 };
 use suite::{Case, SEED, STEP, cases, gradients, random};
 
@@ -157,6 +158,54 @@ fn training_follows_the_references_with_every_optimizer_and_loss() {
                 for (a, b) in got.data.iter().zip(&params.get(name).data) {
                     assert!((a - b).abs() < 1e-3, "{name}: {a} instead of {b} with {optimizer:?}");
                 }
+            }
+        }
+    }
+}
+
+/// Of one step down the gradient, which is as linear in the labels as the loss is.
+#[test]
+fn mixed_labels_pull_in_proportion() {
+    let graph = in_parts();
+    let params = Params::init(&graph, Init::He, 4);
+    let x = random(&[3, 2, 9, 9], 1);
+    let step = |labels: &[u32], share| {
+        let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.0));
+        trainer.set_share(share);
+        let report = block_on(trainer.step(&x, labels, 0.1)).unwrap();
+        (report.loss, block_on(trainer.params()).unwrap())
+    };
+    let ((own_loss, own), (other_loss, other)) = (step(&[0, 3, 1], 1.0), step(&[1, 0, 3], 1.0));
+    let (loss, mixed) = step(&[0, 3, 1], 0.7);
+    assert!((loss - (0.7 * own_loss + 0.3 * other_loss)).abs() < 1e-5);
+    for (name, own) in own.iter() {
+        let both = own.data.iter().zip(&other.get(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
+        assert!(mixed.get(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+    }
+}
+
+#[test]
+fn parts_of_a_batch_are_as_good_as_the_whole() {
+    let graph = in_parts();
+    let params = Params::init(&graph, Init::He, 4);
+    for (optimizer, norm) in optimizers().into_iter().zip([0.0, 0.1, 0.0, 0.1, 0.0, 0.1]) {
+        let [mut whole, mut parts] = [(); 2].map(|()| {
+            let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, optimizer);
+            trainer.set_clip_norm(norm).unwrap();
+            trainer
+        });
+        for t in 1..=3 {
+            let (x, labels) = (random(&[6, 2, 9, 9], t), [0, 3, 1, 2, 3, 3]);
+            block_on(whole.step(&x, &labels, 0.05)).unwrap();
+            let thirds = thirds(&x);
+            block_on(parts.part(&thirds[0], &labels[..2])).unwrap();
+            block_on(parts.part(&thirds[1], &labels[2..4])).unwrap();
+            block_on(parts.step(&thirds[2], &labels[4..], 0.05)).unwrap();
+        }
+        let (parts, whole) = (block_on(parts.params()).unwrap(), block_on(whole.params()).unwrap());
+        for (name, want) in whole.iter() {
+            for (a, b) in parts.get(name).data.iter().zip(&want.data) {
+                assert!((a - b).abs() < 1e-4, "{name}: {a} instead of {b} with {optimizer:?}");
             }
         }
     }

@@ -23,6 +23,7 @@ import type {
   TensorData,
   Tier,
   TrainerOptions,
+  TrainingMemory,
 } from "./types.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -75,6 +76,7 @@ export interface Transfer {
 /** A trainer as the page needs to know it. */
 export interface TrainerState extends StepControls {
   id: number;
+  memory: TrainingMemory;
   backend: Backend;
 }
 
@@ -101,6 +103,9 @@ interface Training {
   trainer: WasmTrainer;
   backend: Backend;
   hasValidation: boolean;
+  patience: number;
+  /** The lowest validation loss, and the epochs since. */
+  best: { loss: number; since: number };
   /** Whether it has made a step since the network got its weights. */
   ahead: boolean;
   /** How it was lost with its GPU: every later call fails so too. */
@@ -309,16 +314,33 @@ export class Engine {
       if (backend === "webgpu") await requireWebgpu();
       const trainer = await entry.runtime.wasm.Trainer.start(entry.network, config(o), backend);
       this.#freeTrainer(entry);
-      entry.training = { trainer, backend, hasValidation: false, ahead: false };
+      const best = { loss: Number.POSITIVE_INFINITY, since: 0 };
+      entry.training = {
+        trainer,
+        backend,
+        hasValidation: false,
+        patience: Number.POSITIVE_INFINITY,
+        best,
+        ahead: false,
+      };
       const number = ++this.#last;
       this.#trainers.set(number, { network: id, training: entry.training });
-      return { id: number, backend, learningRate: trainer.learningRate, batchSize: trainer.batchSize };
+      const { learningRate, batchSize, memory } = trainer;
+      return { id: number, backend, learningRate, batchSize, memory };
     });
   }
 
   /** Gives a trainer its data and the length of the run. */
-  begin(id: number, data: FitData, validation: FitData | undefined, epochs: number): Promise<void> {
+  begin(
+    id: number,
+    data: FitData,
+    validation: FitData | undefined,
+    epochs: number,
+    patience: number = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
     return this.#train(id, async (training, entry) => {
+      training.patience = patience;
+      training.best = { loss: Number.POSITIVE_INFINITY, since: 0 };
       const pass = (d: FitData, role: string) => {
         const [shape, mean, std] = [Uint32Array.from(d.shape), Float32Array.from(d.mean), Float32Array.from(d.std)];
         if (d.images instanceof Uint8Array) training.trainer.setBytes(role, d.images, d.labels, shape, mean, std);
@@ -336,14 +358,23 @@ export class Engine {
     return this.#train(id, async (training, entry) => {
       const { trainer } = training;
       const start = performance.now();
-      const step = await trainer.step(controls.learningRate, controls.batchSize);
-      if (!step) return this.#update(entry);
+      const over = training.best.since >= training.patience;
+      const step = over ? undefined : await trainer.step(controls.learningRate, controls.batchSize);
+      if (!step) return this.#end(entry, training);
       training.ahead = true;
       const seconds = Math.max(performance.now() - start, 0.01) / 1000;
       const { samples, epochDone, ...report } = step;
-      const validation = epochDone && training.hasValidation ? { validation: await trainer.evaluate() } : {};
-      return { ...report, samplesPerSecond: samples / seconds, ...validation };
+      if (!epochDone || !training.hasValidation) return { ...report, samplesPerSecond: samples / seconds };
+      const validation = await trainer.evaluate();
+      await judge(training, validation.loss);
+      return { ...report, samplesPerSecond: samples / seconds, validation };
     });
+  }
+
+  /** The network gets the latest weights, or those that were best, if somebody looked for them. */
+  async #end(entry: Entry, training: Training): Promise<undefined> {
+    await this.#update(entry);
+    await training.trainer.revert(entry.network);
   }
 
   async checkpoint(id: number): Promise<Bytes> {
@@ -563,6 +594,16 @@ async function warmUp(runtime: Runtime, come: AbortSignal): Promise<void> {
       network.free();
     }
   });
+}
+
+/** Keeps the weights of an epoch that was better than those before. */
+async function judge({ trainer, patience, best }: Training, loss: number): Promise<void> {
+  if (!Number.isFinite(patience)) return;
+  best.since += 1;
+  if (loss < best.loss) {
+    Object.assign(best, { loss, since: 0 });
+    await trainer.keep();
+  }
 }
 
 /** Puts the network on a backend and says why on that one. */

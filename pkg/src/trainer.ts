@@ -2,7 +2,7 @@ import type { Connection } from "./connection.js";
 import type { FitData, TrainerState } from "./engine.js";
 import { ConvokeError, wrongArgument } from "./errors.js";
 import type { Network } from "./network.js";
-import type { Backend, FitOptions, StepReport, TrainingData } from "./types.js";
+import type { Backend, FitOptions, StepReport, TrainingData, TrainingMemory } from "./types.js";
 
 const CHECKPOINT_EVERY = 100;
 
@@ -15,6 +15,8 @@ export class Trainer implements Disposable {
   readonly network: Network;
   /** Where it trains. */
   readonly backend: Backend;
+  /** What a step takes, with the batch size that it began with. What does not fit is refused by `fit`. */
+  readonly memory: TrainingMemory;
   #connection: Connection;
   #id: number;
   #learningRate: number;
@@ -26,6 +28,7 @@ export class Trainer implements Disposable {
   private constructor(network: Network, connection: Connection, state: TrainerState) {
     this.network = network;
     this.backend = state.backend;
+    this.memory = state.memory;
     this.#connection = connection;
     this.#id = state.id;
     this.#learningRate = state.learningRate;
@@ -85,6 +88,11 @@ export class Trainer implements Disposable {
     if (!(Number.isInteger(checkpointEvery) && checkpointEvery >= 1)) {
       throw wrongArgument("checkpointEvery", "a whole number from 1", checkpointEvery);
     }
+    const { patience } = o;
+    if (patience !== undefined && !(Number.isInteger(patience) && patience >= 1)) {
+      throw wrongArgument("patience", "a whole number from 1", patience);
+    }
+    if (patience !== undefined && !o.validation) throw wrongArgument("validation", "some, to be patient with", "none");
     if (this.#running) throw new ConvokeError("argument", "fit: expected one run at a time, got a second one");
     this.#check();
     this.#running = true;
@@ -92,7 +100,7 @@ export class Trainer implements Disposable {
     try {
       const validation = o.validation && portableData(o.validation);
       const { epochs } = o;
-      await this.#call((engine, id) => engine.begin(id, portableData(data), validation, epochs));
+      await this.#call((engine, id) => engine.begin(id, portableData(data), validation, epochs, patience));
       kept = await this.checkpoint();
       for await (const report of this.#steps(signal)) {
         if (report.step % checkpointEvery === 0) kept = await this.checkpoint();

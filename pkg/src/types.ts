@@ -182,6 +182,8 @@ export interface TrainerOptions {
   optimizer?: OptimizerOptions;
   loss?: LossOptions;
   batchSize?: number;
+  /** Batches whose gradients are averaged for one step: as if they were one batch, in the memory of one. 1 by default. */
+  accumulate?: number;
   /** Decides shuffling, augmentation and dropout: the same seed gives the same run. */
   seed?: number;
   augment?: AugmentOptions;
@@ -210,7 +212,7 @@ export interface LayerGroup {
   rate: number;
 }
 
-/** How far training images are moved at random. */
+/** How training images are varied at random. */
 export interface AugmentOptions {
   /** Up to this many pixels in each direction. */
   shift?: number;
@@ -220,6 +222,14 @@ export interface AugmentOptions {
   scale?: number;
   /** Mirrored left to right, every other time. */
   flip?: boolean;
+  /** Moved by whole pixels, up to this many in each direction, with zeros around. */
+  crop?: number;
+  /** The side of a square, anywhere, that is hidden. */
+  cutout?: number;
+  /** Brightness, contrast and saturation times up to this fraction more or less; for images of bytes. */
+  jitter?: number;
+  /** Each image mixed with another, and their labels likewise, in shares from Beta(mixup, mixup): 0 to 1. */
+  mixup?: number;
 }
 
 /** A factor on the learning rate, as a function of the epochs done; a rate set while running is scaled as well. */
@@ -244,12 +254,27 @@ export interface TrainingData {
   std?: number[];
 }
 
+/** Bytes that a step takes: on the CPU, and about as many on a GPU. */
+export interface TrainingMemory {
+  weights: number;
+  gradients: number;
+  /** What the optimizer remembers. */
+  optimizer: number;
+  /** Activations and their gradients for a batch. */
+  activations: number;
+}
+
 export interface FitOptions {
   /** So many more; of a run that goes on from a checkpoint, counted from its beginning. */
   epochs: number;
   /** Evaluated at the end of every epoch. */
   validation?: TrainingData;
   signal?: AbortSignal;
+  /**
+   * Epochs without a lower loss on `validation`, which it needs, after which the run ends. The network then has the
+   * weights of the best epoch.
+   */
+  patience?: number;
   /** Steps between the checkpoints from which a crashed run can be continued; 100 by default. */
   checkpointEvery?: number;
 }

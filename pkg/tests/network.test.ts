@@ -443,3 +443,59 @@ test("weights are held once, and come back as they were", async () => {
   const input = { data: new Float32Array(3 * 224 * 224).fill(0.1), shape: [1, 3, 224, 224] };
   expect((await copy.run(input)).data).toEqual((await net.run(input)).data);
 });
+
+test("a patient run ends when it gets no better, with the weights that were best", async () => {
+  using net = await Network.create("lenet5", { classes: 8, seed: 1 });
+  const validation = squares(24);
+  using trainer = await net.trainer({ batchSize: 16, optimizer: { kind: "sgd", learningRate: 0.02, momentum: 0.9 } });
+  const losses: number[] = [];
+  const run = async (patience: number, rate: number) => {
+    trainer.learningRate = rate;
+    for await (const report of trainer.fit(squares(64), { epochs: 40, validation, patience })) {
+      if (report.validation) losses.push(report.validation.loss);
+      // Wrong labels as it were: from the third epoch on every step goes astray.
+      if (losses.length === 3) trainer.learningRate = 0.5;
+    }
+  };
+  await run(2, 0.02);
+  const best = losses.indexOf(Math.min(...losses));
+  expect(losses.length).toBe(best + 3);
+  // What is left is no worse than the best epoch: one step of rate 0 tells its loss.
+  trainer.learningRate = 0;
+  const again: number[] = [];
+  for await (const report of trainer.fit(squares(64), { epochs: 1, validation })) {
+    if (report.validation) again.push(report.validation.loss);
+  }
+  expect(again[0]).toBeCloseTo(losses[best]!, 5);
+  expect((await failure(trainer.fit(squares(64), { epochs: 1, patience: 1 }).next())).message).toBe(
+    "validation: expected some, to be patient with, got none",
+  );
+});
+
+test("accumulated batches are one step, and a step says what memory it takes", async () => {
+  const run = async (batchSize: number, accumulate: number) => {
+    using net = await Network.create("lenet5", { classes: 8, seed: 1 });
+    using trainer = await net.trainer({ batchSize, accumulate, optimizer: { kind: "sgd", learningRate: 0.01 } });
+    const reports: StepReport[] = [];
+    for await (const report of trainer.fit(squares(64), { epochs: 2 })) reports.push(report);
+    return { reports, memory: trainer.memory };
+  };
+  const [whole, parts] = [await run(32, 1), await run(8, 4)];
+  expect(parts.reports.length).toBe(4);
+  parts.reports.forEach(({ loss }, i) => {
+    expect(loss).toBeCloseTo(whole.reports[i]!.loss, 4);
+  });
+  expect(4 * parts.memory.activations).toBe(whole.memory.activations);
+  expect(parts.memory.gradients).toBe(2 * whole.memory.gradients);
+
+  using large = await Network.create("vgg9", { classes: 8 });
+  using trainer = await large.trainer({ batchSize: 65536 });
+  const images = {
+    images: new Uint8Array(8192 * 784),
+    labels: new Uint8Array(8192),
+    shape: [8192, 1, 28, 28],
+  } as const;
+  const error = await failure(trainer.fit(images, { epochs: 1 }).next());
+  expect(error.code).toBe("too-large");
+  expect(error.message).toMatch(/a training step.*weights \d+, gradients \d+, optimizer \d+, activations \d+/);
+});

@@ -10,7 +10,7 @@ use super::weights::Layout;
 use crate::error::Result;
 use crate::graph::{Graph, Ranges};
 use crate::layers::Layer;
-use crate::plan::{Purpose, rewrite};
+use crate::plan::{Optimizer, Purpose, Step, rewrite};
 
 /// Bytes that an engine for single samples takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +25,48 @@ pub struct Footprint {
     pub activations: u64,
     /// What is taken for a while to put weights in order: the largest layers, one on each thread, have both orders.
     pub packing: u64,
+}
+
+/// Bytes that training takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrainingFootprint {
+    /// As they were given, and in the order of the kernels.
+    pub weights: u64,
+    /// One for each weight, and another while batches are accumulated.
+    pub gradients: u64,
+    /// What the optimizer remembers.
+    pub optimizer: u64,
+    /// Activations, their gradients and scratch memory for a batch.
+    pub activations: u64,
+}
+
+impl TrainingFootprint {
+    /// For steps of `parts` batches of `batch` samples.
+    ///
+    /// # Errors
+    /// As [`super::Trainer::new`].
+    pub fn of(graph: &Graph, batch: usize, parts: usize, optimizer: &Optimizer, pool: &Pool) -> Result<Self> {
+        let frozen = nothing_frozen(graph);
+        let (prefer, none) = (Prefer::Only(Algorithm::Direct), Ranges::default());
+        let purpose = Purpose::Training { input_grad: false };
+        let sizes = Ready::sizes(graph, 1, purpose, &frozen, pool, prefer, &none)?;
+        let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, false);
+        let packed: u64 = sizes.plan.steps.iter().filter_map(layout).map(|layout| 4 * layout.floats() as u64).sum();
+        let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
+        Ok(TrainingFootprint {
+            weights: given + packed,
+            gradients: packed * if parts > 1 { 2 } else { 1 },
+            optimizer: packed * optimizer.moments().len() as u64,
+            // A little more than it will be: not all scratch memory grows with the batch.
+            activations: 4 * (sizes.plan.arena as u64 + sizes.scratch as u64) * batch as u64,
+        })
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.gradients + self.optimizer + self.activations
+    }
 }
 
 impl Footprint {

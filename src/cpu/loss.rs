@@ -10,6 +10,18 @@ pub(super) fn forward_backward(loss: Loss, z: &mut [f32], label: u32, scale: f64
     }
 }
 
+/// The same for a sample that has `share` of the first label, and the rest of the second.
+pub(super) fn mixed(loss: Loss, z: &mut [f32], [label, other]: [u32; 2], share: f32, scale: f64) -> f64 {
+    if share == 1.0 {
+        return forward_backward(loss, z, label, scale);
+    }
+    let (share, mut rest) = (f64::from(share), z.to_vec());
+    let total = share * forward_backward(loss, z, label, scale * share);
+    let total = total + (1.0 - share) * forward_backward(loss, &mut rest, other, scale * (1.0 - share));
+    z.iter_mut().zip(rest).for_each(|(z, rest)| *z += rest);
+    total
+}
+
 fn cross_entropy(loss: Loss, z: &mut [f32], label: u32, scale: f64) -> f64 {
     // NaN becomes the maximum, so that the loss becomes NaN.
     let max = z.iter().fold(f64::NEG_INFINITY, |m, &z| if f64::from(z) <= m { m } else { f64::from(z) });

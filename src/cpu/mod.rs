@@ -45,7 +45,7 @@ mod winograd;
 pub use algorithm::{Algorithm, Prefer};
 pub use engine::{Engine, StepInfo};
 pub(crate) use exact::Exact;
-pub use footprint::Footprint;
+pub use footprint::{Footprint, TrainingFootprint};
 pub use pool::Pool;
 pub use trainer::Trainer;
 

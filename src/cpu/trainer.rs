@@ -1,6 +1,5 @@
 //! Training: forward, losses, backward, update.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use super::algorithm::{Algorithm, Prefer};
 use super::elementwise::differentiate;
 use super::engine::{check_finite, check_input, export, import, pack};
 use super::flatten::{from_chw, to_chw};
-use super::loss::forward_backward;
+use super::loss::mixed;
 use super::memory::{Shared, split};
 use super::operation::{Dropping, Frame, Operation, Ready, plan};
 use super::optimizer::{squares, update};
@@ -16,7 +15,7 @@ use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Params, Ranges};
+use crate::graph::{Graph, Params, Ranges, reference};
 use crate::layers::{Loss, predicted_class};
 use crate::plan::{Head, Optimizer, Place, Plan, Purpose, StepReport, Update, check_clip_norm, clip_factor};
 use crate::tensor::{Tensor, dims};
@@ -35,9 +34,14 @@ pub struct Trainer {
     seed: u32,
     /// The largest norm of all gradients together; 0 for none.
     clip_norm: f32,
+    /// Of each sample's label; the rest is that of the sample before.
+    share: f32,
     /// For each node, the factor on the learning rate; 0 is frozen.
     rates: Vec<f32>,
     steps: u32,
+    /// Of the step to come, the parts that are done, and the sums of their gradients.
+    parts: u32,
+    gathered: Vec<Option<Weights>>,
     weights: Vec<Option<Weights>>,
     gradients: Vec<Option<Weights>>,
     /// For each node with weights, as many as the optimizer has values per weight.
@@ -83,8 +87,11 @@ impl Trainer {
             optimizer,
             seed,
             clip_norm: 0.0,
+            share: 1.0,
             rates,
             steps: 0,
+            parts: 0,
+            gathered: vec![],
             gradients: weights.iter().map(zeros).collect(),
             weights,
             state: vec![],
@@ -101,21 +108,16 @@ impl Trainer {
     /// labels or the learning rate; [`Error::Diverged`] when the loss or a gradient is not finite. After an error the
     /// weights and the optimizer's state are as before.
     pub fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
-        let n = check_input(&self.graph, x)?;
-        if labels.len() != n {
-            return Err(Error::argument("labels", format!("{n}, one for each sample"), labels.len()));
-        }
         if !(learning_rate.is_finite() && learning_rate >= 0.0) {
             return Err(Error::argument("learningRate", "a finite number of at least 0", learning_rate));
         }
-        for output in self.graph.outputs() {
-            self.loss.check_labels(labels, self.graph.shape(output.value).elements())?;
-        }
         let pool = self.pool.clone();
         let _awake = pool.awake();
-        let plan = self.prepare(n, STEP)?;
-        let report = self.forward_backward(plan, x, labels)?;
-        self.check_gradients(report.loss)?;
+        let report = self.descend(x, labels)?;
+        let parts = std::mem::take(&mut self.parts);
+        if parts > 1 {
+            self.gradients.iter_mut().flatten().for_each(|g| g.scale(1.0 / parts as f32));
+        }
         let t = self.steps.wrapping_add(1);
         let scale = self.clip_factor();
         for (i, state) in self.state.iter_mut().enumerate().filter(|(i, _)| self.rates[*i] != 0.0) {
@@ -126,6 +128,37 @@ impl Trainer {
             }
         }
         self.steps = t;
+        Ok(report)
+    }
+
+    /// A part of the batch of the step to come, whose update goes by the mean of the gradients of all parts. Running
+    /// statistics follow the last part.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::step`]; the parts before are then forgotten.
+    pub fn part(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
+        let report = self.descend(x, labels)?;
+        self.gathered.clone_from(&self.gradients);
+        Ok(report)
+    }
+
+    /// The gradients of a batch, added to those of the parts before it. On errors the next part is a first one.
+    fn descend(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
+        let (parts, gathered) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.gathered));
+        let n = check_input(&self.graph, x)?;
+        if labels.len() != n {
+            return Err(Error::argument("labels", format!("{n}, one for each sample"), labels.len()));
+        }
+        for output in self.graph.outputs() {
+            self.loss.check_labels(labels, self.graph.shape(output.value).elements())?;
+        }
+        let plan = self.prepare(n, STEP)?;
+        let report = self.forward_backward(plan, x, labels, reference::draw(self.steps, parts))?;
+        for (gradients, sum) in self.gradients.iter_mut().flatten().zip(gathered.iter().flatten()) {
+            gradients.add(sum);
+        }
+        self.check_gradients(report.loss)?;
+        self.parts = parts + 1;
         Ok(report)
     }
 
@@ -209,6 +242,12 @@ impl Trainer {
         self.ready.clear();
     }
 
+    /// From now on each sample of a batch has this share of its own label, and the rest of the label of the one before it
+    /// (the first, of the last), as in mixup (Zhang et al., 2018). 1 by default.
+    pub fn set_share(&mut self, share: f32) {
+        self.share = share;
+    }
+
     /// What the optimizer remembers: for each parameter its name with each of [`Optimizer::moments`] behind it.
     /// Together with [`Trainer::params`] and [`Trainer::steps`] it is all that [`Trainer::restore`] needs.
     pub fn state(&self) -> Vec<(String, Tensor)> {
@@ -230,25 +269,13 @@ impl Trainer {
     /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`];
     /// [`Error::NotFinite`]. The trainer is then as before.
     pub fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
-        let mut given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
-        let (mut missing, mut misshapen) = (vec![], vec![]);
-        for (name, want) in self.state() {
-            match given.remove(name.as_str()) {
-                None => missing.push(name),
-                Some(t) if t.shape != want.shape || t.data.len() != want.data.len() => {
-                    misshapen.push(format!("{name}: expected {}, got {}", dims(&want.shape), dims(&t.shape)));
-                }
-                Some(t) => check_finite(&name, &t.data)?,
-            }
-        }
-        let unexpected: Vec<String> = given.into_keys().map(Into::into).collect();
-        if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
-            return Err(Error::Weights { graph: self.graph.name().into(), missing, unexpected, misshapen });
-        }
-        let given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
+        self.optimizer.check_state(&self.graph, state)?;
         for (k, moment) in self.optimizer.moments().iter().enumerate() {
             for (i, node) in self.graph.nodes().iter().enumerate() {
-                let tensor = |part: &str| given.get(format!("{}.{part}.{moment}", node.name).as_str()).copied();
+                let tensor = |part: &str| {
+                    let name = format!("{}.{part}.{moment}", node.name);
+                    state.iter().find(|(own, _)| *own == name).map(|(_, tensor)| tensor)
+                };
                 if let (Some(weights), Some(weight)) = (self.state[i].get_mut(k), tensor("weight")) {
                     weights.restore(weight, tensor("bias"));
                 }
@@ -307,9 +334,9 @@ impl Trainer {
         Ok(0)
     }
 
-    fn forward_backward(&mut self, plan: usize, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
-        let (loss, step) = (self.loss, self.steps);
-        let mut pass = Pass::new(self, plan, labels.len(), step);
+    fn forward_backward(&mut self, plan: usize, x: &Tensor, labels: &[u32], draw: u32) -> Result<StepReport> {
+        let (loss, step, share) = (self.loss, self.steps, self.share);
+        let mut pass = Pass::new(self, plan, labels.len(), draw);
         pass.forward(x);
         for place in &pass.plan.clear {
             pass.clear(*place);
@@ -317,7 +344,7 @@ impl Trainer {
         let mut report = StepReport { loss: 0.0, correct: 0 };
         let mut total = 0.0;
         for (i, head) in pass.plan.heads.iter().enumerate() {
-            let (loss, correct) = pass.loss(loss, head, labels);
+            let (loss, correct) = pass.loss(loss, head, labels, share);
             total += loss;
             if i == 0 {
                 report.correct = correct;
@@ -414,7 +441,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The weighted mean loss of a head and how many samples it got right; writes the loss's gradient.
-    fn loss(&self, loss: Loss, head: &Head, labels: &[u32]) -> (f64, u32) {
+    fn loss(&self, loss: Loss, head: &Head, labels: &[u32], share: f32) -> (f64, u32) {
         let (map, grad) = (self.frame.map(head.place), head.grad.map(|g| self.frame.map(g)));
         let grad = grad.expect("a training plan has gradients of its heads");
         let weight = f64::from(head.loss_weight);
@@ -426,7 +453,8 @@ impl<'a> Pass<'a> {
             unsafe {
                 to_chw(&map, s, &mut logits);
                 correct += u32::from(predicted_class(&logits) == label as usize);
-                total += forward_backward(loss, &mut logits, label, scale);
+                let before = labels[s.checked_sub(1).unwrap_or(labels.len() - 1)];
+                total += mixed(loss, &mut logits, [label, before], share, scale);
                 from_chw(&logits, &grad, s, false);
             }
         }

@@ -248,6 +248,18 @@ impl Weights {
         Unpacked::of(graph, params, step, prefer).map(|unpacked| unpacked.pack())
     }
 
+    /// Adds others; statistics stay.
+    pub(super) fn add(&mut self, other: &Weights) {
+        for (sum, part) in [(&mut self.weight, &other.weight), (&mut self.bias, &other.bias)] {
+            sum.iter_mut().zip(part.iter()).for_each(|(sum, part)| *sum += part);
+        }
+    }
+
+    /// Multiplies all but statistics.
+    pub(super) fn scale(&mut self, factor: f32) {
+        self.weight.iter_mut().chain(self.bias.iter_mut()).for_each(|v| *v *= factor);
+    }
+
     /// Zeros for each of these weights.
     pub(super) fn zeros(&self) -> Self {
         Weights {

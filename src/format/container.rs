@@ -1,19 +1,21 @@
 //! The safetensors container: limits, duplicate names, truncation and the hash, before anyone looks at a tensor.
 //!
-//! The `safetensors` crate lays out and checks the tensors; what it leaves open is decided here: metadata in a fixed
-//! order (the same content gives the same bytes), no name twice, and a SHA-256 of the tensor bytes.
+//! The `safetensors` crate reads the header and checks the layout; what it leaves open is decided here: metadata in a fixed
+//! order (the same content gives the same bytes), no name twice, and a SHA-256 of the tensor bytes. It would write a file
+//! only by way of copies of all tensors, for which a browser has no room.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
+use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, View};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::graph::Param;
+use crate::graph::{Param, twice};
 use crate::json;
 use crate::quant::Quantized;
 use crate::tensor::{Tensor, dims};
@@ -28,38 +30,32 @@ const HASH: &str = "sha256";
 const EXPECTED: &str = "a Convoke model (safetensors)";
 
 /// A tensor as it is written.
-pub(crate) struct Stored {
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    pub bytes: Vec<u8>,
+pub(crate) struct Stored<'a> {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Cow<'a, [u8]>,
 }
 
-impl Stored {
-    pub(crate) fn f32(shape: &[usize], data: &[f32]) -> Self {
-        let bytes = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+impl<'a> Stored<'a> {
+    /// Numbers that this machine has as they are stored are not copied.
+    pub(crate) fn f32(shape: &[usize], data: &'a [f32]) -> Self {
+        let bytes = match cfg!(target_endian = "little") {
+            true => Cow::Borrowed(bytemuck::cast_slice(data)),
+            false => data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        };
         Stored { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
-    pub(crate) fn i8(shape: &[usize], data: &[i8]) -> Self {
-        Stored { dtype: Dtype::I8, shape: shape.to_vec(), bytes: data.iter().map(|&v| v as u8).collect() }
-    }
-}
-
-impl View for &Stored {
-    fn dtype(&self) -> Dtype {
-        self.dtype
+    /// The same of numbers that nobody else has.
+    pub(crate) fn owned(shape: &[usize], data: Vec<f32>) -> Self {
+        let bytes = Cow::Owned(data.iter().flat_map(|v| v.to_le_bytes()).collect());
+        Stored { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        self.bytes.as_slice().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
+    /// The same in 8 bits: codes and their scales.
+    pub(crate) fn quantized(shape: &[usize], Quantized { values, scales }: Quantized) -> [Self; 2] {
+        let bytes = Cow::Owned(bytemuck::cast_vec(values));
+        [Stored { dtype: Dtype::I8, shape: shape.to_vec(), bytes }, Stored::owned(&shape[..1], scales)]
     }
 }
 
@@ -71,22 +67,31 @@ struct Header<'a> {
     tensors: BTreeMap<String, &'a TensorInfo>,
 }
 
-/// Tensors and metadata as a safetensors file, with the hash added to the metadata.
-pub(crate) fn write(tensors: &[(String, Stored)], mut metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let laid_out = safetensors::serialize(tensors.iter().map(|(name, stored)| (name, stored)), None)
-        .map_err(|e| Error::format("tensors", "a valid layout", e))?;
-    let length = header_length(&laid_out, laid_out.len())?;
-    let (header, data) = laid_out[8..].split_at(length);
-    let header = std::str::from_utf8(header).expect("JSON");
-    let layout: Metadata = serde_json::from_str(header).expect("written a line above");
-    metadata.insert(HASH.into(), data.sha256(0));
-    let header = Header { metadata: &metadata, tensors: infos(&layout).collect() };
+/// Tensors and metadata as a safetensors file, with the hash added to the metadata. The order is that of the
+/// `safetensors` crate: larger types first, so that all are aligned, then names.
+pub(crate) fn write(mut tensors: Vec<(String, Stored)>, mut metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
+    tensors.sort_by(|(a, left), (b, right)| right.dtype.cmp(&left.dtype).then(a.cmp(b)));
+    let (mut hash, mut end) = (Sha256::new(), 0);
+    let mut info = |(name, stored): &(String, Stored)| {
+        hash.update(&stored.bytes);
+        let start = end;
+        end += stored.bytes.len();
+        (name.clone(), TensorInfo { dtype: stored.dtype, shape: stored.shape.clone(), data_offsets: (start, end) })
+    };
+    let infos = tensors.iter().map(&mut info).collect::<Vec<_>>();
+    metadata.insert(HASH.into(), hex(&hash.finalize(), ""));
+    let header =
+        Header { metadata: &metadata, tensors: infos.iter().map(|(name, info)| (name.clone(), info)).collect() };
     let mut header = serde_json::to_vec(&header).expect("names and numbers are plain data");
     header.resize(header.len().next_multiple_of(8), b' ');
     if header.len() as u64 > MAX_HEADER {
         return Err(Error::TooLarge { what: "model header".into(), actual: header.len() as u64, limit: MAX_HEADER });
     }
-    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+    let mut file = Vec::with_capacity(8 + header.len() + end);
+    file.extend((header.len() as u64).to_le_bytes());
+    file.extend(header);
+    tensors.iter().for_each(|(_, stored)| file.extend_from_slice(&stored.bytes));
+    Ok(file)
 }
 
 /// The bytes of a file, wherever they are: a browser's need not come into the engine's memory as a whole.
@@ -196,7 +201,7 @@ impl<'a> Container<'a> {
     /// Whether some tensors are in 8 bits.
     #[cfg(feature = "bindings")]
     pub(crate) fn has_codes(&self) -> bool {
-        infos(&self.layout).any(|(_, info)| info.dtype == Dtype::I8)
+        self.names().iter().any(|name| self.layout.info(name).is_some_and(|info| info.dtype == Dtype::I8))
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo> {
@@ -247,11 +252,6 @@ impl<'a> Container<'a> {
         let values = self.raw(self.info(name)?).into_iter().map(|b| b as i8).collect();
         Ok(Param::Codes { shape: shape.to_vec(), codes: Quantized { values, scales: scales.data } })
     }
-}
-
-/// What a header says of each tensor.
-fn infos(layout: &Metadata) -> impl Iterator<Item = (String, &TensorInfo)> {
-    layout.offset_keys().into_iter().filter_map(|name| layout.info(&name).map(|info| (name, info)))
 }
 
 /// The name of the tensor that holds the scales of an 8-bit tensor.
@@ -323,19 +323,19 @@ impl<'de> Deserialize<'de> for UniqueNames {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueNames, A::Error> {
-                let mut seen = HashSet::new();
+                let mut names = vec![];
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
                         map.next_value::<UniqueNames>()?;
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
-                    if seen.contains(&name) {
-                        return Err(A::Error::custom(format!("the name `{name}` twice")));
-                    }
-                    seen.insert(name);
+                    names.push(name);
                 }
-                Ok(UniqueNames)
+                match twice(&mut names.iter().map(String::as_str).collect::<Vec<_>>()) {
+                    Some(name) => Err(A::Error::custom(format!("the name `{name}` twice"))),
+                    None => Ok(UniqueNames),
+                }
             }
         }
         deserializer.deserialize_map(Names)

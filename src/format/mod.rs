@@ -30,7 +30,7 @@ pub(crate) use container::{Container, Stored, write};
 pub use container::{MAX_HEADER, Source};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Params, Ranges, Tensors};
+use crate::graph::{Graph, Node, Param, Params, Ranges, Tensors};
 use crate::layers::{Layer, Loss};
 use crate::quant;
 use crate::vision::{Channels, Preprocess};
@@ -173,16 +173,21 @@ impl Model {
     pub fn to_bytes(&self, weights: Weights) -> Result<Vec<u8>> {
         self.meta.check(&self.graph)?;
         let mut tensors = vec![];
-        for (name, tensor) in self.params.iter() {
-            if weights == Weights::Int8 && quant::is_quantized(&tensor) {
-                let q = quant::quantize(&tensor);
-                tensors.push((scale_name(name), Stored::f32(&tensor.shape[..1], &q.scales)));
-                tensors.push((name.into(), Stored::i8(&tensor.shape, &q.values)));
-            } else {
-                tensors.push((name.into(), Stored::f32(&tensor.shape, &tensor.data)));
+        for (name, param) in self.params.iter_shared() {
+            match (weights, &**param) {
+                (Weights::Int8, param) if param.shape().len() > 1 => {
+                    let [codes, scales] = Stored::quantized(param.shape(), quant::quantize(&param.values()));
+                    tensors.push((name.into(), codes));
+                    tensors.push((scale_name(name), scales));
+                }
+                (_, Param::Floats(tensor)) => tensors.push((name.into(), Stored::f32(&tensor.shape, &tensor.data))),
+                (_, param) => {
+                    let tensor = param.values().into_owned();
+                    tensors.push((name.into(), Stored::owned(&tensor.shape, tensor.data)));
+                }
             }
         }
-        write(&tensors, self.metadata())
+        write(tensors, self.metadata())
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {

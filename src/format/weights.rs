@@ -121,9 +121,9 @@ mod tests {
         for (name, tensor) in params.iter() {
             let mut shape = tensor.shape.clone();
             let name = edit(name, &mut shape);
-            tensors.push((name, Stored::f32(&shape, &tensor.data)));
+            tensors.push((name, Stored::owned(&shape, tensor.into_owned().data)));
         }
-        let bytes = container::write(&tensors, BTreeMap::new()).unwrap();
+        let bytes = container::write(tensors, BTreeMap::new()).unwrap();
         (params, bytes)
     }
 
@@ -216,9 +216,9 @@ mod tests {
         let graph = make("lenet5");
         let mut tensors = vec![("bn1.num_batches_tracked".to_string(), Stored::f32(&[], &[3.0]))];
         for (name, t) in Params::init(&graph, Init::He, 5).iter() {
-            tensors.push((name.into(), Stored::f32(&t.shape, &t.data)));
+            tensors.push((name.into(), Stored::owned(&t.shape.clone(), t.into_owned().data)));
         }
-        read(&graph, &container::write(&tensors, BTreeMap::new()).unwrap()).unwrap();
+        read(&graph, &container::write(tensors, BTreeMap::new()).unwrap()).unwrap();
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::plan::{BackwardStep, Place, Step as PlanStep};
 
 kernels!(
     "batch_norm2d",
-    ["batch_norm2d.wgsl"],
+    ["grads.wgsl", "batch_norm2d.wgsl"],
     STATISTICS = "statistics",
     MERGE = "merge",
     FORWARD = "forward",

@@ -22,7 +22,6 @@ struct Step {
 
 @group(0) @binding(1) var<storage, read> params: array<f32>;
 // In training its mean and variance are the batch's, until `finish`.
-@group(0) @binding(2) var<storage, read_write> grads: array<f32>;
 @group(0) @binding(4) var<uniform> step: Step;
 
 override TRAINING: bool = true;
@@ -145,8 +144,8 @@ fn finish(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
         dweight += arena[at + step.splits * step.x.c];
     }
     dweight *= root;
-    grads[step.params.x + c] = dweight;
-    grads[step.params.y + c] = dbias;
+    grads[step.params.x + c] = gathered(step.params.x + c) + dweight;
+    grads[step.params.y + c] = gathered(step.params.y + c) + dbias;
 
     // dx = scale * dy + along * (x - mean) + shift
     let count = f32(step.pixels);

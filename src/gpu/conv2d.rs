@@ -10,7 +10,7 @@ use crate::plan::{BackwardStep, GradWrite, Place, Step as PlanStep};
 
 kernels!(
     "conv2d",
-    ["conv2d.wgsl"],
+    ["grads.wgsl", "conv2d.wgsl"],
     FORWARD = "forward",
     FORWARD_VECTOR = "forward_vector",
     BACKWARD_INPUT = "backward_input",

@@ -41,7 +41,6 @@ struct Step {
 }
 
 @group(0) @binding(1) var<storage, read> params: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> grads: array<f32>;
 @group(0) @binding(4) var<uniform> step: Step;
 
 // Whether some window reaches beyond the input.
@@ -454,8 +453,8 @@ fn save(split: u32, k: u32, column: u32, v: vec4<f32>) {
     if (k < step.depth) {
         at = step.weights + ((group * step.depth + k) * blocks + column % blocks) * 4u;
     }
-    grads[at] = clean.x;
-    grads[at + 1u] = clean.y;
-    grads[at + 2u] = clean.z;
-    grads[at + 3u] = clean.w;
+    grads[at] = gathered(at) + clean.x;
+    grads[at + 1u] = gathered(at + 1u) + clean.y;
+    grads[at + 2u] = gathered(at + 2u) + clean.z;
+    grads[at + 3u] = gathered(at + 3u) + clean.w;
 }

@@ -10,7 +10,7 @@ use crate::plan::{GradWrite, Place};
 
 kernels!(
     "depthwise",
-    ["depthwise.wgsl"],
+    ["grads.wgsl", "depthwise.wgsl"],
     FORWARD = "forward",
     BACKWARD_INPUT = "backward_input",
     BACKWARD_WEIGHTS = "backward_weights",

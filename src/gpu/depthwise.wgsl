@@ -20,7 +20,6 @@ struct Step {
 }
 
 @group(0) @binding(1) var<storage, read> params: array<f32>;
-@group(0) @binding(2) var<storage, read_write> grads: array<f32>;
 @group(0) @binding(4) var<uniform> step: Step;
 
 @compute @workgroup_size(WORKGROUP)
@@ -114,8 +113,8 @@ fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_w
     if (step.splits > 1u) {
         arena[step.scratch + index] = acc;
     } else if (is_weight) {
-        grads[step.weights + index] = acc;
+        grads[step.weights + index] = gathered(step.weights + index) + acc;
     } else {
-        grads[step.bias + o] = acc;
+        grads[step.bias + o] = gathered(step.bias + o) + acc;
     }
 }

@@ -1,7 +1,5 @@
 //! Shaders and the pipelines made of them.
 
-use std::collections::HashMap;
-
 /// An entry point of a shader.
 pub(super) struct Kernel {
     /// The file's name, which also names its module.
@@ -55,8 +53,8 @@ type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
 
 /// Modules, layouts and pipelines, each made when it is first needed.
 pub(super) struct Pipelines {
-    modules: HashMap<&'static str, wgpu::ShaderModule>,
-    pipelines: HashMap<Key, wgpu::ComputePipeline>,
+    modules: Vec<(&'static str, wgpu::ShaderModule)>,
+    pipelines: Vec<(Key, wgpu::ComputePipeline)>,
     run: Layout,
     update: Layout,
 }
@@ -109,8 +107,8 @@ impl Layout {
 impl Pipelines {
     pub(super) fn new(device: &wgpu::Device) -> Self {
         Pipelines {
-            modules: HashMap::new(),
-            pipelines: HashMap::new(),
+            modules: vec![],
+            pipelines: vec![],
             run: Layout::new(device, false),
             update: Layout::new(device, true),
         }
@@ -131,10 +129,10 @@ impl Pipelines {
         constants: &[Constant],
     ) -> wgpu::ComputePipeline {
         let key = (kernel.file, kernel.entry, constants.iter().map(|&(name, v)| (name, v.to_bits())).collect());
-        if let Some(pipeline) = self.pipelines.get(&key) {
+        if let Some((_, pipeline)) = self.pipelines.iter().find(|(own, _)| *own == key) {
             return pipeline.clone();
         }
-        let module = self.modules.entry(kernel.file).or_insert_with(|| module(device, kernel)).clone();
+        let module = self.module(device, kernel);
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.file),
             layout: Some(&self.of(kernel).pipeline),
@@ -143,15 +141,20 @@ impl Pipelines {
             compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
             cache: None,
         });
-        self.pipelines.insert(key, pipeline.clone());
+        self.pipelines.push((key, pipeline.clone()));
         pipeline
     }
-}
 
-fn module(device: &wgpu::Device, kernel: &Kernel) -> wgpu::ShaderModule {
-    let source = std::iter::once(&PRELUDE).chain(kernel.source).copied().collect::<Vec<_>>().join("\n");
-    device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(kernel.file),
-        source: wgpu::ShaderSource::Wgsl(source.into()),
-    })
+    fn module(&mut self, device: &wgpu::Device, kernel: &Kernel) -> wgpu::ShaderModule {
+        if let Some((_, module)) = self.modules.iter().find(|(file, _)| *file == kernel.file) {
+            return module.clone();
+        }
+        let source = std::iter::once(&PRELUDE).chain(kernel.source).copied().collect::<Vec<_>>().join("\n");
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.file),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        self.modules.push((kernel.file, module.clone()));
+        module
+    }
 }

@@ -41,6 +41,7 @@ fn target_of(label: u32, k: u32) -> f32 {
 
 fn sample(s: u32, lane: u32) {
     let label = control.labels[s];
+    let before = control.labels[(s + step.batch - 1u) % step.batch];
     let share = step.weight / f32(step.batch);
     var best = 0u;
     var most = arena[address(step.z, s, 0u)];
@@ -68,7 +69,7 @@ fn sample(s: u32, lane: u32) {
     var loss = 0.0;
     for (var k = 0u; k < step.outputs; k++) {
         let z = arena[address(step.z, s, k)];
-        let t = target_of(label, k);
+        let t = mix(target_of(before, k), target_of(label, k), control.share);
         var d: f32;
         if (SOFTMAX) {
             let log_p = z - most - log_sum;

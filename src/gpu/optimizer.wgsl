@@ -72,7 +72,7 @@ fn clip(@builtin(local_invocation_index) lane: u32) {
     if (!is_finite(sum)) {
         atomicOr(&control.bad, 1u);
     }
-    control.scale *= min(1.0, control.clip_norm / sqrt(max(sum, 1e-38)));
+    control.scale = min(control.scale, control.clip_norm / sqrt(max(sum, 1e-38)));
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -32,9 +32,13 @@ struct Control {
     nesterov: u32,
     // AdamW's decay.
     decoupled: f32,
-    // How often gradients count: 1, or less when their norm exceeds this one.
+    // How often gradients count: 1, or less when they are sums over parts or their norm exceeds this one.
     scale: f32,
     clip_norm: f32,
+    // 1 when gradients are added to those of the step's parts before.
+    gather: u32,
+    // Of a sample's own label; the rest is that of the sample before.
+    share: f32,
     labels: array<u32>,
 }
 

@@ -249,6 +249,8 @@ pub(super) enum Play {
     Forward,
     /// A training step.
     Step,
+    /// A part of a training step, before its last: all but the update.
+    Part,
     /// Input to main output, and given gradients of that back to the input.
     Gradients,
 }
@@ -258,6 +260,7 @@ impl Phases {
         match play {
             Play::Forward => vec![&self.input[..], &self.forward, &self.output],
             Play::Step => vec![&self.input, &self.forward, &self.clear, &self.losses, &self.backward, &self.update],
+            Play::Part => vec![&self.input, &self.forward, &self.clear, &self.losses, &self.backward],
             Play::Gradients => vec![
                 &self.input,
                 &self.forward,

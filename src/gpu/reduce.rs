@@ -5,7 +5,7 @@ use super::kernel::kernels;
 use super::program::Recorder;
 use super::weights::Slot;
 
-kernels!("reduce", ["reduce.wgsl"], REDUCE = "reduce");
+kernels!("reduce", ["grads.wgsl", "reduce.wgsl"], REDUCE = "reduce");
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -12,7 +12,6 @@ struct Step {
     unused: u32,
 }
 
-@group(0) @binding(2) var<storage, read_write> grads: array<f32>;
 @group(0) @binding(4) var<uniform> step: Step;
 
 @compute @workgroup_size(WORKGROUP)
@@ -32,5 +31,5 @@ fn reduce(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     if (row < step.depth) {
         at = step.weights + (group * step.depth + row) * step.columns + index % step.columns;
     }
-    grads[at] = sum;
+    grads[at] = gathered(at) + sum;
 }

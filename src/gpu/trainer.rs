@@ -1,7 +1,6 @@
 //! Training: forward, loss, backward and update in one submission.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use super::device::{Buffer, Device, Range, Readback};
 use super::program::{Buffers, Play, Program, TrainingBuffers};
@@ -9,7 +8,7 @@ use super::weights::Layout;
 use super::{check_batch, check_finite};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Params, reference};
-use crate::layers::{Loss, Mode};
+use crate::layers::{Loss, Mode, ParamSpec};
 use crate::plan::{Optimizer, Place, Plan, Purpose, StepReport, Update, check_clip_norm};
 use crate::tensor::{Tensor, dims};
 
@@ -32,6 +31,8 @@ pub(super) struct Control {
     decoupled: f32,
     scale: f32,
     clip_norm: f32,
+    gather: u32,
+    share: f32,
 }
 
 /// Bytes of a control buffer that are read back: loss, correct, bad.
@@ -90,9 +91,13 @@ pub struct Trainer {
     seed: u32,
     /// The largest norm of all gradients together; 0 for none.
     clip_norm: f32,
+    /// Of each sample's label; the rest is that of the sample before.
+    share: f32,
     /// For each node, the factor on the learning rate; 0 is frozen.
     rates: Vec<f32>,
     steps: u32,
+    /// Of the step to come, those that are done.
+    parts: u32,
     programs: Vec<(Program, Buffer)>,
     readback: Readback,
 }
@@ -146,8 +151,10 @@ impl Trainer {
             nothing,
             seed,
             clip_norm: 0.0,
+            share: 1.0,
             rates: vec![1.0; graph.nodes().len()],
             steps: 0,
+            parts: 0,
             programs: vec![],
             readback: Readback::default(),
         })
@@ -161,18 +168,42 @@ impl Trainer {
     /// labels and the learning rate. [`Error::Diverged`] when the loss or a gradient is not finite: weights and
     /// optimizer are then as before. [`Error::DeviceLost`] and [`Error::Backend`].
     pub async fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
+        let report = self.play(Play::Step, x, labels, learning_rate).await?;
+        self.steps = self.steps.wrapping_add(1);
+        Ok(report)
+    }
+
+    /// A part of the batch of the step to come, whose update goes by the mean of the gradients of all parts. Running
+    /// statistics follow the last part.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::step`]; the parts before are then forgotten.
+    pub async fn part(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
+        let parts = self.parts + 1;
+        let report = self.play(Play::Part, x, labels, 0.0).await?;
+        self.parts = parts;
+        Ok(report)
+    }
+
+    /// On errors, and after a whole step, the next part is a first one.
+    async fn play(&mut self, play: Play, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
+        let parts = std::mem::take(&mut self.parts);
         let batch = check_batch(&self.graph, x)?;
         self.check_step(batch, labels, learning_rate)?;
         let program = self.program(batch, STEP).await?;
-        let t = self.steps.wrapping_add(1);
-        let update = Update { optimizer: self.optimizer(), learning_rate, t };
-        let control = Control::new(&update, self.clip_norm, self.dropout_seed(self.steps));
+        let update = Update { optimizer: self.optimizer(), learning_rate, t: self.steps.wrapping_add(1) };
+        let control = Control {
+            scale: 1.0 / (parts + 1) as f32,
+            gather: u32::from(parts > 0),
+            share: self.share,
+            ..Control::new(&update, self.clip_norm, self.dropout_seed(reference::draw(self.steps, parts)))
+        };
 
         self.device.check()?;
         let (program, control_buffer) = &self.programs[program];
         program.write_input(&self.device, x);
         write_control(&self.device, control_buffer, &control, labels);
-        let encoder = program.encode(&self.device, Play::Step);
+        let encoder = program.encode(&self.device, play);
         let report = Range { buffer: control_buffer, offset: 0, bytes: REPORT };
         let report = self.readback.read(&self.device, encoder, &[report]).await?;
         let (loss, correct, bad) = (report[0], report[1].to_bits(), report[2].to_bits());
@@ -180,7 +211,6 @@ impl Trainer {
             let layer = self.first_bad_layer(x, &control, labels).await?;
             return Err(Error::Diverged { step: u64::from(self.steps), loss, layer });
         }
-        self.steps = t;
         Ok(StepReport { loss, correct })
     }
 
@@ -281,6 +311,12 @@ impl Trainer {
         self.programs.clear();
     }
 
+    /// From now on each sample of a batch has this share of its own label, and the rest of the label of the one before it
+    /// (the first, of the last), as in mixup (Zhang et al., 2018). 1 by default.
+    pub fn set_share(&mut self, share: f32) {
+        self.share = share;
+    }
+
     /// What the optimizer remembers: for each parameter its name with each of [`Optimizer::moments`] behind it.
     /// Together with [`Trainer::params`] and [`Trainer::steps`] it is all that [`Trainer::restore`] needs.
     ///
@@ -290,14 +326,16 @@ impl Trainer {
         let mut state = vec![];
         for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.state) {
             let data = self.layout.download(&self.device, buffers).await?;
-            let mut tensors = HashMap::new();
+            // Of layers that never run there is none.
+            let first = state.len();
+            let zeros = |(name, spec): (String, ParamSpec)| (format!("{name}.{moment}"), Tensor::zeros(spec.shape));
+            state.extend(self.graph.params().into_iter().map(zeros));
             self.layout.unpack(&self.graph, &data, |name, tensor| {
-                tensors.insert(name.to_string(), tensor);
+                let name = format!("{name}.{moment}");
+                if let Some((_, own)) = state[first..].iter_mut().find(|(own, _)| *own == name) {
+                    *own = tensor;
+                }
             });
-            for (name, spec) in self.graph.params() {
-                let tensor = tensors.remove(&name).unwrap_or_else(|| Tensor::zeros(spec.shape));
-                state.push((format!("{name}.{moment}"), tensor));
-            }
         }
         Ok(state)
     }
@@ -308,10 +346,13 @@ impl Trainer {
     /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`]; [`Error::NotFinite`].
     /// The trainer is then as before.
     pub fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
-        let given: HashMap<&str, &Tensor> = state.iter().map(|(name, t)| (name.as_str(), t)).collect();
-        self.check_state(&given)?;
+        self.optimizer().check_state(&self.graph, state)?;
         for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.state) {
-            let tensor = |name: &str| Cow::Borrowed(given[format!("{name}.{moment}").as_str()]);
+            let tensor = |name: &str| {
+                let name = format!("{name}.{moment}");
+                let (_, tensor) = state.iter().find(|(own, _)| *own == name).expect("checked above");
+                Cow::Borrowed(tensor)
+            };
             self.layout.upload_from(&self.graph, tensor, &self.device, buffers);
         }
         self.steps = steps;
@@ -337,28 +378,6 @@ impl Trainer {
             Mode::Training { seed, .. } => seed,
             Mode::Inference => 0,
         }
-    }
-
-    fn check_state(&self, given: &HashMap<&str, &Tensor>) -> Result<()> {
-        let mut unexpected: Vec<String> = given.keys().map(ToString::to_string).collect();
-        let (mut missing, mut misshapen) = (vec![], vec![]);
-        for moment in self.optimizer().moments() {
-            for (name, spec) in self.graph.params() {
-                let name = format!("{name}.{moment}");
-                unexpected.retain(|n| *n != name);
-                match given.get(name.as_str()) {
-                    None => missing.push(name),
-                    Some(t) if t.shape != spec.shape || t.data.len() != spec.elements() => {
-                        misshapen.push(format!("{name}: expected {}, got {}", dims(&spec.shape), dims(&t.shape)));
-                    }
-                    Some(t) => check_finite(&name, &t.data)?,
-                }
-            }
-        }
-        if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Weights { graph: self.graph.name().into(), missing, unexpected, misshapen })
     }
 
     fn check_step(&self, batch: usize, labels: &[u32], learning_rate: f32) -> Result<()> {

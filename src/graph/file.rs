@@ -1,7 +1,5 @@
 //! A graph as JSON: nodes refer to each other by name.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -78,26 +76,34 @@ impl Graph {
             }
         }
         let file: GraphFile = serde_json::from_value(json).map_err(malformed)?;
-        let mut values = HashMap::from([(INPUT.to_string(), Value::INPUT)]);
+        let mut values: Vec<(String, usize)> = vec![(INPUT.into(), 0)];
+        values.extend(file.nodes.iter().enumerate().map(|(i, node)| (node.name.clone(), i + 1)));
+        values.sort_unstable();
+        let last = file.nodes.len() + 1;
         let mut nodes = Vec::with_capacity(file.nodes.len());
         for (i, node) in file.nodes.into_iter().enumerate() {
-            let inputs = node.inputs.iter().map(|name| find(&values, name, &file.name)).collect::<Result<_>>()?;
-            let layer = from_json(&node.name, node.layer)?;
-            values.insert(node.name.clone(), Value::of_node(i));
-            nodes.push(Node { name: node.name, layer, inputs });
+            let inputs = node.inputs.iter().map(|name| find(&values, name, i + 1, &file.name));
+            let (name, inputs) = (node.name.clone(), inputs.collect::<Result<_>>()?);
+            nodes.push(Node { name, layer: from_json(&node.name, node.layer)?, inputs });
         }
-        let output =
-            |o: &OutputFile| Ok(Output { value: find(&values, &o.value, &file.name)?, loss_weight: o.loss_weight });
+        let output = |o: &OutputFile| {
+            Ok(Output { value: find(&values, &o.value, last, &file.name)?, loss_weight: o.loss_weight })
+        };
         let outputs = file.outputs.iter().map(output).collect::<Result<_>>()?;
         Graph::new(file.name, file.input, nodes, outputs)
     }
 }
 
-fn find(values: &HashMap<String, Value>, name: &str, graph: &str) -> Result<Value> {
-    values.get(name).copied().ok_or_else(|| Error::Graph {
-        graph: graph.into(),
-        reason: format!("`{name}` is used before any node of that name"),
-    })
+/// The value of this name, which must be one of the first `before`.
+fn find(sorted: &[(String, usize)], name: &str, before: usize, graph: &str) -> Result<Value> {
+    let found = sorted.binary_search_by(|(own, _)| own.as_str().cmp(name)).map(|i| sorted[i].1);
+    match found.ok().filter(|&value| value < before) {
+        Some(value) => Ok(value.checked_sub(1).map_or(Value::INPUT, Value::of_node)),
+        None => {
+            let reason = format!("`{name}` is used before any node of that name");
+            Err(Error::Graph { graph: graph.into(), reason })
+        }
+    }
 }
 
 /// The layer as a JSON object: its kind beside its attributes.

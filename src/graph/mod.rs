@@ -5,8 +5,6 @@ mod file;
 mod params;
 pub mod reference;
 
-use std::collections::HashSet;
-
 pub use builder::Builder;
 pub use file::GRAPH_VERSION;
 pub use params::{Init, Param, Params, Ranges, Tensors};
@@ -88,6 +86,12 @@ pub struct Cost {
     pub parameters: u64,
     /// Multiply-accumulates for one sample.
     pub macs: u64,
+}
+
+/// A name that is there twice, if there is one.
+pub(crate) fn twice<'a>(names: &mut [&'a str]) -> Option<&'a str> {
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 impl Graph {
@@ -245,11 +249,12 @@ impl Graph {
         if self.nodes.is_empty() || self.nodes.len() > MAX_NODES {
             return Err(self.error(format!("expected 1 to {MAX_NODES} nodes, got {}", self.nodes.len())));
         }
-        let mut names = HashSet::from([INPUT]);
+        let mut names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        names.extend(["", INPUT]);
+        if let Some(name) = twice(&mut names) {
+            return Err(self.error(format!("name `{name}` of a node is empty or not unique")));
+        }
         for (i, node) in self.nodes.iter().enumerate() {
-            if node.name.is_empty() || !names.insert(&node.name) {
-                return Err(self.error(format!("node {i}: name `{}` is empty or not unique", node.name)));
-            }
             if let Some(v) = node.inputs.iter().find(|v| v.index() > i) {
                 return Err(self.error(format!("node `{}`: input {} is not an earlier value", node.name, v.index())));
             }
@@ -265,8 +270,9 @@ impl Graph {
         if self.outputs.is_empty() || self.outputs.iter().any(|o| o.value.index() > self.nodes.len()) {
             return Err(self.error("expected at least one output, each a value of the graph"));
         }
-        let values: HashSet<_> = self.outputs.iter().map(|o| o.value).collect();
-        if values.len() < self.outputs.len() || values.contains(&Value::INPUT) {
+        let mut is_output = vec![false; self.nodes.len() + 1];
+        is_output[Value::INPUT.index()] = true;
+        if self.outputs.iter().any(|o| std::mem::replace(&mut is_output[o.value.index()], true)) {
             return Err(self.error("expected outputs that differ from each other and from the input"));
         }
         if self.outputs.iter().any(|o| !o.loss_weight.is_finite()) {

@@ -10,6 +10,11 @@ pub fn training_mode(seed: u32, step: u32, node: usize) -> Mode {
     Mode::Training { seed: rng::word(seed, DROPOUT_STREAM, step), stream: node as u32 }
 }
 
+/// What part `part` of a step's batch draws by, in place of the step.
+pub fn draw(step: u32, part: u32) -> u32 {
+    step ^ part.reverse_bits()
+}
+
 /// The stream from which each step's dropout seed is drawn.
 const DROPOUT_STREAM: u32 = 0xd509;
 

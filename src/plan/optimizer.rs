@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::tensor::{Tensor, dims};
 
 /// How gradients become new weights. Weight decay applies to weights, not to biases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -109,6 +111,37 @@ impl Optimizer {
             Optimizer::Adam { .. } | Optimizer::AdamW { .. } => &["mean", "square"],
             Optimizer::RmsProp { .. } => &["momentum", "square"],
         }
+    }
+
+    /// That `state` is what it remembers of each of the graph's parameters, under `name.moment`.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when it is not exactly that; [`Error::NotFinite`].
+    pub(crate) fn check_state(&self, graph: &Graph, state: &[(String, Tensor)]) -> Result<()> {
+        let mut unexpected: Vec<String> = state.iter().map(|(name, _)| name.clone()).collect();
+        let (mut missing, mut misshapen) = (vec![], vec![]);
+        for moment in self.moments() {
+            for (name, spec) in graph.params() {
+                let name = format!("{name}.{moment}");
+                unexpected.retain(|n| *n != name);
+                match state.iter().find(|(own, _)| *own == name) {
+                    None => missing.push(name),
+                    Some((_, t)) if t.shape != spec.shape || t.data.len() != spec.elements() => {
+                        misshapen.push(format!("{name}: expected {}, got {}", dims(&spec.shape), dims(&t.shape)));
+                    }
+                    Some((_, t)) => {
+                        if let Some(index) = t.data.iter().position(|v| !v.is_finite()) {
+                            let what = format!("tensor `{name}`");
+                            return Err(Error::NotFinite { what, index, value: t.data[index] });
+                        }
+                    }
+                }
+            }
+        }
+        if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Weights { graph: graph.name().into(), missing, unexpected, misshapen })
     }
 
     /// # Errors

@@ -47,12 +47,13 @@ impl Trainer {
     /// # Errors
     /// Those of the backend.
     pub async fn checkpoint_with(&self, meta: &Meta) -> Result<Vec<u8>> {
-        let params = self.params().await?;
+        let (params, state) = (self.params().await?, self.engine.state().await?);
+        let params: Vec<_> = params.iter().collect();
         let mut tensors = vec![];
-        for (name, tensor) in params.iter() {
+        for (name, tensor) in &params {
             tensors.push((format!("params/{name}"), Stored::f32(&tensor.shape, &tensor.data)));
         }
-        for (name, tensor) in self.engine.state().await? {
+        for (name, tensor) in &state {
             tensors.push((format!("state/{name}"), Stored::f32(&tensor.shape, &tensor.data)));
         }
         let metadata = [
@@ -63,7 +64,7 @@ impl Trainer {
             ("data", json(&Fingerprint::of(&self.data))),
             ("meta", json(meta)),
         ];
-        write(&tensors, metadata.into_iter().map(|(k, v)| (k.to_string(), v)).collect())
+        write(tensors, metadata.into_iter().map(|(k, v)| (k.to_string(), v)).collect())
     }
 
     /// The run that was written by [`Trainer::checkpoint`], with the same data. On the CPU its further steps are, bit

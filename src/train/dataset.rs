@@ -137,6 +137,19 @@ impl Dataset {
         }
     }
 
+    /// That this can be done to its samples.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for new colours of floats, whose black and white nobody knows.
+    pub fn check_varied(&self, augment: &Augmentation) -> Result<()> {
+        match self.values {
+            Values::Floats(_) if augment.jitter > 0.0 => {
+                Err(Error::argument("augment jitter", "0 for images of floats", augment.jitter))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The stored bytes of one sample, without padding; `None` for a data set of floats.
     pub fn bytes(&self, index: usize) -> Option<&[u8]> {
         let n = self.stored.elements();
@@ -228,18 +241,34 @@ impl Dataset {
         let (_, h, w) = self.stored.chw();
         let (_, oh, ow) = self.shape().chw();
         let transform = varied.map(|v| v.augment.draw(v.seed, v.epoch, sample, [oh, ow]));
+        let coloured = transform.and_then(|t| t.colour);
+        let (area, rgb) = (h * w, self.stored.dims().first() == Some(&3));
+        // As television has it (ITU-R BT.601).
+        let gray = |i: usize| match rgb {
+            true => 0.299 * value(i) + 0.587 * value(area + i) + 0.114 * value(2 * area + i),
+            false => value(i),
+        };
+        let mean = coloured.map_or(0.0, |_| (0..area).map(gray).sum::<f32>() / area as f32);
         for (c, plane) in out.chunks_exact_mut(oh * ow).enumerate() {
             let (a, b) = self.scale_and_shift.get(c).copied().unwrap_or((1.0, 0.0));
             let pixel = |y: isize, x: isize| {
                 let (y, x) = (y - self.pad as isize, x - self.pad as isize);
                 let inside = y >= 0 && x >= 0 && (y as usize) < h && (x as usize) < w;
-                if inside { value((c * h + y as usize) * w + x as usize) } else { 0.0 }
+                if !inside {
+                    return 0.0;
+                }
+                let i = y as usize * w + x as usize;
+                match coloured {
+                    Some(colour) => colour.adjust(value(c * area + i), gray(if rgb { i } else { c * area + i }), mean),
+                    None => value(c * area + i),
+                }
             };
             for (i, out) in plane.iter_mut().enumerate() {
                 let (row, col) = (i / ow, i % ow);
-                *out = b + a * match &transform {
-                    Some(t) => t.sample(row, col, pixel),
-                    None => pixel(row as isize, col as isize),
+                *out = match &transform {
+                    Some(t) if t.hides(row, col) => 0.0,
+                    Some(t) => b + a * t.sample(row, col, pixel),
+                    None => b + a * pixel(row as isize, col as isize),
                 };
             }
         }
@@ -269,6 +298,22 @@ mod tests {
     fn digits(labels: Vec<u32>) -> Result<Dataset> {
         let bytes = (0..labels.len() * 4).map(|i| i as u8).collect();
         Dataset::from_bytes("digits", [1, 2, 2], bytes, labels, 3, &gray(1))
+    }
+
+    #[test]
+    fn holes_are_the_mean_and_floats_have_no_colours() {
+        let bytes: Vec<u8> = (0..3 * 16).map(|i| (50 + 4 * i) as u8).collect();
+        let preprocess = Preprocess { channels: Channels::Rgb, mean: vec![0.5; 3], std: vec![0.2; 3], ..gray(0) };
+        let data = Dataset::from_bytes("d", [3, 4, 4], bytes, vec![0], 1, &preprocess).unwrap();
+        let augment = Augmentation { cutout: 1, jitter: 0.3, ..Augmentation::default() };
+        let (plain, _) = data.batch(&[0], None);
+        let (x, _) = data.batch(&[0], Some(Variation { augment, seed: 1, epoch: 2 }));
+        let hidden: Vec<usize> = (0..48).filter(|&i| x.data[i] == 0.0).collect();
+        assert_eq!(hidden, [hidden[0], hidden[0] + 16, hidden[0] + 32], "one pixel of every channel");
+        assert!((0..48).all(|i| hidden.contains(&i) || x.data[i] != plain.data[i]));
+        assert!(data.check_varied(&augment).is_ok());
+        let floats = Dataset::from_floats("f", [1, 2, 2], vec![0.0; 4], vec![0], 1).unwrap();
+        assert_eq!(floats.check_varied(&augment).unwrap_err().code(), "argument");
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// Samples in a step; a smaller data set is one batch.
     pub batch_size: usize,
+    /// Batches of a step: its update goes by the mean of their gradients, as if they were one batch, in the memory of one.
+    /// Batch normalisation knows only each batch.
+    pub accumulate: usize,
     /// The length of the run that the schedule plans for. Training may go on after it.
     pub epochs: u32,
     /// How samples are varied.
@@ -62,6 +65,7 @@ impl Default for Config {
             clip_norm: 0.0,
             groups: vec![],
             batch_size: 64,
+            accumulate: 1,
             epochs: 10,
             augment: Augmentation::default(),
             seed: 1,
@@ -75,6 +79,9 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         check_learning_rate(self.learning_rate)?;
         check_batch_size(self.batch_size)?;
+        if !(1..=MAX_BATCH).contains(&self.accumulate) {
+            return Err(Error::argument("accumulate", format!("1 to {MAX_BATCH} batches"), self.accumulate));
+        }
         if self.epochs == 0 {
             return Err(Error::argument("epochs", "at least 1", 0));
         }

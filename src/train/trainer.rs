@@ -11,6 +11,7 @@ use crate::engine::{Backend, Engine, Training};
 use crate::error::Result;
 use crate::graph::{Graph, Params};
 use crate::plan::Optimizer;
+use crate::tensor::Tensor;
 
 /// A training run: network, data, configuration, and how far it has come.
 pub struct Trainer {
@@ -78,6 +79,7 @@ impl Trainer {
     ) -> Result<Self> {
         config.validate()?;
         check_fits(&data, graph, config.loss)?;
+        data.check_varied(&config.augment)?;
         let engine = engine(graph, params, &config, backend).await?;
         Ok(Self::at(graph.clone(), data, config, backend.clone(), engine, Position::default()))
     }
@@ -105,20 +107,34 @@ impl Trainer {
             self.order = self.data.order(self.config.seed, epoch);
             self.position = Position { epoch, done: 0, ..self.position };
         }
-        let samples = &self.order[start..start + self.batch()];
+        let (samples, learning_rate) = (self.samples(), self.learning_rate());
         let Config { augment, seed, .. } = *self.config();
         let varied = (!augment.is_none()).then_some(Variation { augment, seed, epoch });
-        let (x, labels) = self.data.batch(samples, varied);
-        let learning_rate = self.learning_rate();
-        let report = self.engine.step(&x, &labels, learning_rate).await?;
-        self.position = Position { step: self.position.step + 1, epoch, done: start + labels.len() };
+        let (mut loss, mut correct) = (0.0, 0);
+        let parts = self.order[start..start + samples].chunks_exact(self.batch());
+        let last = parts.len() - 1;
+        for (i, part) in parts.enumerate() {
+            let (mut x, labels) = self.data.batch(part, varied);
+            let share = augment.share(seed, epoch, part[0]);
+            if share < 1.0 {
+                mix(&mut x, share);
+            }
+            self.engine.set_share(share);
+            let report = match i == last {
+                true => self.engine.step(&x, &labels, learning_rate).await?,
+                false => self.engine.part(&x, &labels).await?,
+            };
+            loss += report.loss / (last + 1) as f32;
+            correct += report.correct;
+        }
+        self.position = Position { step: self.position.step + 1, epoch, done: start + samples };
         Ok(Report {
             step: self.position.step,
             epoch,
-            loss: report.loss,
-            accuracy: report.correct as f32 / labels.len() as f32,
+            loss,
+            accuracy: correct as f32 / samples as f32,
             learning_rate,
-            samples: labels.len(),
+            samples,
         })
     }
 
@@ -134,7 +150,7 @@ impl Trainer {
 
     /// Steps in an epoch with the present batch size.
     pub fn steps_per_epoch(&self) -> usize {
-        self.data.len() / self.batch()
+        self.data.len() / self.samples()
     }
 
     /// The configuration, with what was edited since.
@@ -160,7 +176,7 @@ impl Trainer {
     /// The step size of the next step: the learning rate times the schedule's factor in the middle of that step.
     pub fn learning_rate(&self) -> f32 {
         let (epoch, start) = self.next();
-        let within = (start as f32 + self.batch() as f32 / 2.0) / self.data.len() as f32;
+        let within = (start as f32 + self.samples() as f32 / 2.0) / self.data.len() as f32;
         let Config { learning_rate, schedule, epochs, warmup, .. } = *self.config();
         learning_rate * schedule.factor(epoch as f32 + within, epochs as f32, warmup)
     }
@@ -218,10 +234,26 @@ impl Trainer {
         self.config.batch_size.min(self.data.len())
     }
 
+    /// Samples of a step: as many batches as are accumulated, or as there are.
+    fn samples(&self) -> usize {
+        self.batch() * self.config.accumulate.min(self.data.len() / self.batch())
+    }
+
     /// Epoch and first sample of the next step.
     fn next(&self) -> (u32, usize) {
         let Position { epoch, done, .. } = self.position;
-        if self.data.len() - done < self.batch() { (epoch.saturating_add(1), 0) } else { (epoch, done) }
+        if self.data.len() - done < self.samples() { (epoch.saturating_add(1), 0) } else { (epoch, done) }
+    }
+}
+
+/// Each sample becomes `share` of itself and the rest of the one before it, the first of the last.
+fn mix(x: &mut Tensor, share: f32) {
+    let n = x.data.len() / x.shape[0];
+    let last = x.data[x.data.len() - n..].to_vec();
+    for s in (0..x.shape[0]).rev() {
+        let (before, own) = x.data[..(s + 1) * n].split_at_mut(s * n);
+        let before = if s == 0 { &last[..] } else { &before[(s - 1) * n..] };
+        own.iter_mut().zip(before).for_each(|(own, before)| *own = share * *own + (1.0 - share) * before);
     }
 }
 
@@ -267,7 +299,7 @@ mod tests {
             warmup: 0.5,
             batch_size: 7,
             epochs: 6,
-            augment: Augmentation { shift: 1.0, rotate: 5.0, scale: 0.05, flip: false },
+            augment: Augmentation { shift: 1.0, rotate: 5.0, scale: 0.05, ..Augmentation::default() },
             seed: 3,
             ..Config::default()
         }
@@ -284,6 +316,41 @@ mod tests {
 
     fn steps(trainer: &mut Trainer, n: usize) -> Vec<Report> {
         (0..n).map(|_| block_on(trainer.step()).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_sample_is_mixed_with_the_one_before() {
+        let mut x = Tensor::new([3, 2], vec![1.0, 2.0, 10.0, 20.0, 100.0, 200.0]).unwrap();
+        mix(&mut x, 0.75);
+        assert_eq!(x.data, [25.75, 51.5, 7.75, 15.5, 77.5, 155.0]);
+    }
+
+    #[test]
+    fn accumulated_batches_are_one_step() {
+        let mut b = Builder::new("linear", [1, 8, 8]);
+        let x = b.add("flatten", Flatten {}, Value::INPUT);
+        let x = b.add("fc", Linear::new(3), x);
+        let graph = b.finish(x).unwrap();
+        let params = Params::init(&graph, Init::Xavier, 1);
+        let run = |batch_size, accumulate| {
+            let config = Config { batch_size, accumulate, epochs: 2, ..Config::default() };
+            let backend = Backend::Cpu(Pool::single());
+            let mut trainer = block_on(Trainer::new(&graph, &params, data(50), config, &backend)).unwrap();
+            let reports: Vec<Report> = (0..6).map(|_| block_on(trainer.step()).unwrap()).collect();
+            (reports, block_on(trainer.params()).unwrap())
+        };
+        let ((whole, want), (parts, got)) = (run(12, 1), run(4, 3));
+        for (a, b) in parts.iter().zip(&whole) {
+            assert_eq!((a.step, a.epoch, a.samples, a.learning_rate), (b.step, b.epoch, b.samples, b.learning_rate));
+            assert!((a.loss - b.loss).abs() < 1e-5 && (a.accuracy - b.accuracy).abs() < 1e-6);
+        }
+        for (name, want) in want.iter() {
+            assert!(got.get(name).data.iter().zip(&want.data).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        }
+        // More than there are: all of them.
+        assert_eq!(run(12, 100).0[0].samples, 48);
+        let none = Config { accumulate: 0, ..Config::default() };
+        assert_eq!(none.validate().unwrap_err().to_string(), "accumulate: expected 1 to 65536 batches, got 0");
     }
 
     #[test]

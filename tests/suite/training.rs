@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use convoke::graph::{Builder, Graph, Init, Params, Value, reference};
 use convoke::layers::{
-    AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Loss, MaxPool2d, ParamSpec, Relu, Tanh,
+    AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Loss, MaxPool2d, Padding, ParamSpec, Relu, Tanh,
 };
 use convoke::plan::{Optimizer, Update, clip_factor};
 use convoke::tensor::Tensor;
@@ -222,4 +222,23 @@ pub fn check(backend: &str, losses: &[f32]) {
             "{backend}: loss {got} at step {step}, the references say {want}"
         );
     }
+}
+
+/// Every kind of layer with weights, and none that looks at the whole batch or draws.
+pub fn in_parts() -> Graph {
+    let mut b = Builder::new("parts", [2, 9, 9]);
+    let x = b.add("conv", Conv2d::new(8, 3).padding(Padding::all(1)), Value::INPUT);
+    let x = b.add("relu", Relu {}, x);
+    let x = b.add("depthwise", Conv2d::new(8, 3).groups(8), x);
+    let x = b.add("tanh", Tanh {}, x);
+    let x = b.add("flatten", Flatten {}, x);
+    let x = b.add("fc", Linear::new(4), x);
+    b.finish(x).expect("a valid graph")
+}
+
+/// A batch in three.
+pub fn thirds(x: &Tensor) -> [Tensor; 3] {
+    let n = x.data.len() / 3;
+    let shape: Vec<usize> = std::iter::once(x.shape[0] / 3).chain(x.shape[1..].iter().copied()).collect();
+    [0, 1, 2].map(|i| Tensor::new(shape.clone(), x.data[i * n..][..n].to_vec()).expect("a third"))
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use convoke::cpu::{Pool, TrainingFootprint};
 use convoke::engine::{Backend, Engine};
 use convoke::format::{Meta, Model, Weights};
 use convoke::graph::{Init, Params};
@@ -69,6 +70,9 @@ pub struct Args {
     /// Scale the gradients down when the norm of all together is larger; 0 for no limit.
     #[arg(long, value_name = "NORM", default_value_t = 0.0)]
     clip_norm: f32,
+    /// Batches whose gradients are averaged for one update: as if they were one batch, in the memory of one.
+    #[arg(long, value_name = "BATCHES", default_value_t = 1)]
+    accumulate: usize,
     /// Layers that keep their weights, `*` standing for anything: 'layer1.*'. More than once for several.
     #[arg(long, value_name = "LAYERS")]
     freeze: Vec<String>,
@@ -88,10 +92,14 @@ pub struct Args {
     /// The factor of each step.
     #[arg(long, default_value_t = 0.1)]
     gamma: f32,
+    /// End when the held-out loss was not lower than before for so many epochs, with the weights of the best epoch.
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
+    patience: Option<u32>,
     /// Probability given to wrong classes.
     #[arg(long, value_name = "E", default_value_t = 0.0)]
     label_smoothing: f32,
-    /// Vary training images at random: shift=PIXELS,rotate=DEGREES,scale=FRACTION,flip; those that are named.
+    /// Vary training images at random: shift=PIXELS,rotate=DEGREES,scale=FRACTION,flip,crop=PIXELS,cutout=PIXELS,
+    /// jitter=FRACTION,mixup=ALPHA; those that are named.
     #[arg(long, value_name = "HOW", default_value = "none")]
     augment: Augment,
     /// Decides initial weights, order, augmentation and dropout.
@@ -151,12 +159,20 @@ impl FromStr for Augment {
         for part in text.split(',').filter(|part| *part != "none") {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let number = || value.parse::<f32>().map_err(|e| format!("{part}: {e}"));
+            let whole = || value.parse::<u32>().map_err(|e| format!("{part}: {e}"));
             match name {
                 "shift" => a.shift = number()?,
                 "rotate" => a.rotate = number()?,
                 "scale" => a.scale = number()?,
                 "flip" if value.is_empty() => a.flip = true,
-                _ => return Err(format!("{part}: expected shift=, rotate=, scale= or flip")),
+                "crop" => a.crop = whole()?,
+                "cutout" => a.cutout = whole()?,
+                "jitter" => a.jitter = number()?,
+                "mixup" => a.mixup = number()?,
+                _ => {
+                    let known = "shift=, rotate=, scale=, flip, crop=, cutout=, jitter= or mixup=";
+                    return Err(format!("{part}: expected {known}"));
+                }
             }
         }
         Ok(Augment(a))
@@ -181,6 +197,7 @@ impl Args {
             clip_norm: self.clip_norm,
             groups: self.rate.iter().map(|rate| rate.0.clone()).chain(frozen).collect(),
             batch_size: self.batch,
+            accumulate: self.accumulate,
             epochs: self.epochs,
             augment: self.augment.0,
             seed: self.seed,
@@ -232,6 +249,16 @@ pub async fn run(args: Args) -> Outcome {
     let Prepared { train, held_out, labels, preprocess } = data.limited(args.images.map(|n| n as usize))?;
     let (train, name) = (Arc::new(train), held_out.name().to_string());
     let backend = args.backend.open().await?;
+    let pool = match &backend {
+        Backend::Cpu(pool) => pool.clone(),
+        _ => Pool::single(),
+    };
+    let need = TrainingFootprint::of(&graph, config.batch_size, config.accumulate, &config.optimizer, &pool)?;
+    let TrainingFootprint { weights, gradients, optimizer, activations } = need;
+    let [w, g, o, a] = [weights, gradients, optimizer, activations].map(files::grouped);
+    let parts = format!("weights {w}, gradients {g}, optimizer {o}, activations of a batch {a}");
+    memory.take(format_args!("a training step ({parts})"), need.total())?;
+    eprintln!("memory: {} bytes: {parts}", files::grouped(need.total()));
     let mut trainer = match &args.resume {
         Some(path) => resume(path, train.clone(), &config, &backend).await?,
         None => {
@@ -241,20 +268,39 @@ pub async fn run(args: Args) -> Outcome {
     };
     eprintln!("{} on {} images of {name}, {} held out, {}", graph.name(), train.len(), held_out.len(), backend.name());
     let mut log = args.log.as_deref().map(|path| Log::open(path, trainer.epoch())).transpose()?;
+    let mut best: Option<(f32, Params)> = None;
+    let mut worse = 0;
     while trainer.epoch() < config.epochs {
         let figures = epoch(&mut trainer, &held_out).await?;
+        if args.patience.is_some() {
+            worse += 1;
+            if best.as_ref().is_none_or(|(loss, _)| figures.held_out_loss < *loss) {
+                best = Some((figures.held_out_loss, trainer.params().await?));
+                worse = 0;
+            }
+        }
         if let Some(log) = &mut log {
             log.add(&figures)?;
         }
         files::write(&args.checkpoint(), &trainer.checkpoint().await?)?;
+        if args.patience.is_some_and(|patience| worse >= patience) {
+            eprintln!(
+                "stopped: for {worse} epochs the held-out loss was not lower than before; their weights are left"
+            );
+            break;
+        }
     }
-    let params = trainer.params().await?;
+    let epochs = trainer.epoch();
+    let params = match best {
+        Some((_, params)) => params,
+        None => trainer.params().await?,
+    };
     let mut engine = Engine::new(&graph, &params, &backend).await?;
     let (evaluation, confusion) = eval::held_out(&mut engine, &graph, &held_out, &labels, config.loss).await?;
     let provenance = BTreeMap::from([
         ("command".to_string(), command_line()),
         ("data".to_string(), format!("{name}: {} images, {} held out", train.len(), held_out.len())),
-        ("epochs".to_string(), config.epochs.to_string()),
+        ("epochs".to_string(), epochs.to_string()),
         ("seed".to_string(), config.seed.to_string()),
         ("accuracy".to_string(), eval::line(&evaluation)),
         ("convoke".to_string(), env!("CARGO_PKG_VERSION").to_string()),

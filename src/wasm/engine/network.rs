@@ -316,13 +316,18 @@ impl Source for File {
 /// Refuses a network that needs more than is left of the 4 GiB that a page can have.
 fn check_memory(graph: &Graph, codes: bool, pool: &Pool) -> Result<()> {
     let need = cpu::Footprint::of(graph, codes, &Ranges::default(), &pool.inner)?;
-    let (actual, limit) = (need.peak(), u64::from(u32::MAX) - memory::live() as u64);
+    let cpu::Footprint { weights, transformed, activations, packing } = need;
+    let parts = format!("weights {weights}, transformed {transformed}, activations {activations}, packing {packing}");
+    check_room(graph.name(), &parts, need.peak())
+}
+
+/// Refuses what needs more.
+pub(super) fn check_room(name: &str, parts: &str, actual: u64) -> Result<()> {
+    let limit = u64::from(u32::MAX) - memory::live() as u64;
     if actual <= limit {
         return Ok(());
     }
-    let cpu::Footprint { weights, transformed, activations, packing } = need;
-    let parts = format!("weights {weights}, transformed {transformed}, activations {activations}, packing {packing}");
-    Err(Error::TooLarge { what: format!("bytes of memory for `{}` ({parts})", graph.name()), actual, limit })
+    Err(Error::TooLarge { what: format!("bytes of memory for `{name}` ({parts})"), actual, limit })
 }
 
 /// `cpu` on these threads, or `webgpu` on a device that all networks share.

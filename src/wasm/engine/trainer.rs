@@ -6,11 +6,12 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::Network;
-use super::network::{Resume, backend_named, to_js, to_json};
+use super::network::{Resume, backend_named, check_room, to_js, to_json};
+use crate::cpu::{Pool, TrainingFootprint};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
 use crate::format::Meta;
-use crate::graph::Graph;
+use crate::graph::{Graph, Params};
 use crate::json;
 use crate::tensor::dims;
 use crate::train::{Config, Dataset, Report, Trainer as Run};
@@ -32,6 +33,10 @@ pub struct Trainer {
     resume: Option<Vec<u8>>,
     /// The first epoch that is not wanted any more.
     end: u32,
+    /// Weights that were better than those after them.
+    best: Option<Params>,
+    /// The threads that it has on the CPU.
+    pool: Arc<Pool>,
 }
 
 /// A step, as `engine.ts` reads it.
@@ -94,6 +99,8 @@ impl Trainer {
         let backend = backend_named(&backend, &network.pool).await?;
         Ok(Trainer {
             graph: network.lent.graph.clone(),
+            best: None,
+            pool: network.pool.clone(),
             backend,
             config,
             data: None,
@@ -103,6 +110,27 @@ impl Trainer {
             resume: network.resume.as_ref().map(|r| r.checkpoint.clone()),
             end: 0,
         })
+    }
+
+    /// Bytes that a step takes: on the CPU, and about as many on a GPU.
+    #[wasm_bindgen(getter, unchecked_return_type = "any")]
+    pub fn memory(&self) -> Result<JsValue, JsValue> {
+        Ok(to_js(&self.need(self.config.batch_size)?))
+    }
+
+    /// Remembers the present weights.
+    pub async fn keep(&mut self) -> Result<(), JsValue> {
+        self.best = Some(self.running()?.params().await?);
+        Ok(())
+    }
+
+    /// Gives the network the remembered weights, from which the next run begins.
+    pub async fn revert(&mut self, network: &mut Network) -> Result<(), JsValue> {
+        if let Some(best) = self.best.take() {
+            self.run = None;
+            network.update(best).await?;
+        }
+        Ok(())
     }
 
     /// The step size before the schedule.
@@ -163,6 +191,13 @@ impl Trainer {
     /// interrupted one goes on to its `epochs`: they count from its beginning.
     pub async fn begin(&mut self, network: &mut Network, epochs: u32) -> Result<(), JsValue> {
         let data = self.data.clone().ok_or_else(|| Error::EmptyDataset { name: "train".into() })?;
+        if let Backend::Cpu(_) = self.backend {
+            let need = self.need(self.config.batch_size.min(data.len()))?;
+            let TrainingFootprint { weights, gradients, optimizer, activations } = need;
+            let parts =
+                format!("weights {weights}, gradients {gradients}, optimizer {optimizer}, activations {activations}");
+            check_room("a training step", &parts, need.total())?;
+        }
         let done = match &self.run {
             Some(run) if run.data() == &data => run.epoch(),
             _ => {
@@ -221,6 +256,10 @@ impl Trainer {
 }
 
 impl Trainer {
+    fn need(&self, batch: usize) -> Result<TrainingFootprint> {
+        TrainingFootprint::of(&self.graph, batch, self.config.accumulate, &self.config.optimizer, &self.pool)
+    }
+
     fn classes(&self) -> usize {
         self.config.loss.classes(self.graph.classes())
     }
