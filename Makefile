@@ -7,7 +7,7 @@ export PORT
 MAKEFLAGS += --no-print-directory
 # The order of prerequisites matters, and cargo and the bundlers use all cores by themselves.
 .NOTPARALLEL:
-.PHONY: help setup wasm package page digits demo test test-long check format bench figure9 fuzz clean
+.PHONY: help setup wasm package page digits demo test test-long neon check format bench figure9 fuzz clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -41,6 +41,9 @@ test: setup page ## run every test; ends with "N passed, N failed"
 
 test-long: setup page ## run every test, those of minutes and more included
 	@node scripts/test.mjs --long
+
+neon: ## test the NEON kernels in an emulator of aarch64
+	@scripts/neon.sh
 
 check: ## format, lint and types of everything
 	@node scripts/test.mjs --only check

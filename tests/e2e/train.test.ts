@@ -73,7 +73,7 @@ test("judges each epoch by the held-out digits, then classifies with what it lea
   const right = matrix.reduce((sum, row, i) => sum + row[i]!, 0);
   expect(matrix.flat().reduce((sum, n) => sum + n)).toBe(1000);
   expect(right / 10).toBeCloseTo(await number(page, "figure-heldout"), 5);
-  expect(await text(page, "mistakes-title")).toMatch(new RegExp(`^${1000 - right} of 1,000 held-out digits taken`));
+  expect(await text(page, "mistakes-title")).toMatch(new RegExp(`^${1000 - right} of 1,000 held-out images taken`));
   expect(await page.locator("#mistakes li").count()).toBe(Math.min(1000 - right, 24));
   // Charts are drawn, and described, a moment after what they show.
   await page.waitForSelector('#accuracy-chart[aria-label*="held out"]');

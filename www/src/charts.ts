@@ -9,7 +9,10 @@ const EVERY = 80; // ms between redraws
 export interface Chart {
   /** The running mean after this step is returned. */
   add(step: number, batch: number, heldOut: number | undefined): number;
+  /** Begins anew; what is there stays, faintly, as the run before. */
   clear(): void;
+  /** Lets go of the run before, too. */
+  forget(): void;
 }
 
 export interface ChartOptions {
@@ -24,16 +27,19 @@ export function createChart(place: HTMLElement, { what, format, range }: ChartOp
   const batch: number[] = [];
   const smooth: number[] = [];
   const heldOut: (number | null)[] = [];
+  /** Of the run before: its steps, running means, and held-out values. */
+  let former: [number[], number[], (number | null)[]] = [[], [], []];
   let plot: uPlot | undefined;
   let waiting = false;
 
-  const data = (): uPlot.AlignedData => [steps, batch, smooth, heldOut];
+  const data = (): uPlot.AlignedData => uPlot.join([[steps, batch, smooth, heldOut], former]);
 
   function options(width: number): uPlot.Options {
     const text = styleValue("--soft");
     const grid = { stroke: styleValue("--line"), width: 1 };
     const axis = { stroke: text, grid, ticks: { show: false }, font: `11px ${styleValue("--font")}` };
     const value = (_: uPlot, v: number | null) => (v === null ? "–" : format(v));
+    const before = { stroke: styleValue("--soft"), width: 1, spanGaps: true, points: { show: false }, value };
     const across: uPlot.Axis = {
       ...axis,
       grid: range ? grid : { ...grid, filter: powersOfTen },
@@ -53,8 +59,8 @@ export function createChart(place: HTMLElement, { what, format, range }: ChartOp
       },
       series: [
         {},
-        { stroke: styleValue("--train-faint"), width: 1, points: { show: false }, value },
-        { stroke: styleValue("--train"), width: 2, points: { show: false }, value },
+        { stroke: styleValue("--train-faint"), width: 1, points: { show: false }, spanGaps: true, value },
+        { stroke: styleValue("--train"), width: 2, points: { show: false }, spanGaps: true, value },
         {
           stroke: styleValue("--heldout"),
           width: 2,
@@ -62,6 +68,8 @@ export function createChart(place: HTMLElement, { what, format, range }: ChartOp
           points: { show: true, size: 6, fill: styleValue("--heldout") },
           value,
         },
+        { ...before, dash: [4, 3] },
+        { ...before, points: { show: true, size: 5, fill: styleValue("--soft") } },
       ],
       axes: [{ ...axis, size: 26, space: 48 }, across],
     };
@@ -111,7 +119,12 @@ export function createChart(place: HTMLElement, { what, format, range }: ChartOp
       return mean;
     },
     clear() {
+      if (steps.length > 0) former = [[...steps], [...smooth], [...heldOut]];
       for (const series of [steps, batch, smooth, heldOut]) series.length = 0;
+      drawSoon();
+    },
+    forget() {
+      former = [[], [], []];
       drawSoon();
     },
   };

@@ -122,7 +122,7 @@ function onCanvas(image: ImageData): OffscreenCanvas {
 }
 
 /** Draws a layer's maps side by side, from its smallest value in black to its largest in white; says what they are. */
-function draw(canvas: HTMLCanvasElement, name: string, { data, shape }: TensorData): string {
+export function draw(canvas: HTMLCanvasElement, name: string, { data, shape }: TensorData): string {
   const [, channels = 1, h = 1, w = 1] = shape;
   const drawn = Math.min(channels, MOST_MAPS);
   const columns = Math.min(drawn, Math.max(1, Math.round(Math.sqrt((2 * drawn * h) / w))));

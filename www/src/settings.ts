@@ -1,8 +1,25 @@
 // The training form: what can be set before, and what also while it runs.
 import type { AugmentOptions, Backend, OptimizerOptions, ScheduleOptions } from "convoke";
-import { byId } from "./dom.js";
+import type { Kind } from "./collection.js";
+import { byId, make } from "./dom.js";
+
+/** Networks for pictures of about 32x32, from the quickest to the slowest. */
+const NETWORKS = [
+  ["lenet5", "LeNet-5"],
+  ["alexnet-cifar", "AlexNet, scaled"],
+  ["nin", "Network in Network"],
+  ["vgg9", "VGG, scaled"],
+  ["googlenet-cifar", "GoogLeNet, scaled"],
+  ["plain20", "Plain, 20 layers"],
+  ["resnet20", "ResNet-20"],
+  ["densenet22", "DenseNet, 22 layers"],
+] as const;
 
 export interface Settings {
+  network: string;
+  data: Kind;
+  /** Epochs without a lower held-out loss after which the run ends; 0 for never. */
+  patience: number;
   backend: Backend;
   optimizer: OptimizerOptions;
   schedule: ScheduleOptions;
@@ -16,13 +33,22 @@ export interface Settings {
 /** Fitting learning rates to start from. */
 const RATES = { sgd: "0.005", adam: "0.001", adamw: "0.001", rmsprop: "0.001" };
 
-/** How digits may be moved and still be the same digits. */
-const MOVED: AugmentOptions = { shift: 2, rotate: 10, scale: 0.1 };
+/** How images may be varied and still be of the same class; digits are not mirrored. */
+const AUGMENT: Record<string, AugmentOptions> = {
+  none: {},
+  move: { shift: 2, rotate: 10, scale: 0.1 },
+  crop: { crop: 4, flip: true },
+  colour: { crop: 4, flip: true, jitter: 0.2 },
+  cutout: { crop: 4, flip: true, cutout: 8 },
+  mixup: { crop: 2, mixup: 0.2 },
+};
 
 export interface SettingsForm {
   form: HTMLFormElement;
   /** Nothing when a value is not valid; the browser then says which. */
   read(): Settings | undefined;
+  /** Shows the settings of a run that goes on. */
+  write(settings: Settings): void;
   /** While training only the learning rate and the batch size stay editable. */
   lock(locked: boolean): void;
   onLearningRate(listener: (value: number) => void): void;
@@ -32,6 +58,9 @@ export interface SettingsForm {
 export function createSettings(): SettingsForm {
   const form = byId("settings", HTMLFormElement);
   const backend = byId("train-backend", HTMLSelectElement);
+  const network = byId("train-network", HTMLSelectElement);
+  const data = byId("train-data", HTMLSelectElement);
+  const patience = byId("patience", HTMLInputElement);
   const optimizer = byId("optimizer", HTMLSelectElement);
   const schedule = byId("schedule", HTMLSelectElement);
   const augment = byId("augment", HTMLSelectElement);
@@ -40,6 +69,7 @@ export function createSettings(): SettingsForm {
   const batchSize = byId("batch-size", HTMLInputElement);
   const epochs = byId("epochs", HTMLInputElement);
 
+  network.append(...NETWORKS.map(([value, textContent]) => make("option", { value, textContent })));
   optimizer.addEventListener("change", () => {
     learningRate.value = RATES[optimizer.value as keyof typeof RATES];
   });
@@ -55,6 +85,9 @@ export function createSettings(): SettingsForm {
       if (!form.reportValidity()) return undefined;
       const rate = learningRate.valueAsNumber;
       return {
+        network: network.value,
+        data: data.value as Kind,
+        patience: patience.valueAsNumber,
         backend: backend.value as Backend,
         optimizer: {
           kind: optimizer.value as OptimizerOptions["kind"],
@@ -62,15 +95,31 @@ export function createSettings(): SettingsForm {
           ...(optimizer.value === "sgd" && { momentum: 0.9 }),
         },
         schedule: { kind: schedule.value as "constant" | "cosine" | "one-cycle" },
-        augment: augment.value === "move" ? MOVED : {},
+        augment: AUGMENT[augment.value] ?? {},
         seed: seed.valueAsNumber,
         learningRate: rate,
         batchSize: batchSize.valueAsNumber,
         epochs: epochs.valueAsNumber,
       };
     },
+    write(settings) {
+      network.value = settings.network;
+      data.value = settings.data;
+      optimizer.value = settings.optimizer.kind;
+      schedule.value = settings.schedule.kind;
+      for (const [field, value] of [
+        [patience, settings.patience],
+        [seed, settings.seed],
+        [learningRate, settings.learningRate],
+        [batchSize, settings.batchSize],
+        [epochs, settings.epochs],
+      ] as const) {
+        field.value = `${value}`;
+      }
+    },
     lock(locked) {
-      for (const field of [backend, optimizer, schedule, augment, seed, epochs]) field.disabled = locked;
+      const fixed = [network, data, patience, backend, optimizer, schedule, augment, seed, epochs];
+      for (const field of fixed) field.disabled = locked;
     },
     onLearningRate: (listener) => onValid(learningRate, listener),
     onBatchSize: (listener) => onValid(batchSize, listener),

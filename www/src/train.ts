@@ -1,15 +1,22 @@
 // 'Train it here': one run at a time, from a seed to a network that can be used.
-import { ConvokeError, Network, type StepReport, type Trainer, type TrainingData } from "convoke";
+import { ConvokeError, Network, type StepReport, type Trainer } from "convoke";
 import type { Forced } from "./address.js";
 import { createChart } from "./charts.js";
+import { type Collection, collect, withChannels } from "./collection.js";
 import type { CurrentNetwork } from "./current.js";
-import { type Digits, loadDigits } from "./data.js";
 import { byId } from "./dom.js";
 import { clearErrors, isAbort, type Remedy, showError } from "./errors.js";
+import { saveFile } from "./files.js";
 import { hideJudgement, judge, showJudgement } from "./judge.js";
+import { forget, type Kept, keep, kept } from "./kept.js";
+import { createRuns } from "./runs.js";
 import { createSettings, type Settings } from "./settings.js";
-import { count, loss, percent, rate } from "./text.js";
+import { bytes, count, loss, percent, rate } from "./text.js";
 import { beginWait } from "./waits.js";
+import { watch } from "./watch.js";
+
+/** Steps between what is kept for the page's next visit, beside every epoch's end. */
+const KEEP_EVERY = 200;
 
 type State = "idle" | "starting" | "training" | "paused" | "stopped" | "done" | "failed";
 
@@ -22,6 +29,10 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   const pause = byId("pause", HTMLButtonElement);
   const stop = byId("stop", HTMLButtonElement);
   const use = byId("use", HTMLButtonElement);
+  const single = byId("step", HTMLButtonElement);
+  const twins = byId("twins", HTMLButtonElement);
+  const saveRun = byId("save-run", HTMLButtonElement);
+  const loadRun = byId("load-run", HTMLButtonElement);
   const figures = {
     step: byId("figure-step"),
     loss: byId("figure-loss"),
@@ -43,6 +54,14 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   let controller = new AbortController();
   let last: StepReport | undefined;
   let speed = 0;
+  let best: number | undefined;
+  /** What the run learns from, and the files that it came from. */
+  let collection: Collection | undefined;
+  let chosenFiles: File[] = [];
+  const runs = createRuns(() => {
+    lossChart.forget();
+    accuracyChart.forget();
+  });
 
   function enter(next: State, text: string = next): void {
     state = next;
@@ -50,11 +69,13 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     chip.textContent = text;
     const running = next === "training" || next === "paused";
     start.disabled = running || next === "starting";
+    for (const button of [twins, loadRun]) button.disabled = start.disabled;
+    single.disabled = next !== "paused";
+    saveRun.disabled = use.disabled = !trainer || last === undefined || next === "starting";
     start.textContent = last && !running ? "Start again" : "Start training";
     pause.disabled = !running;
     pause.textContent = next === "paused" ? "Resume" : "Pause";
     stop.disabled = !running && next !== "starting";
-    use.disabled = !trainer || last === undefined || next === "starting";
     settings.lock(start.disabled);
   }
 
@@ -68,8 +89,11 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     figures.accuracy.textContent = percent(meanAccuracy);
     figures.rate.textContent = rate(report.learningRate);
     figures.speed.textContent = count(speed);
-    if (report.validation) figures.heldOut.textContent = percent(report.validation.top1);
-    if (use.disabled) use.disabled = false;
+    if (report.validation) {
+      figures.heldOut.textContent = percent(report.validation.top1);
+      best = Math.max(best ?? 0, report.validation.top1);
+    }
+    if (use.disabled) saveRun.disabled = use.disabled = false;
   }
 
   function reset(): void {
@@ -78,6 +102,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     trainer = undefined;
     last = undefined;
     speed = 0;
+    best = undefined;
     lossChart.clear();
     accuracyChart.clear();
     hideJudgement();
@@ -93,50 +118,93 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     controller = new AbortController();
     const { signal } = controller;
     enter("starting");
+    hideKept();
     try {
-      const digits = await fetchDigits(controller);
+      const data = await gather(chosen);
+      collection = data;
       const engine = { ...forced, backend: chosen.backend, signal };
       const wait = beginWait(waits, "Making the network", () => controller.abort());
       try {
         const onProgress = wait.progress;
         const network = checkpoint
           ? await Network.load(checkpoint, { ...engine, onProgress })
-          : await Network.create("lenet5", { ...engine, classes: 10, seed: chosen.seed, onProgress });
+          : await Network.create(chosen.network, {
+              ...engine,
+              classes: data.labels.length,
+              seed: chosen.seed,
+              onProgress,
+            });
         const { optimizer, schedule, augment, batchSize, seed } = chosen;
         // A checkpoint has all that, with what was changed while it ran.
         trainer = await network.trainer(checkpoint ? {} : { optimizer, schedule, augment, batchSize, seed });
       } finally {
         wait.end();
       }
-      await fit(trainer, digits, chosen);
+      await fit(trainer, data, chosen);
       enter(signal.aborted ? "stopped" : "done");
+      await forget();
     } catch (error) {
       if (isAbort(error)) enter(last ? "stopped" : "idle");
       else fail(error, chosen);
+    } finally {
+      if (last && collection)
+        runs.add(chosen, collection.name, { steps: last.step, loss: last.loss, heldOut: best, speed });
     }
   }
 
-  async function fit(trainer: Trainer, digits: Digits, { epochs }: Settings): Promise<void> {
-    const perEpoch = digits.train.shape[0];
+  /** The images, read again only when others are asked for. */
+  async function gather({ data }: Settings): Promise<Collection> {
+    const wait = beginWait(waits, data === "digits" ? "Digits" : "Images", () => controller.abort());
+    try {
+      const counted = (done: number, all: number | undefined) =>
+        wait.doing(`Reading picture ${count(done)} of ${count(all ?? done)}`, all && done / all);
+      const told = data === "folder" ? counted : wait.downloaded;
+      return own?.kind === data ? own.collection : await collect(data, chosenFiles, told, controller.signal);
+    } finally {
+      wait.end();
+    }
+  }
+
+  async function fit(trainer: Trainer, data: Collection, chosen: Settings): Promise<void> {
+    const { epochs, patience } = chosen;
+    const channels = trainer.network.input[0] ?? 1;
+    const [train, heldOut] = [data.train, data.heldOut].map((part) => withChannels(part, channels)) as [
+      typeof data.train,
+      typeof data.train,
+    ];
+    const perEpoch = train.shape[0];
     const now = { epoch: 0, images: 0 };
+    const watched = watch(trainer.network, heldOut);
     enter("training");
-    const reports = trainer.fit(digits.train, { epochs, validation: digits.heldOut, signal: controller.signal });
+    const reports = trainer.fit(train, {
+      epochs,
+      validation: heldOut,
+      signal: controller.signal,
+      ...(patience > 0 && { patience }),
+    });
     for await (const report of reports) {
       show(report);
+      watched();
+      if (report.validation || report.step % KEEP_EVERY === 0) void keepRun(trainer, chosen, report.step);
       if (report.epoch !== now.epoch) {
         Object.assign(now, { epoch: report.epoch, images: 0 });
         if (state === "training") enter("training", `epoch ${report.epoch} of ${epochs}`);
       }
       now.images += trainer.batchSize;
       bar.value = report.validation ? report.epoch / epochs : (report.epoch - 1 + now.images / perEpoch) / epochs;
-      if (report.validation) await showMistakes(trainer, digits.heldOut);
+      // What stops the engine meanwhile is told by the run itself, with its checkpoint.
+      const judgement =
+        report.validation && (await judge(trainer.network, heldOut, data.labels.length).catch(() => {}));
+      if (judgement) showJudgement(judgement, heldOut, data.labels);
     }
   }
 
-  /** What stops the engine meanwhile is told by the run itself, with its checkpoint. */
-  async function showMistakes({ network }: Trainer, heldOut: TrainingData): Promise<void> {
-    const judgement = await judge(network, heldOut).catch(() => undefined);
-    if (judgement) showJudgement(judgement, heldOut);
+  /** For the page's next visit. */
+  async function keepRun(trainer: Trainer, settings: Settings, step: number): Promise<void> {
+    const checkpoint = await trainer.checkpoint().catch(() => undefined);
+    if (!checkpoint || controller.signal.aborted) return;
+    const data = settings.data === "digits" ? undefined : collection;
+    await keep({ checkpoint, settings, step, ...(data && { data }) });
   }
 
   function fail(error: unknown, chosen: Settings): void {
@@ -153,14 +221,110 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     showError(errors, "Training stopped", error, ...remedies);
   }
 
-  async function fetchDigits(controller: AbortController): Promise<Digits> {
-    const wait = beginWait(waits, "Digits", () => controller.abort());
+  // --- images of one's own ---
+
+  const data = byId("train-data", HTMLSelectElement);
+  const pickers = { idx: byId("train-idx", HTMLInputElement), folder: byId("train-folder", HTMLInputElement) };
+  let own: { kind: string; collection: Collection } | undefined;
+
+  data.addEventListener("change", () => {
+    if (data.value === "idx" || data.value === "folder") pickers[data.value].click();
+  });
+  for (const [kind, picker] of Object.entries(pickers)) {
+    picker.addEventListener("cancel", () => {
+      if (own?.kind !== kind) data.value = "digits";
+    });
+    picker.addEventListener("change", () => {
+      chosenFiles = [...(picker.files ?? [])];
+      picker.value = ""; // the same files can be chosen again
+      void readOwn(kind as "idx" | "folder");
+    });
+  }
+
+  /** Reads the chosen files before anything starts, and says what they are and what they take. */
+  async function readOwn(kind: "idx" | "folder"): Promise<void> {
+    clearErrors(errors);
+    own = undefined;
+    controller = new AbortController();
     try {
-      return await loadDigits(wait.downloaded, controller.signal);
-    } finally {
-      wait.end();
+      const read = await gather({ data: kind } as Settings);
+      own = { kind, collection: read };
+      data.value = kind;
+      const [n, m] = [read.train.shape[0], read.heldOut.shape[0]];
+      const took = bytes(read.train.images.length + read.heldOut.images.length);
+      const skipped = read.skipped.length
+        ? ` ${count(read.skipped.length)} files could not be read: ${read.skipped.slice(0, 5).join(", ")}${read.skipped.length > 5 ? ", …" : ""}.`
+        : "";
+      byId("train-note").textContent =
+        `${read.name}: ${count(n)} images of ${read.labels.length} classes to learn from and ${count(m)} to judge by, ${took} in memory.${skipped}`;
+    } catch (error) {
+      data.value = "digits";
+      showError(errors, "Could not read the images", error);
     }
   }
+
+  // --- runs that are kept ---
+
+  const offer = byId("kept");
+
+  function hideKept(): void {
+    offer.hidden = true;
+  }
+
+  /** Goes on with a run of the page's last visit, or of a file. */
+  function goOn({ checkpoint, settings: chosen, data: images }: Kept): void {
+    if (images) own = { kind: chosen.data, collection: images };
+    if (chosen.data !== "digits" && own?.kind !== chosen.data) {
+      const text = "its images were too many to be kept: choose them again, then go on";
+      showError(errors, "Could not go on", new Error(text));
+      return;
+    }
+    settings.write(chosen);
+    void run(chosen, checkpoint);
+  }
+
+  void kept().then((run) => {
+    if (!run || state !== "idle") return;
+    byId("kept-text").textContent = `A run of ${run.settings.network} was interrupted after step ${count(run.step)}.`;
+    offer.hidden = false;
+    byId("kept-go-on").addEventListener("click", () => goOn(run));
+  });
+  byId("kept-discard").addEventListener("click", () => {
+    hideKept();
+    void forget();
+  });
+
+  saveRun.addEventListener("click", async () => {
+    clearErrors(errors);
+    try {
+      if (trainer && last) saveFile(await trainer.checkpoint(), `${trainer.network.name}-step${last.step}.safetensors`);
+    } catch (error) {
+      showError(errors, "Could not save the checkpoint", error);
+    }
+  });
+  const runFile = byId("run-file", HTMLInputElement);
+  loadRun.addEventListener("click", () => runFile.click());
+  runFile.addEventListener("change", async () => {
+    const chosen = runFile.files?.[0];
+    runFile.value = ""; // the same file can be chosen again
+    const form = settings.read();
+    if (!chosen || !form) return;
+    clearErrors(errors);
+    try {
+      const checkpoint = new Uint8Array(await chosen.arrayBuffer());
+      using network = await Network.load(checkpoint, { ...forced, backend: form.backend });
+      if (!network.interrupted) throw new Error("the file is a network, not a checkpoint: load it below");
+      const { epochs, batchSize, seed, optimizer } = network.interrupted;
+      const learningRate = optimizer.learningRate ?? form.learningRate;
+      goOn({
+        checkpoint,
+        settings: { ...form, network: network.name, epochs, batchSize, seed, learningRate },
+        step: 0,
+      });
+    } catch (error) {
+      showError(errors, "Could not go on from the checkpoint", error);
+    }
+  });
 
   /** A copy of what was learnt so far goes to the classifier, so training may go on. */
   async function useIt(): Promise<void> {
@@ -185,6 +349,18 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     event.preventDefault();
     const chosen = settings.read();
     if (chosen && !start.disabled) void run(chosen);
+  });
+  // Figure 9 of the notes, on a scale that fits minutes: the same recipe with and without shortcuts.
+  twins.addEventListener("click", async () => {
+    const chosen = settings.read();
+    if (!chosen) return;
+    await run({ ...chosen, network: "plain20" });
+    if (state === "done") await run({ ...chosen, network: "resnet20" });
+  });
+  single.addEventListener("click", () => {
+    // What waits is let through, and nothing after it.
+    trainer?.resume();
+    trainer?.pause();
   });
   settings.onLearningRate((value) => adjust((t) => (t.learningRate = value)));
   settings.onBatchSize((value) => adjust((t) => (t.batchSize = value)));

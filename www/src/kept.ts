@@ -1,0 +1,40 @@
+// The run that survives a reload: its checkpoint, its settings, and data that the page cannot fetch again.
+import { del, get, set } from "idb-keyval";
+import type { Collection } from "./collection.js";
+import type { Settings } from "./settings.js";
+
+const KEY = "convoke-run";
+/** Own images up to so many bytes are kept along. */
+const MOST_BYTES = 256 * 2 ** 20;
+
+export interface Kept {
+  checkpoint: Uint8Array;
+  settings: Settings;
+  step: number;
+  /** Of own images that are few enough; else they must be chosen again. */
+  data?: Collection;
+}
+
+/** Storage may be refused or full: a run goes on without it. */
+export async function keep(run: Kept): Promise<boolean> {
+  const bytes = run.data ? run.data.train.images.length + run.data.heldOut.images.length : 0;
+  const { data: _, ...rest } = run;
+  try {
+    await set(KEY, bytes > MOST_BYTES ? rest : run);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export async function kept(): Promise<Kept | undefined> {
+  try {
+    return await get<Kept>(KEY);
+  } catch {
+    return undefined;
+  }
+}
+
+export async function forget(): Promise<void> {
+  await del(KEY).catch(() => {});
+}

@@ -1,0 +1,41 @@
+// What a network in training makes of one held-out image, layer by layer, as it learns.
+import type { Network, TrainingData } from "convoke";
+import { byId, make } from "./dom.js";
+import { draw } from "./inside.js";
+import { prepared } from "./judge.js";
+
+/** Between looks: each takes a run of the network. */
+const EVERY_MS = 2000;
+
+/** Returns what is to be called after each step. */
+export function watch(network: Network, heldOut: TrainingData): () => void {
+  const choice = byId("watched-layer", HTMLSelectElement);
+  const maps = network.layers.filter(({ kind, shape }) => kind === "conv2d" && shape.length === 3);
+  choice.replaceChildren(...maps.map(({ name }) => make("option", { textContent: name, value: name })));
+  const image = prepared(heldOut, 0, 1, network.input);
+  let next = performance.now();
+  let looking = false;
+
+  async function look(): Promise<void> {
+    looking = true;
+    try {
+      const name = choice.value;
+      const seen = (await network.activations(image, [name]))[name];
+      if (!seen) return;
+      byId("watched-text").textContent = draw(byId("watched-maps", HTMLCanvasElement), name, seen);
+      byId("watched").hidden = false;
+    } catch {
+      // What stops the engine is told by the run itself.
+    } finally {
+      looking = false;
+      next = performance.now() + EVERY_MS;
+    }
+  }
+
+  choice.onchange = () => {
+    next = 0;
+  };
+  return () => {
+    if (!looking && maps.length > 0 && performance.now() >= next) void look();
+  };
+}
