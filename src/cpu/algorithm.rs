@@ -3,6 +3,8 @@
 use super::conv2d::Geometry;
 use super::simd;
 use super::winograd;
+use crate::graph::{Graph, Node, Ranges};
+use crate::layers::Layer;
 use crate::plan::Place;
 use crate::quant::{INPUT_LEVELS, WEIGHT_LEVELS};
 
@@ -31,6 +33,57 @@ impl Algorithm {
     }
 }
 
+/// What is known of a layer's inputs, for computing in integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calibrated {
+    /// Not how large they are.
+    No,
+    /// How large.
+    Signed,
+    /// That, and that none is negative: a code is a byte, where [`simd::quads`] multiplies such.
+    Bytes,
+}
+
+impl Calibrated {
+    /// Of a node's first input.
+    pub(super) fn of(graph: &Graph, ranges: &Ranges, node: usize) -> Self {
+        let Node { name, inputs, .. } = &graph.nodes()[node];
+        match ranges.get(name) {
+            None => Calibrated::No,
+            Some(_) if simd::quads() && nonnegative(graph)[inputs[0].index()] => Calibrated::Bytes,
+            Some(_) => Calibrated::Signed,
+        }
+    }
+}
+
+/// Whether no element of each value can be negative.
+fn nonnegative(graph: &Graph) -> Vec<bool> {
+    let mut known = vec![false];
+    for node in graph.nodes() {
+        let inputs = || node.inputs.iter().all(|v| known[v.index()]);
+        let sign = match &node.layer {
+            Layer::Relu(_) | Layer::Sigmoid(_) | Layer::HardSigmoid(_) | Layer::Softmax(_) => true,
+            Layer::Clip(clip) => clip.min >= 0.0 || inputs(),
+            Layer::MaxPool2d(_)
+            | Layer::AvgPool2d(_)
+            | Layer::GlobalAvgPool(_)
+            | Layer::AdaptiveAvgPool2d(_)
+            | Layer::LocalResponseNorm(_)
+            | Layer::Flatten(_)
+            | Layer::Dropout(_)
+            | Layer::Concat(_)
+            | Layer::Add(_)
+            | Layer::Mul(_)
+            | Layer::Slice(_)
+            | Layer::Permute(_)
+            | Layer::ChannelShuffle(_) => inputs(),
+            _ => false,
+        };
+        known.push(sign);
+    }
+    known
+}
+
 /// What an engine goes by when it chooses the algorithm of each layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefer {
@@ -46,17 +99,21 @@ pub enum Prefer {
 }
 
 /// The algorithm for a convolution from one place to another. It does not depend on the batch, so weights are packed once.
-pub(super) fn choose(geometry: &Geometry, x: Place, y: Place, prefer: Prefer, calibrated: bool) -> Algorithm {
+pub(super) fn choose(geometry: &Geometry, x: Place, y: Place, prefer: Prefer, calibrated: Calibrated) -> Algorithm {
     let possible = |algorithm| match algorithm {
         Algorithm::Direct => true,
         Algorithm::Winograd => winograd_can(geometry, x, y),
         Algorithm::Depthwise => depthwise_can(geometry, x, y),
-        Algorithm::Int8 => calibrated && int8_can(geometry, x),
+        Algorithm::Int8 => calibrated != Calibrated::No && int8_can(geometry, x),
     };
     match prefer {
         Prefer::Only(algorithm) if possible(algorithm) => algorithm,
         Prefer::Only(_) => Algorithm::Direct,
         _ if possible(Algorithm::Depthwise) => Algorithm::Depthwise,
+        // Bytes are multiplied as fast as Winograd's transforms save multiplications of floats.
+        Prefer::Speed if calibrated == Calibrated::Bytes && int8_can(geometry, x) && int8_pays(geometry, x, y) => {
+            Algorithm::Int8
+        }
         Prefer::Speed if possible(Algorithm::Winograd) && winograd_pays(geometry, x, y) => Algorithm::Winograd,
         Prefer::Speed if possible(Algorithm::Int8) && int8_pays(geometry, x, y) => Algorithm::Int8,
         _ => Algorithm::Direct,

@@ -1,6 +1,6 @@
 //! Convolution as matrix multiplication. The matrix of windows is never built: [`Lowering`] says where its rows lie.
 
-use super::algorithm::{self, Algorithm};
+use super::algorithm::{self, Algorithm, Calibrated};
 use super::codes;
 use super::depthwise::Depthwise;
 use super::elementwise::{Copy, Sum};
@@ -184,7 +184,7 @@ pub(super) fn operation(layer: &layers::Conv2d, step: Step, setting: &Setting) -
     let (x, y) = (step.inputs[0], step.output);
     let geometry = Geometry::of(layer, x);
     let algorithm = algorithm::choose(&geometry, x, y, setting.prefer, setting.calibrated);
-    let layout = Layout::of_convolution(&geometry, algorithm, x, y);
+    let layout = Layout::of_convolution(&geometry, algorithm, x, y, setting.calibrated);
     match algorithm {
         Algorithm::Direct => Box::new(Convolution::new(geometry, step, setting)),
         Algorithm::Winograd => Box::new(Winograd::new(geometry, layout, step, setting)),
@@ -196,7 +196,7 @@ pub(super) fn operation(layer: &layers::Conv2d, step: Step, setting: &Setting) -
 impl Convolution {
     pub(super) fn new(geometry: Geometry, step: Step, setting: &Setting) -> Self {
         let (x, y, n) = (step.inputs[0], step.output, setting.n);
-        let layout = Layout::of_convolution(&geometry, Algorithm::Direct, x, y);
+        let layout = Layout::of_convolution(&geometry, Algorithm::Direct, x, y, Calibrated::No);
         let lowering = Lowering::new(geometry, x, n, [y.h, y.w]);
         let backward = setting.training.then(|| Backward {
             dy_rows: (0..y.pixels(n)).map(|p| (p * y.pitch) as u32).collect(),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::algorithm::{Algorithm, Prefer};
+use super::algorithm::{Algorithm, Calibrated, Prefer};
 use super::codes;
 use super::operation::{Ready, nothing_frozen};
 use super::pool::Pool;
@@ -51,7 +51,7 @@ impl TrainingFootprint {
         let (prefer, none) = (Prefer::Only(Algorithm::Direct), Ranges::default());
         let purpose = Purpose::Training { input_grad: false };
         let sizes = Ready::sizes(graph, 1, purpose, &frozen, pool, prefer, &none)?;
-        let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, false);
+        let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, Calibrated::No);
         let packed: u64 = sizes.plan.steps.iter().filter_map(layout).map(|layout| 4 * layout.floats() as u64).sum();
         let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
         Ok(TrainingFootprint {
@@ -87,7 +87,7 @@ impl Footprint {
         let (folded, mut ordered) = (rewrite::folded(graph), Vec::<u64>::new());
         for step in &sizes.plan.steps {
             let node = &graph.nodes()[step.node];
-            let calibrated = ranges.get(&node.name).is_some();
+            let calibrated = Calibrated::of(graph, ranges, step.node);
             let Some(layout) = Layout::of(&node.layer, step, prefer, calibrated) else { continue };
             let linear = matches!(node.layer, Layer::Linear(_));
             let order = matches!(layout.algorithm, Algorithm::Direct | Algorithm::Depthwise)

@@ -1,4 +1,4 @@
-//! Matrix multiplication of integers: the loops of `gemm.rs` over words that hold two codes each.
+//! Matrix multiplication of integers: the loops of `gemm.rs` over words that hold two codes each, or four.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -12,14 +12,16 @@ use super::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
 const BLOCK_ROWS: usize = 96;
 
 /// `out = left * right * scales + bias + addend`, then an activation that tiles can do. Offsets, runs and the panels' rows
-/// count words of two codes.
+/// count words.
 pub(super) struct Int8Gemm<'a> {
     pub left: Shared,
     /// Where each row starts.
     pub rows: &'a [u32],
     pub runs: &'a [Run],
-    /// Two bytes for each word of the panels.
+    /// A byte for each code of each word of the panels.
     pub right: &'a [i8],
+    /// Codes of a word: 2 of 16 bits, or 4 of 8.
+    pub word: usize,
     pub panels: Panels,
     /// One value for each column, padded as the panels are.
     pub scales: &'a [f32],
@@ -59,7 +61,7 @@ impl Int8Gemm<'_> {
     /// As [`Int8Gemm::run`], for these rows and the panels' columns.
     unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
-        assert!(self.right.len() >= 2 * self.panels.floats() && rows.end <= self.rows.len());
+        assert!(self.right.len() >= self.word * self.panels.floats() && rows.end <= self.rows.len());
         // SAFETY: nothing is read or written.
         let step = if rows.len() == 1 { 1 } else { unsafe { simd::dispatch(TileRows) } };
         for panel in panels {
@@ -68,11 +70,15 @@ impl Int8Gemm<'_> {
                 // SAFETY: the caller's promise, and the assertions above.
                 unsafe {
                     let tile = self.tile(panel, first, count);
-                    match (step, self.panels.width(panel) > self.panels.lanes) {
-                        (1, true) => simd::dispatch(Product::<2, true>(&tile)),
-                        (1, false) => simd::dispatch(Product::<1, true>(&tile)),
-                        (_, true) => simd::dispatch(Product::<2, false>(&tile)),
-                        (_, false) => simd::dispatch(Product::<1, false>(&tile)),
+                    match (step, self.panels.width(panel) > self.panels.lanes, self.word) {
+                        (1, true, 2) => simd::dispatch(Product::<2, true, false>(&tile)),
+                        (1, false, 2) => simd::dispatch(Product::<1, true, false>(&tile)),
+                        (_, true, 2) => simd::dispatch(Product::<2, false, false>(&tile)),
+                        (_, false, 2) => simd::dispatch(Product::<1, false, false>(&tile)),
+                        (1, true, _) => simd::dispatch(Product::<2, true, true>(&tile)),
+                        (1, false, _) => simd::dispatch(Product::<1, true, true>(&tile)),
+                        (_, true, _) => simd::dispatch(Product::<2, false, true>(&tile)),
+                        (_, false, _) => simd::dispatch(Product::<1, false, true>(&tile)),
                     }
                 }
             }
@@ -88,7 +94,7 @@ impl Int8Gemm<'_> {
             Tile {
                 left: std::array::from_fn(|m| self.left.at(self.rows[first + m.min(count - 1)] as usize).cast_const()),
                 runs: self.runs,
-                right: self.right.as_ptr().add(2 * self.panels.start(panel)),
+                right: self.right.as_ptr().add(self.word * self.panels.start(panel)),
                 scales: self.scales[column..][..width].as_ptr(),
                 bias: self.bias[column..][..width].as_ptr(),
                 addend: self.addend.map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
@@ -178,14 +184,17 @@ impl Tile<'_> {
 
 /// One row or [`Simd::INT_ROWS`], times NV vectors of columns; the loop has the shape of that over floats. One row needs
 /// no more chains of sums than its vectors, as integers are added in one cycle.
-struct Product<'a, const NV: usize, const ONE: bool>(&'a Tile<'a>);
+struct Product<'a, const NV: usize, const ONE: bool, const BYTES: bool>(&'a Tile<'a>);
 
-impl<const NV: usize, const ONE: bool> Kernel for Product<'_, NV, ONE> {
+impl<const NV: usize, const ONE: bool, const BYTES: bool> Kernel for Product<'_, NV, ONE, BYTES> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (t, rows) = (self.0, if ONE { 1 } else { S::INT_ROWS });
+        if BYTES && !S::QUADS {
+            return; // Never chosen.
+        }
+        let (t, rows, word) = (self.0, if ONE { 1 } else { S::INT_ROWS }, if BYTES { 4 } else { 2 });
         // SAFETY: the runs lie in `left`, `right` holds a vector row for each word of them; see `Int8Gemm::run`.
         unsafe {
             let mut acc = [[S::splat(0.0); NV]; MAX_ROWS];
@@ -198,15 +207,17 @@ impl<const NV: usize, const ONE: bool> Kernel for Product<'_, NV, ONE> {
                 for k in 0..run.len {
                     let mut b = [S::splat(0.0); NV];
                     for v in 0..NV {
-                        b[v] = S::load_pairs(right.add(2 * v * S::LANES));
+                        let codes = right.add(word * v * S::LANES);
+                        b[v] = if BYTES { S::load(codes.cast()) } else { S::load_pairs(codes) };
                     }
                     for m in 0..rows {
                         let a = S::splat_pair(left[m].add(k));
                         for v in 0..NV {
-                            acc[m][v] = S::dot(a, b[v], acc[m][v]);
+                            let acc = &mut acc[m][v];
+                            *acc = if BYTES { S::dot_bytes(a, b[v], *acc) } else { S::dot(a, b[v], *acc) };
                         }
                     }
-                    right = right.add(2 * NV * S::LANES);
+                    right = right.add(word * NV * S::LANES);
                 }
             }
             let mut sums = Sums(MaybeUninit::uninit());

@@ -1,7 +1,7 @@
 //! Fully connected layers: convolutions whose kernel covers the whole map. A vector is a map of one pixel, and a map
 //! that was flattened without being moved is read as it lies.
 
-use super::algorithm::{self, Algorithm, Prefer};
+use super::algorithm::{self, Algorithm, Calibrated, Prefer};
 use super::conv2d::{Convolution, Geometry};
 use super::int8::Int8;
 use super::operation::{Operation, Setting};
@@ -16,7 +16,7 @@ pub(super) fn operation(layer: &layers::Linear, step: Step, setting: &Setting) -
     let geometry = geometry(x);
     match algorithm(x, y, setting.prefer, setting.calibrated) {
         Algorithm::Int8 => {
-            let layout = Layout::of_convolution(&geometry, Algorithm::Int8, x, y);
+            let layout = Layout::of_convolution(&geometry, Algorithm::Int8, x, y, setting.calibrated);
             Box::new(Int8::new(geometry, layout, step, setting.n))
         }
         _ => Box::new(Convolution::new(geometry, step, setting)),
@@ -29,7 +29,7 @@ pub(super) fn geometry(x: Place) -> Geometry {
 }
 
 /// How it is computed: no map of it is worth a transform.
-pub(super) fn algorithm(x: Place, y: Place, prefer: Prefer, calibrated: bool) -> Algorithm {
+pub(super) fn algorithm(x: Place, y: Place, prefer: Prefer, calibrated: Calibrated) -> Algorithm {
     match algorithm::choose(&geometry(x), x, y, prefer, calibrated) {
         Algorithm::Int8 => Algorithm::Int8,
         _ => Algorithm::Direct,

@@ -1,6 +1,6 @@
 //! What an engine asks of a layer: to run forward and backward on memory that the plan has laid out.
 
-use super::algorithm::Prefer;
+use super::algorithm::{Calibrated, Prefer};
 use super::memory::{Buffer, Map, Shared};
 use super::pool::Pool;
 use super::weights::Weights;
@@ -79,8 +79,8 @@ pub(super) struct Setting<'a> {
     pub pool: &'a Pool,
     pub training: bool,
     pub prefer: Prefer,
-    /// Whether the range of this layer's inputs is known.
-    pub calibrated: bool,
+    /// What is known of this layer's inputs.
+    pub calibrated: Calibrated,
 }
 
 /// A plan with its memory and operations.
@@ -130,7 +130,7 @@ impl Ready {
     ) -> Result<Sizes> {
         let plan = plan(graph, n, purpose, frozen)?;
         let make = |step: &Step| {
-            let calibrated = ranges.get(&graph.nodes()[step.node].name).is_some();
+            let calibrated = Calibrated::of(graph, ranges, step.node);
             operation(graph, step, &Setting { n, pool, training: purpose != Purpose::Inference, prefer, calibrated })
         };
         let operations: Vec<_> = plan.steps.iter().map(make).collect();

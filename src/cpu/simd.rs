@@ -58,6 +58,53 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn to_float(a: Self::V) -> Self::V;
     /// The lower halves of all lanes of `a`, then of `b`.
     unsafe fn narrow(a: Self::V, b: Self::V) -> Self::V;
+
+    /// Whether the build has the next two, and the processor may compute them exactly: see [`quads`].
+    const QUADS: bool = false;
+
+    /// `acc + a0 * b0 + a1 * b1 + a2 * b2 + a3 * b3`: in each lane, four bytes without a sign times four with one.
+    unsafe fn dot_bytes(_a: Self::V, _b: Self::V, _acc: Self::V) -> Self::V {
+        unreachable!("only where there are quads")
+    }
+    /// 16-bit integers as bytes, those of `a`, then those of `b`.
+    unsafe fn narrow_bytes(_a: Self::V, _b: Self::V) -> Self::V {
+        unreachable!("only where there are quads")
+    }
+}
+
+/// Whether four bytes without a sign are multiplied with four that have one exactly, at once. WebAssembly leaves open what
+/// its relaxed product does with bytes of more than 7 bits; processors that have the instruction (AVX-VNNI) do it right, and
+/// others say otherwise here.
+pub(super) fn quads() -> bool {
+    static QUADS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    // SAFETY: arithmetic, and memory of its own.
+    *QUADS.get_or_init(|| unsafe { dispatch(Probe) })
+}
+
+struct Probe;
+
+impl Kernel for Probe {
+    type Output = bool;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> bool {
+        if !S::QUADS {
+            return false;
+        }
+        // The largest sums, of either sign: wherever one is cut off or read otherwise, the result is another.
+        let (a, up, down) = ([-1i8; 4], [127i8; 4], [-127i8; 4]);
+        let mut sums = [0i32; 2 * MAX_LANES];
+        // SAFETY: four bytes are a float; the array holds two vectors.
+        unsafe {
+            let splat = |bytes: &[i8; 4]| S::splat_pair(bytes.as_ptr().cast());
+            for (i, b) in [up, down].iter().enumerate() {
+                let sum = S::dot_bytes(splat(&a), splat(b), S::splat(0.0));
+                S::store(sums.as_mut_ptr().add(i * S::LANES).cast(), sum);
+            }
+        }
+        let (up, down) = sums[..2 * S::LANES].split_at(S::LANES);
+        up.iter().all(|&s| s == 4 * 255 * 127) && down.iter().all(|&s| s == -4 * 255 * 127)
+    }
 }
 
 /// Adding this rounds to an integer, which then stands in the low bits.
@@ -423,6 +470,18 @@ mod wasm {
         #[inline(always)]
         unsafe fn narrow(a: v128, b: v128) -> v128 {
             i16x8_shuffle::<0, 2, 4, 6, 8, 10, 12, 14>(a, b)
+        }
+        #[cfg(target_feature = "relaxed-simd")]
+        const QUADS: bool = true;
+        #[cfg(target_feature = "relaxed-simd")]
+        #[inline(always)]
+        unsafe fn dot_bytes(a: v128, b: v128, acc: v128) -> v128 {
+            i32x4_relaxed_dot_i8x16_i7x16_add(b, a, acc)
+        }
+        #[cfg(target_feature = "relaxed-simd")]
+        #[inline(always)]
+        unsafe fn narrow_bytes(a: v128, b: v128) -> v128 {
+            u8x16_narrow_i16x8(a, b)
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::algorithm::{self, Algorithm, Prefer};
+use super::algorithm::{self, Algorithm, Calibrated, Prefer};
 use super::codes;
 use super::conv2d::Geometry;
 use super::gemm::Panels;
@@ -30,17 +30,25 @@ pub(super) struct Layout {
     /// Kernel positions.
     pub taps: usize,
     pub panels: Panels,
+    /// Channels of a row; more than one only of codes.
+    pub word: usize,
     /// What computes with them.
     pub algorithm: Algorithm,
 }
 
 impl Layout {
     pub(super) fn new(groups: usize, cig: usize, taps: usize, cog: usize) -> Self {
-        Layout { groups, cig, taps, panels: Panels::new(taps * cig, cog), algorithm: Algorithm::Direct }
+        Layout { groups, cig, taps, panels: Panels::new(taps * cig, cog), word: 1, algorithm: Algorithm::Direct }
     }
 
     /// The layout for a convolution that an algorithm computes.
-    pub(super) fn of_convolution(geometry: &Geometry, algorithm: Algorithm, x: Place, y: Place) -> Self {
+    pub(super) fn of_convolution(
+        geometry: &Geometry,
+        algorithm: Algorithm,
+        x: Place,
+        y: Place,
+        calibrated: Calibrated,
+    ) -> Self {
         let (groups, taps) = (geometry.groups, geometry.kernel[0] * geometry.kernel[1]);
         let layout = match algorithm {
             // A row of channels for each tap.
@@ -51,28 +59,36 @@ impl Layout {
                 Layout { panels: Panels::new(cig, cog), ..Layout::new(groups, cig, taps, cog) }
             }
             Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
-            Algorithm::Int8 => Layout::new(groups, x.c / groups, taps, y.c / groups).in_words(),
+            Algorithm::Int8 => {
+                let word = if calibrated == Calibrated::Bytes { 4 } else { 2 };
+                Layout::new(groups, x.c / groups, taps, y.c / groups).in_words(word)
+            }
         };
         Layout { algorithm, ..layout }
     }
 
-    /// The same with a row for two channels.
-    fn in_words(self) -> Self {
-        Layout { panels: Panels { k: self.taps * int8::words(self.cig), ..self.panels }, ..self }
+    /// The same with a row for so many channels.
+    fn in_words(self, word: usize) -> Self {
+        Layout { panels: Panels { k: self.taps * self.cig.div_ceil(word), ..self.panels }, word, ..self }
+    }
+
+    /// Words of codes that hold a group's channels.
+    pub(super) fn words(&self) -> usize {
+        self.cig.div_ceil(self.word)
     }
 
     /// The layout of the weights of a step's layer, when it has some.
-    pub(super) fn of(layer: &Layer, step: &Step, prefer: Prefer, calibrated: bool) -> Option<Self> {
+    pub(super) fn of(layer: &Layer, step: &Step, prefer: Prefer, calibrated: Calibrated) -> Option<Self> {
         let (x, y) = (step.inputs[0], step.output);
         match layer {
             Layer::Conv2d(conv) => {
                 let geometry = Geometry::of(conv, x);
                 let algorithm = algorithm::choose(&geometry, x, y, prefer, calibrated);
-                Some(Layout::of_convolution(&geometry, algorithm, x, y))
+                Some(Layout::of_convolution(&geometry, algorithm, x, y, calibrated))
             }
             Layer::Linear(_) => {
                 let algorithm = linear::algorithm(x, y, prefer, calibrated);
-                Some(Layout::of_convolution(&linear::geometry(x), algorithm, x, y))
+                Some(Layout::of_convolution(&linear::geometry(x), algorithm, x, y, calibrated))
             }
             Layer::BatchNorm2d(_) => Some(Layout::new(1, 1, 1, x.c)),
             _ => None,
@@ -176,7 +192,8 @@ impl Unpacked {
     pub(super) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
         let node = &graph.nodes()[step.node];
         let range = params.ranges().get(&node.name);
-        let layout = Layout::of(&node.layer, step, prefer, range.is_some())?;
+        let calibrated = Calibrated::of(graph, params.ranges(), step.node);
+        let layout = Layout::of(&node.layer, step, prefer, calibrated)?;
         let tensors: Vec<_> = params.of_node(graph, step.node).into_iter().cloned().collect();
         let codes = layout.algorithm == Algorithm::Direct
             && matches!((&node.layer, &*tensors[0]), (Layer::Linear(_), Param::Codes { .. }))
@@ -216,7 +233,7 @@ impl Unpacked {
                 (int8::pack(&layout, &values), layout.pack_bias(&scales), range)
             }
             (_, _, Param::Codes { codes: Quantized { values, scales }, .. }) if codes => {
-                (int8::pack(&layout.in_words(), values), layout.pack_bias(scales), 0.0)
+                (int8::pack(&layout.in_words(2), values), layout.pack_bias(scales), 0.0)
             }
             (_, _, weight) => (layout.pack_weight(&weight.values().data), Buffer::default(), 0.0),
         };
@@ -299,7 +316,7 @@ impl Weights {
         });
         let shape = shapes.pop().expect("a weight");
         let weight = if self.in_codes() {
-            let values = int8::unpack(&self.layout.in_words(), &self.weight);
+            let values = int8::unpack(&self.layout.in_words(2), &self.weight);
             Param::Codes { shape, codes: Quantized { values, scales: self.layout.unpack_bias(&self.scales) } }
         } else {
             Param::Floats(Tensor { shape, data: self.layout.unpack_weight(&self.weight) })

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use convoke::cpu::{Algorithm, Engine, Pool, Prefer};
-use convoke::graph::{Params, Ranges, Value, reference};
-use convoke::layers::{Conv2d, Layer, Linear};
+use convoke::graph::{Builder, Node, Params, Ranges, Value, reference};
+use convoke::layers::{Conv2d, Layer, Linear, Relu};
 use convoke::quant::{INPUT_LEVELS, quantize};
 use convoke::tensor::Tensor;
 
@@ -14,8 +14,12 @@ use super::Case;
 /// The largest error of an output, relative to the largest output: of the 8-bit weights' rounding, over a few layers.
 const TOLERANCE: f64 = 0.03;
 
-/// Runs a case with all its layers in integers and compares; whether it has such layers.
+/// Runs a case with all its layers in integers and compares; whether it has such layers. A single layer is run on inputs of
+/// both signs, and behind a ReLU, where codes may be bytes.
 pub fn check(case: &Case, pools: &[Arc<Pool>]) -> Result<bool, String> {
+    if let [node] = case.graph.nodes() {
+        behind_relu(case, node, pools)?;
+    }
     let (params, x) = case.given();
     let said = |why: String| format!("{why}\n  case: {}", case.name);
     let values = reference::forward(&case.graph, &params, &x.to_f64(), None);
@@ -51,6 +55,32 @@ pub fn check(case: &Case, pools: &[Arc<Pool>]) -> Result<bool, String> {
     Ok(true)
 }
 
+fn behind_relu(case: &Case, node: &Node, pools: &[Arc<Pool>]) -> Result<(), String> {
+    let (params, x) = case.given();
+    let positive = Tensor { data: x.data.iter().map(|v| v.max(0.0)).collect(), ..x.clone() };
+    let range = 0.8 * largest(&positive.data.iter().map(|v| f64::from(*v)).collect::<Vec<_>>());
+    let want = match &node.layer {
+        Layer::Conv2d(layer) => conv2d(layer, case, &params, &positive, range),
+        Layer::Linear(layer) => linear(layer, case, &params, &positive, range),
+        _ => return Ok(()),
+    };
+    let mut b = Builder::new("behind", case.graph.input().clone());
+    let relu = b.add("relu", Relu {}, Value::INPUT);
+    let y = b.add(&node.name, node.layer.clone(), relu);
+    let graph = b.finish(y).expect("a valid graph");
+    let params = params.calibrated(&graph, &Ranges::from_iter([(node.name.clone(), range)]));
+    for pool in pools {
+        let engine = Engine::with(&graph, &params, pool, Prefer::Only(Algorithm::Int8));
+        let mut engine = engine.expect("a valid graph");
+        if engine.steps().iter().all(|s| s.algorithm != Some(Algorithm::Int8)) {
+            return Ok(());
+        }
+        let got = engine.run(&x).expect("a valid batch");
+        equal(&got, &want).map_err(|why| format!("{why}\n  case: {}, behind a ReLU", case.name))?;
+    }
+    Ok(())
+}
+
 fn equal(got: &Tensor, want: &[f32]) -> Result<(), String> {
     match got.data.iter().zip(want).position(|(a, b)| a != b) {
         _ if got.data.len() != want.len() => Err(format!("{} values instead of {}", got.data.len(), want.len())),
@@ -75,7 +105,7 @@ fn largest(values: &[f64]) -> f32 {
 
 /// Each layer's range as its input is in the references.
 fn calibrated(case: &Case, params: Params, values: &[Tensor<f64>]) -> Params {
-    let range = |n: &convoke::graph::Node| (n.name.clone(), largest(&values[n.inputs[0].index()].data).max(1e-3));
+    let range = |n: &Node| (n.name.clone(), largest(&values[n.inputs[0].index()].data).max(1e-3));
     let ranges = case.graph.nodes().iter().map(range).collect();
     params.calibrated(&case.graph, &ranges)
 }
