@@ -63,7 +63,7 @@ impl Int8Gemm<'_> {
         debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
         assert!(self.right.len() >= self.word * self.panels.floats() && rows.end <= self.rows.len());
         // SAFETY: nothing is read or written.
-        let step = if rows.len() == 1 { 1 } else { unsafe { simd::dispatch(TileRows) } };
+        let step = if rows.len() == 1 { 1 } else { unsafe { simd::dispatch(TileRows(self.word)) } };
         for panel in panels {
             for first in rows.clone().step_by(step) {
                 let count = step.min(rows.end - first);
@@ -109,15 +109,19 @@ impl Int8Gemm<'_> {
     }
 }
 
-/// [`Simd::INT_ROWS`] here.
-struct TileRows;
+/// Rows of a tile here, of words of so many codes. Bytes need no register to be widened in.
+struct TileRows(usize);
+
+const fn tile_rows<S: Simd>(word: usize) -> usize {
+    if word == 4 { S::ROWS } else { S::INT_ROWS }
+}
 
 impl Kernel for TileRows {
     type Output = usize;
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> usize {
-        S::INT_ROWS
+        tile_rows::<S>(self.0)
     }
 }
 
@@ -194,7 +198,8 @@ impl<const NV: usize, const ONE: bool, const BYTES: bool> Kernel for Product<'_,
         if BYTES && !S::QUADS {
             return; // Never chosen.
         }
-        let (t, rows, word) = (self.0, if ONE { 1 } else { S::INT_ROWS }, if BYTES { 4 } else { 2 });
+        let word = if BYTES { 4 } else { 2 };
+        let (t, rows) = (self.0, if ONE { 1 } else { tile_rows::<S>(word) });
         // SAFETY: the runs lie in `left`, `right` holds a vector row for each word of them; see `Int8Gemm::run`.
         unsafe {
             let mut acc = [[S::splat(0.0); NV]; MAX_ROWS];
