@@ -117,6 +117,11 @@ const stages = {
       clippyWasm("simd128"),
       clippyWasm("threads"),
       clippyWasm("onnx"),
+      // A workspace of its own, which nothing else compiles.
+      {
+        name: "fuzz targets",
+        command: bash("CARGO_TARGET_DIR=target/fuzz cargo check --quiet --locked --manifest-path fuzz/Cargo.toml"),
+      },
     ],
   },
   rust: {

@@ -1,5 +1,5 @@
 // ONNX files to model files and back. They have a wasm module of their own, which only those fetch who use it.
-import { fromEngine } from "./errors.js";
+import { ConvokeError, fromEngine } from "./errors.js";
 import { compile, located } from "./tiers.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -23,11 +23,18 @@ async function convert(wasmUrl: string | undefined, work: (wasm: Converter) => B
   try {
     return work(wasm);
   } catch (error) {
-    throw fromEngine(error, wasm.panicMessage());
+    throw conversionError(error, wasm.panicMessage());
   } finally {
     // A fresh memory: one that has grown for a large file never shrinks.
     wasm.__wbg_reset_state();
   }
+}
+
+/** A trap ends only the conversion: the module begins anew with the next file, and the engine never knew of this one. */
+export function conversionError(error: unknown, panic?: string): Error {
+  if (!(error instanceof WebAssembly.RuntimeError)) return fromEngine(error);
+  const reason = panic ?? error.message;
+  return new ConvokeError("unsupported", `the file could not be converted: ${reason}`, { reason }, { cause: error });
 }
 
 async function load(wasmUrl?: string): Promise<Converter> {

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { liveBytes, Network, type Progress } from "../src/node.js";
+import { type ConvokeError, liveBytes, Network, type Progress } from "../src/node.js";
+import { conversionError } from "../src/onnx.js";
 import { initSync } from "../wasm/onnx/convoke.js";
 import { failure, serve } from "./support.js";
 
@@ -116,3 +117,23 @@ for (const name of readdirSync(at("tests/malformed")).filter((name) => name.ends
     expect(error.message.length).toBeLessThan(1000);
   });
 }
+
+test("a trap of the converter is told, and is no crash of the engine", () => {
+  const trap = () => {
+    // The smallest module whose function traps: `unreachable`.
+    const bytes = [
+      0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0, 10, 5, 1, 3, 0, 0, 11,
+    ];
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(bytes)));
+    try {
+      (exports.f as () => void)();
+    } catch (error) {
+      return error;
+    }
+    return undefined;
+  };
+  const told = conversionError(trap(), "no room for 7 bytes") as ConvokeError;
+  expect([told.code, told.message]).toEqual(["unsupported", "the file could not be converted: no room for 7 bytes"]);
+  expect(conversionError(trap()).message).toContain("unreachable");
+  expect(conversionError(told)).toBe(told);
+});
