@@ -36,7 +36,7 @@ type EngineConfig = InterruptedRun & { learningRate: number };
 /** What a network is made from. */
 export type Origin =
   | { kind: "file"; bytes: Bytes }
-  | { kind: "create"; name: string; classes: number | undefined; seed: number };
+  | { kind: "create"; name: string; classes: number | undefined; labels: string[] | undefined; seed: number };
 
 /** `LoadOptions` as far as they can cross to the worker. */
 export interface OpenOptions extends Omit<EngineOptions, "worker" | "onProgress" | "signal" | "wasmUrl"> {
@@ -147,7 +147,7 @@ export class Engine {
       control.signal.throwIfAborted();
       const network = await guarded(runtime.wasm, async () =>
         origin.kind === "create"
-          ? runtime.wasm.Network.create(origin.name, origin.classes, origin.seed, runtime.pool)
+          ? createModel(runtime, origin)
           : loadModel(runtime, await modelOf(origin.bytes, o, onProgress), o.arch),
       );
       onProgress?.({ phase: "plan", loaded: 0, total: 1 });
@@ -542,6 +542,20 @@ export class Engine {
       network.free();
       throw error;
     }
+  }
+}
+
+function createModel(
+  { wasm, pool }: Runtime,
+  { name, classes, labels, seed }: Origin & { kind: "create" },
+): WasmNetwork {
+  const network = wasm.Network.create(name, classes, seed, pool);
+  try {
+    if (labels) network.label(labels);
+    return network;
+  } catch (error) {
+    network.free();
+    throw error;
   }
 }
 

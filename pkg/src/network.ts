@@ -65,12 +65,17 @@ export class Network implements Disposable {
 
   /** A network with fresh weights. */
   static async create(name: string, options: CreateOptions = {}): Promise<Network> {
-    const { classes, seed = 0 } = options;
+    const { classes: given, seed = 0 } = options;
+    const labels = Array.isArray(given) ? given.map(String) : undefined;
+    const classes = labels?.length ?? given;
     checkSeed(seed);
-    if (classes !== undefined && !(Number.isInteger(classes) && classes > 0 && classes < 2 ** 31)) {
+    if (
+      classes !== undefined &&
+      !(typeof classes === "number" && classes % 1 === 0 && classes > 0 && classes < 2 ** 31)
+    ) {
       throw wrongArgument("classes", "a whole number from 1", classes);
     }
-    return open(options, async () => ({ origin: { kind: "create", name, classes, seed } }));
+    return open(options, async () => ({ origin: { kind: "create", name, classes, labels, seed } }));
   }
 
   /** The names that `create` and `arch` know. */

@@ -47,8 +47,8 @@ export interface LoadOptions extends EngineOptions {
 }
 
 export interface CreateOptions extends EngineOptions {
-  /** Outputs of the last layer. */
-  classes?: number;
+  /** Outputs of the last layer, or the names of as many classes. */
+  classes?: number | readonly string[];
   /** The same seed gives the same weights. */
   seed?: number;
 }

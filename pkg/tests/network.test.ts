@@ -499,3 +499,13 @@ test("accumulated batches are one step, and a step says what memory it takes", a
   expect(error.code).toBe("too-large");
   expect(error.message).toMatch(/a training step.*weights \d+, gradients \d+, optimizer \d+, activations \d+/);
 });
+
+test("classes have names when they are given", async () => {
+  using net = await Network.create("lenet5", { classes: ["cat", "dog"], seed: 1 });
+  expect(net.labels).toEqual(["cat", "dog"]);
+  using saved = await Network.load(await net.save());
+  expect(["cat", "dog"]).toContain((await saved.classify(gray))[0]!.label);
+  for (const classes of [["cat", "cat"], ["cat", ""], ["cat"]]) {
+    expect((await failure(Network.create("lenet5", { classes }))).code).toBe("argument");
+  }
+});

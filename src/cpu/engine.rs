@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::algorithm::{Algorithm, Prefer};
 use super::flatten::{from_chw, to_chw};
 use super::memory::{Shared, split, stretches};
-use super::operation::{Dropping, Frame, Operation, Ready, nothing_frozen};
+use super::operation::{Dropping, Frame, Operation, Ready, Sizes, nothing_frozen};
 use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::{Unpacked, Weights};
@@ -108,7 +108,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub(super) fn without_weights(graph: Graph, pool: &Arc<Pool>, prefer: Prefer, ranges: Ranges) -> Result<Self> {
-        let ready = Ready::new(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer, &ranges)?;
+        let ready =
+            Sizes::of(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer, &ranges)?.allocate();
         let weights = vec![None; graph.nodes().len()];
         Ok(Engine { graph, pool: pool.clone(), weights, borrowed: vec![], ready, prefer, ranges })
     }
@@ -183,8 +184,8 @@ impl Engine {
         let n = check_input(&self.graph, x)?;
         if self.ready.plan.batch != n {
             let frozen = nothing_frozen(&self.graph);
-            self.ready =
-                Ready::new(&self.graph, n, Purpose::Inference, &frozen, &self.pool, self.prefer, &self.ranges)?;
+            self.ready = Sizes::of(&self.graph, n, Purpose::Inference, &frozen, &self.pool, self.prefer, &self.ranges)?
+                .allocate();
         }
         let (frame, plan, _) = self.parts();
         import(&frame, x, plan.input);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::algorithm::{Algorithm, Calibrated, Prefer};
 use super::codes;
-use super::operation::{Ready, nothing_frozen};
+use super::operation::{Sizes, nothing_frozen};
 use super::pool::Pool;
 use super::weights::Layout;
 use crate::error::Result;
@@ -50,7 +50,7 @@ impl TrainingFootprint {
         let frozen = nothing_frozen(graph);
         let (prefer, none) = (Prefer::Only(Algorithm::Direct), Ranges::default());
         let purpose = Purpose::Training { input_grad: false };
-        let sizes = Ready::sizes(graph, 1, purpose, &frozen, pool, prefer, &none)?;
+        let sizes = Sizes::of(graph, 1, purpose, &frozen, pool, prefer, &none)?;
         let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, Calibrated::No);
         let packed: u64 = sizes.plan.steps.iter().filter_map(layout).map(|layout| 4 * layout.floats() as u64).sum();
         let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
@@ -76,7 +76,7 @@ impl Footprint {
     /// As [`super::Engine::new`].
     pub fn of(graph: &Graph, codes: bool, ranges: &Ranges, pool: &Pool) -> Result<Self> {
         let prefer = Prefer::default();
-        let sizes = Ready::sizes(graph, 1, Purpose::Inference, &nothing_frozen(graph), pool, prefer, ranges)?;
+        let sizes = Sizes::of(graph, 1, Purpose::Inference, &nothing_frozen(graph), pool, prefer, ranges)?;
         let [arena, scratch] = [sizes.plan.arena, sizes.scratch].map(|floats| 4 * floats as u64);
         let mut all = Footprint { activations: arena + scratch, ..Footprint::default() };
         let stored = |shape: &[usize]| {

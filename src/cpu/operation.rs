@@ -99,10 +99,10 @@ pub(super) struct Sizes {
     pub scratch: usize,
 }
 
-impl Ready {
+impl Sizes {
     /// # Errors
     /// [`Error::TooLarge`] when the arena or the scratch memory cannot be addressed.
-    pub(super) fn new(
+    pub(super) fn of(
         graph: &Graph,
         n: usize,
         purpose: Purpose,
@@ -111,23 +111,6 @@ impl Ready {
         prefer: Prefer,
         ranges: &Ranges,
     ) -> Result<Self> {
-        let Sizes { plan, operations, scratch } = Self::sizes(graph, n, purpose, frozen, pool, prefer, ranges)?;
-        Ok(Ready { arena: Buffer::zeros(plan.arena), scratch: Buffer::zeros(scratch), operations, plan })
-    }
-
-    /// The same without the memory.
-    ///
-    /// # Errors
-    /// As [`Ready::new`].
-    pub(super) fn sizes(
-        graph: &Graph,
-        n: usize,
-        purpose: Purpose,
-        frozen: &[bool],
-        pool: &Pool,
-        prefer: Prefer,
-        ranges: &Ranges,
-    ) -> Result<Sizes> {
         let plan = plan(graph, n, purpose, frozen)?;
         let make = |step: &Step| {
             let calibrated = Calibrated::of(graph, ranges, step.node);
@@ -139,6 +122,14 @@ impl Ready {
         Ok(Sizes { plan, operations, scratch })
     }
 
+    /// With the memory.
+    pub(super) fn allocate(self) -> Ready {
+        let Sizes { plan, operations, scratch } = self;
+        Ready { arena: Buffer::zeros(plan.arena), scratch: Buffer::zeros(scratch), operations, plan }
+    }
+}
+
+impl Ready {
     pub(super) fn bytes(&self) -> usize {
         self.arena.bytes() + self.scratch.bytes()
     }

@@ -9,7 +9,7 @@ use super::engine::{check_finite, check_input, export, import, pack};
 use super::flatten::{from_chw, to_chw};
 use super::loss::mixed;
 use super::memory::{Shared, split};
-use super::operation::{Dropping, Frame, Operation, Ready, plan};
+use super::operation::{Dropping, Frame, Operation, Ready, Sizes, plan};
 use super::optimizer::{squares, update};
 use super::pool::Pool;
 use super::simd::all_finite;
@@ -328,7 +328,8 @@ impl Trainer {
         if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
             return Ok(i);
         }
-        let ready = Ready::new(&self.graph, n, purpose, &self.frozen(), &self.pool, PREFER, &Ranges::default())?;
+        let ready =
+            Sizes::of(&self.graph, n, purpose, &self.frozen(), &self.pool, PREFER, &Ranges::default())?.allocate();
         self.ready.truncate(PLANS - 1);
         self.ready.insert(0, (purpose, ready));
         Ok(0)

@@ -111,7 +111,11 @@ pub fn with_head(base: &Model, head: &Model) -> Result<Model> {
     Ok(Model { graph, params, meta })
 }
 
-fn check_labels(labels: &[String]) -> Result<()> {
+/// That these can be the names of classes.
+///
+/// # Errors
+/// [`Error::Argument`].
+pub fn check_labels(labels: &[String]) -> Result<()> {
     if !(2..=MAX_CLASSES).contains(&labels.len()) {
         return Err(Error::argument("classes", format!("2 to {MAX_CLASSES}"), labels.len()));
     }

@@ -130,7 +130,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
           ? await Network.load(checkpoint, { ...engine, onProgress })
           : await Network.create(chosen.network, {
               ...engine,
-              classes: data.labels.length,
+              classes: data.labels,
               seed: chosen.seed,
               onProgress,
             });

@@ -16,6 +16,7 @@ use crate::gpu;
 use crate::graph::{Cost, Graph, Init, Params, Ranges};
 use crate::self_test::self_test;
 use crate::tensor::{Tensor, dims};
+use crate::train::transfer::check_labels;
 use crate::train::{Checkpoint, Config};
 use crate::vision::{Image, top_k};
 use crate::wasm::bytes_to_js;
@@ -109,6 +110,17 @@ impl Network {
         check_memory(&graph, false, pool)?;
         let params = Params::init(&graph, Init::of(&graph), seed);
         Ok(Network::of(Model { graph, params, meta: Meta::default() }, pool.inner.clone()))
+    }
+
+    /// Names the classes.
+    pub fn label(&mut self, labels: Vec<String>) -> Result<(), JsValue> {
+        check_labels(&labels)?;
+        let classes = self.lent.graph.classes();
+        if labels.len() != classes {
+            return Err(Error::argument("classes", format!("{classes} names"), labels.len()).into());
+        }
+        self.lent.meta.labels = labels;
+        Ok(())
     }
 
     /// The same network and weights, to be planned anew.

@@ -38,6 +38,7 @@ import {
   Trainer,
   type TrainerOptions,
   type TrainingData,
+  type TrainingMemory,
   type TransferOptions,
 } from "convoke";
 
@@ -146,11 +147,31 @@ const schedules: ScheduleOptions[] = [
   { kind: "step", every: 10, gamma: 0.1 },
 ];
 const groups: LayerGroup[] = [{ layers: "conv*", rate: 0.1 }];
-const augment: AugmentOptions = { shift: 1, rotate: 5, scale: 0.1, flip: true };
+const augment: AugmentOptions = {
+  shift: 1,
+  rotate: 5,
+  scale: 0.1,
+  flip: true,
+  crop: 2,
+  cutout: 4,
+  jitter: 0.1,
+  mixup: 0.2,
+};
+const named: CreateOptions = { ...engine, classes: ["cat", "dog"] };
 
 export async function train(): Promise<Uint8Array> {
   using net = await Network.create((await Network.networks({ worker: false }))[0] ?? "lenet5", creating);
-  const options: TrainerOptions = { batchSize: 8, seed: 1, augment, backend: "cpu", groups, warmup: 1, clipNorm: 5 };
+  (await Network.create("lenet5", named)).dispose();
+  const options: TrainerOptions = {
+    batchSize: 8,
+    accumulate: 2,
+    seed: 1,
+    augment,
+    backend: "cpu",
+    groups,
+    warmup: 1,
+    clipNorm: 5,
+  };
   for (const [i, optimizer] of optimizers.entries()) {
     const [loss, schedule] = [losses[i], schedules[i]];
     if (!loss || !schedule) throw new Error("as many losses as optimizers");
@@ -168,7 +189,15 @@ async function use(trainer: Trainer): Promise<StepReport | undefined> {
     mean: [0],
     std: [1],
   };
-  const fitting: FitOptions = { epochs: 1, validation: data, signal: AbortSignal.timeout(1), checkpointEvery: 10 };
+  const fitting: FitOptions = {
+    epochs: 1,
+    validation: data,
+    signal: AbortSignal.timeout(1),
+    patience: 3,
+    checkpointEvery: 10,
+  };
+  const { weights, gradients, optimizer, activations }: TrainingMemory = trainer.memory;
+  console.log(weights + gradients + optimizer + activations);
   let last: StepReport | undefined;
   trainer.learningRate /= 2;
   trainer.batchSize += 1;
