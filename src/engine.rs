@@ -32,6 +32,15 @@ impl Backend {
             Backend::Gpu(_) => "webgpu",
         }
     }
+
+    /// The threads that prepare what it works on.
+    pub(crate) fn pool(&self) -> Arc<cpu::Pool> {
+        match self {
+            Backend::Cpu(pool) => pool.clone(),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(_) => cpu::Pool::single(),
+        }
+    }
 }
 
 /// A network ready to run.
@@ -203,6 +212,32 @@ impl Training {
             Training::Cpu(trainer) => trainer.set_clip_norm(norm),
             #[cfg(feature = "gpu")]
             Training::Gpu(trainer) => trainer.set_clip_norm(norm),
+        }
+    }
+
+    /// Takes the memory for steps on `n` samples.
+    pub(crate) async fn prepare(&mut self, n: usize) -> Result<()> {
+        match self {
+            Training::Cpu(trainer) => trainer.prepare(n),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.prepare(n).await,
+        }
+    }
+
+    /// Whether values are computed again rather than kept.
+    pub(crate) fn set_recompute(&mut self, recompute: bool) {
+        match self {
+            Training::Cpu(trainer) => trainer.set_recompute(recompute),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.set_recompute(recompute),
+        }
+    }
+
+    pub(crate) fn recomputes(&self) -> bool {
+        match self {
+            Training::Cpu(trainer) => trainer.recomputes(),
+            #[cfg(feature = "gpu")]
+            Training::Gpu(trainer) => trainer.recomputes(),
         }
     }
 

@@ -343,6 +343,24 @@ fn mixed_labels_pull_in_proportion() {
 }
 
 #[test]
+fn values_that_are_computed_again_are_the_same_bits() {
+    let mut less = 0;
+    for n in gradients::networks() {
+        let [mut keeps, mut again] = [(); 2].map(|()| trainer(&n.graph, &n.params, Optimizer::sgd(0.9), &Pool::new(2)));
+        again.set_recompute(true);
+        assert!(again.recomputes() && !keeps.recomputes());
+        for _ in 0..2 {
+            let [a, b] = [&mut keeps, &mut again].map(|trainer| trainer.step(&n.x, &n.labels, 0.01).unwrap());
+            assert_eq!(a, b);
+        }
+        assert_eq!(keeps.params(), again.params(), "{}", n.graph.name());
+        less += usize::from(again.bytes() < keeps.bytes());
+        assert!(again.bytes() <= keeps.bytes(), "{}", n.graph.name());
+    }
+    assert!(less > 3, "{less} networks need less memory");
+}
+
+#[test]
 fn parts_of_a_batch_are_as_good_as_the_whole() {
     let graph = in_parts();
     for optimizer in optimizers() {

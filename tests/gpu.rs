@@ -6,7 +6,7 @@
 mod suite;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use convoke::cpu::Pool;
 use convoke::engine::{self, Backend};
@@ -17,6 +17,7 @@ use convoke::layers::{Conv2d, Flatten, Linear, Loss};
 use convoke::plan::{Optimizer, Update};
 use convoke::self_test::self_test;
 use convoke::tensor::Tensor;
+use convoke::train::{self, Augmentation, Config, Dataset};
 use convoke::zoo;
 use pollster::block_on;
 use suite::training::{
@@ -129,6 +130,24 @@ fn networks_of_every_family_go_down_the_gradient_that_jax_finds() {
         let report = block_on(trainer.step(&n.x, &n.labels, 1.0)).unwrap();
         n.check_step(f64::from(TOLERANCE), report.loss, &block_on(trainer.params()).unwrap());
     }
+}
+
+#[test]
+fn values_that_are_computed_again_give_the_same_weights() {
+    let mut less = 0;
+    for n in gradients::networks() {
+        let [mut keeps, mut again] =
+            [(); 2].map(|()| trainer(&n.graph, &n.params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9)));
+        again.set_recompute(true);
+        for _ in 0..2 {
+            let a = block_on(keeps.step(&n.x, &n.labels, 0.01)).unwrap();
+            assert_eq!(a, block_on(again.step(&n.x, &n.labels, 0.01)).unwrap());
+        }
+        assert_eq!(block_on(keeps.params()).unwrap(), block_on(again.params()).unwrap(), "{}", n.graph.name());
+        less += usize::from(again.bytes() < keeps.bytes());
+        assert!(again.bytes() <= keeps.bytes(), "{}", n.graph.name());
+    }
+    assert!(less > 3, "{less} networks need less memory");
 }
 
 fn trainer(graph: &Graph, params: &Params, loss: Loss, optimizer: Optimizer) -> Trainer {
@@ -445,6 +464,33 @@ fn a_lost_device_is_an_error_and_never_an_answer() {
         block_on(Engine::new(&graph, &params, &device)).err().expect("no engine on a lost device"),
     ] {
         assert_eq!(error.code(), "device-lost", "{error}");
+    }
+}
+
+/// While the device works the next batch is made: it must be the one that comes, also after the batch size has changed.
+#[test]
+fn a_run_sees_the_batches_that_it_sees_on_the_cpu() {
+    let graph = in_parts();
+    let params = Params::init(&graph, Init::He, 4);
+    let samples = random(&[40, 2, 9, 9], 1).data;
+    let labels = (0..40).map(|i| i % 4).collect();
+    let data = Arc::new(Dataset::from_floats("random", [2, 9, 9], samples, labels, 4).unwrap());
+    let augment = Augmentation { crop: 2, flip: true, mixup: 0.5, ..Augmentation::default() };
+    let config = Config { batch_size: 6, accumulate: 2, epochs: 3, augment, ..Config::default() };
+    let reports = |backend: Backend| {
+        let new = train::Trainer::new(&graph, &params, data.clone(), config.clone(), &backend);
+        let mut trainer = block_on(new).unwrap();
+        let mut step = |t: usize| {
+            if t == 5 {
+                trainer.set_batch_size(9).unwrap();
+            }
+            block_on(trainer.step()).unwrap()
+        };
+        (0..9).map(&mut step).collect::<Vec<_>>()
+    };
+    for (got, want) in reports(Backend::Gpu(DEVICE.clone())).iter().zip(reports(Backend::Cpu(Pool::new(2)))) {
+        assert!((got.loss - want.loss).abs() < 1e-4, "{got:?} instead of {want:?}");
+        assert_eq!((got.epoch, got.samples), (want.epoch, want.samples));
     }
 }
 

@@ -330,14 +330,14 @@ export class Engine {
     });
   }
 
-  /** Gives a trainer its data and the length of the run. */
+  /** Gives a trainer its data and the length of the run; says what a step takes. */
   begin(
     id: number,
     data: FitData,
     validation: FitData | undefined,
     epochs: number,
     patience: number = Number.POSITIVE_INFINITY,
-  ): Promise<void> {
+  ): Promise<TrainingMemory> {
     return this.#train(id, async (training, entry) => {
       training.patience = patience;
       training.best = { loss: Number.POSITIVE_INFINITY, since: 0 };
@@ -350,6 +350,7 @@ export class Engine {
       if (validation) pass(validation, "validation");
       training.hasValidation = validation !== undefined;
       await training.trainer.begin(entry.network, epochs);
+      return training.trainer.memory;
     });
   }
 

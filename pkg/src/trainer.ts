@@ -15,10 +15,9 @@ export class Trainer implements Disposable {
   readonly network: Network;
   /** Where it trains. */
   readonly backend: Backend;
-  /** What a step takes, with the batch size that it began with. What does not fit is refused by `fit`. */
-  readonly memory: TrainingMemory;
   #connection: Connection;
   #id: number;
+  #memory: TrainingMemory;
   #learningRate: number;
   #batchSize: number;
   #running = false;
@@ -28,7 +27,7 @@ export class Trainer implements Disposable {
   private constructor(network: Network, connection: Connection, state: TrainerState) {
     this.network = network;
     this.backend = state.backend;
-    this.memory = state.memory;
+    this.#memory = state.memory;
     this.#connection = connection;
     this.#id = state.id;
     this.#learningRate = state.learningRate;
@@ -38,6 +37,11 @@ export class Trainer implements Disposable {
   /** @internal */
   static of(network: Network, connection: Connection, state: TrainerState): Trainer {
     return new Trainer(network, connection, state);
+  }
+
+  /** What a step takes, with the batch size that it began with. What does not fit is refused by `fit`. */
+  get memory(): TrainingMemory {
+    return this.#memory;
   }
 
   /** The step size, before the schedule; a new one counts from the next step. */
@@ -100,7 +104,7 @@ export class Trainer implements Disposable {
     try {
       const validation = o.validation && portableData(o.validation);
       const { epochs } = o;
-      await this.#call((engine, id) => engine.begin(id, portableData(data), validation, epochs, patience));
+      this.#memory = await this.#call((engine, id) => engine.begin(id, portableData(data), validation, epochs, patience));
       kept = await this.checkpoint();
       for await (const report of this.#steps(signal)) {
         if (report.step % checkpointEvery === 0) kept = await this.checkpoint();

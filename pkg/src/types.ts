@@ -184,6 +184,11 @@ export interface TrainerOptions {
   batchSize?: number;
   /** Batches whose gradients are averaged for one step: as if they were one batch, in the memory of one. 1 by default. */
   accumulate?: number;
+  /**
+   * Computes activations again in the backward half rather than keep them: the same results in less memory, with about a
+   * third more work. By default only where a step would not fit otherwise.
+   */
+  recompute?: boolean;
   /** Decides shuffling, augmentation and dropout: the same seed gives the same run. */
   seed?: number;
   augment?: AugmentOptions;
@@ -262,6 +267,8 @@ export interface TrainingMemory {
   optimizer: number;
   /** Activations and their gradients for a batch. */
   activations: number;
+  /** Whether activations are computed again rather than kept. */
+  recompute: boolean;
 }
 
 export interface FitOptions {

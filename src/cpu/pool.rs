@@ -118,7 +118,7 @@ impl Pool {
     }
 
     /// Wakes the workers, and keeps them from sleeping between the runs to come: to wake one takes as long as a small step.
-    pub(super) fn awake(&self) -> Awake<'_> {
+    pub(crate) fn awake(&self) -> Awake<'_> {
         self.shared.awake.fetch_add(1, Ordering::SeqCst);
         self.shared.wake();
         Awake(&self.shared)
@@ -259,7 +259,7 @@ impl Shared {
 }
 
 /// While it lives, workers do not sleep.
-pub(super) struct Awake<'a>(&'a Shared);
+pub(crate) struct Awake<'a>(&'a Shared);
 
 impl Drop for Awake<'_> {
     fn drop(&mut self) {

@@ -38,6 +38,8 @@ pub struct Trainer {
     share: f32,
     /// For each node, the factor on the learning rate; 0 is frozen.
     rates: Vec<f32>,
+    /// Whether values are computed again rather than kept.
+    recompute: bool,
     steps: u32,
     /// Of the step to come, the parts that are done, and the sums of their gradients.
     parts: u32,
@@ -52,7 +54,7 @@ pub struct Trainer {
 /// Gradients exist for this algorithm only.
 const PREFER: Prefer = Prefer::Only(Algorithm::Direct);
 
-const STEP: Purpose = Purpose::Training { input_grad: false };
+const STEP: Purpose = Purpose::Training { input_grad: false, recompute: false };
 
 impl Trainer {
     /// Starts from these weights with an empty optimizer state.
@@ -89,6 +91,7 @@ impl Trainer {
             clip_norm: 0.0,
             share: 1.0,
             rates,
+            recompute: false,
             steps: 0,
             parts: 0,
             gathered: vec![],
@@ -152,7 +155,7 @@ impl Trainer {
         for output in self.graph.outputs() {
             self.loss.check_labels(labels, self.graph.shape(output.value).elements())?;
         }
-        let plan = self.prepare(n, STEP)?;
+        let plan = self.planned(n, false)?;
         let report = self.forward_backward(plan, x, labels, reference::draw(self.steps, parts))?;
         for (gradients, sum) in self.gradients.iter_mut().flatten().zip(gathered.iter().flatten()) {
             gradients.add(sum);
@@ -174,7 +177,7 @@ impl Trainer {
             return Err(Error::Shape { tensor: "dy".into(), expected: dims(&shape), actual: dims(&dy.shape) });
         }
         check_finite("dy", &dy.data)?;
-        let plan = self.prepare(n, Purpose::Training { input_grad: true })?;
+        let plan = self.planned(n, true)?;
         let mut pass = Pass::new(self, plan, n, step);
         pass.forward(x);
         let y = export(&pass.frame, pass.plan.heads[0].place, shape);
@@ -246,6 +249,26 @@ impl Trainer {
     /// (the first, of the last), as in mixup (Zhang et al., 2018). 1 by default.
     pub fn set_share(&mut self, share: f32) {
         self.share = share;
+    }
+
+    /// Takes the memory for steps on `n` samples, which they would otherwise take when they come.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn prepare(&mut self, n: usize) -> Result<()> {
+        self.planned(n, false).map(drop)
+    }
+
+    /// Whether values are computed again for the backward half rather than kept, from now on: with the same results, in
+    /// less memory and about a third more time.
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+        self.ready.clear();
+    }
+
+    /// Whether values are computed again.
+    pub fn recomputes(&self) -> bool {
+        self.recompute
     }
 
     /// What the optimizer remembers: for each parameter its name with each of [`Optimizer::moments`] behind it.
@@ -324,7 +347,8 @@ impl Trainer {
     }
 
     /// The index of a plan for this batch.
-    fn prepare(&mut self, n: usize, purpose: Purpose) -> Result<usize> {
+    fn planned(&mut self, n: usize, input_grad: bool) -> Result<usize> {
+        let purpose = Purpose::Training { input_grad, recompute: self.recompute };
         if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
             return Ok(i);
         }
@@ -416,11 +440,12 @@ impl<'a> Pass<'a> {
 
     fn forward(&self, x: &Tensor) {
         import(&self.frame, x, self.plan.input);
-        self.operations.iter().for_each(|o| o.forward(&self.frame));
+        self.operations[..self.plan.forward].iter().for_each(|o| o.forward(&self.frame));
     }
 
     fn backward(&mut self) {
         for back in &self.plan.backward {
+            back.again.iter().for_each(|&i| self.operations[i].forward(&self.frame));
             back.clear.iter().for_each(|&place| self.clear(place));
             let step = &self.plan.steps[back.step];
             if let Some(activation) = step.activation {
@@ -471,7 +496,7 @@ impl<'a> Pass<'a> {
             // SAFETY: no operation runs now.
             (0..map.pixels).any(|p| !all_finite(unsafe { map.row(p) }))
         };
-        let step = &self.plan.steps[(0..self.operations.len()).find(bad)?];
+        let step = &self.plan.steps[(0..self.plan.forward).find(bad)?];
         Some(self.graph.nodes()[step.node].name.clone())
     }
 }

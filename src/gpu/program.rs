@@ -361,11 +361,6 @@ impl Program {
         self.range(self.grads.expect("a program with an input gradient")[1])
     }
 
-    /// All values, as [`Plan::place`] addresses them.
-    pub(super) fn values(&self) -> Range<'_> {
-        Range { buffer: &self.arena, offset: 0, bytes: self.plan.arena * 4 }
-    }
-
     fn range(&self, door: Door) -> Range<'_> {
         Range { buffer: &self.arena, offset: door.at * 4, bytes: door.floats * 4 }
     }
@@ -440,7 +435,7 @@ fn phases(
     }
     phases.input = r.take();
     let mut step_ends = vec![];
-    for step in &plan.steps {
+    for step in &plan.steps[..plan.forward] {
         r.forward(graph, step);
         step_ends.push(r.dispatches.len());
     }
@@ -458,6 +453,9 @@ fn phases(
     loss::record(r, plan, training.loss);
     phases.losses = r.take();
     for back in &plan.backward {
+        for &i in &back.again {
+            r.forward(graph, &plan.steps[i]);
+        }
         r.backward(graph, &plan.steps[back.step], back);
     }
     phases.backward = r.take();

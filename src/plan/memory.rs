@@ -34,7 +34,7 @@ pub(super) struct Layout {
 /// buffers choose first, each the lowest offset that is free while it is alive. Of equal ones the earlier first: the
 /// branches of a residual network then leave no gaps.
 pub(super) fn allocate(buffers: &[Buffer]) -> Layout {
-    let mut order: Vec<usize> = (0..buffers.len()).collect();
+    let mut order: Vec<usize> = (0..buffers.len()).filter(|&i| buffers[i].floats > 0).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(buffers[i].floats), buffers[i].first));
     let mut offsets = vec![0; buffers.len()];
     let mut placed: Vec<usize> = vec![];
@@ -60,7 +60,8 @@ pub(super) fn allocate(buffers: &[Buffer]) -> Layout {
     Layout { offsets, size, largest_live: largest_live(buffers) }
 }
 
-fn largest_live(buffers: &[Buffer]) -> usize {
+/// The most floats that are needed at one time.
+pub(super) fn largest_live(buffers: &[Buffer]) -> usize {
     let alive = |t: usize| buffers.iter().filter(|b| b.first <= t && t <= b.last).map(|b| b.floats).sum();
     buffers.iter().map(|b| alive(b.first)).max().unwrap_or(0)
 }

@@ -8,13 +8,15 @@ mod memory;
 mod optimizer;
 mod passes;
 pub mod rewrite;
+mod schedule;
 
 pub use optimizer::{Optimizer, StepReport, Update, check_clip_norm, clip_factor};
 
 use crate::graph::{Graph, Value};
 use crate::layers::Activation;
-use memory::{Buffer, allocate};
-use passes::Passes;
+use memory::allocate;
+use passes::{Passes, ValueStep};
+use schedule::{Event, Schedule};
 
 /// Where a value lies in the arena: NHWC, `pitch` floats from one pixel to the next. A value that is a branch of a
 /// concatenation has a pitch wider than its channels.
@@ -82,6 +84,8 @@ pub struct GradWrite {
 pub struct BackwardStep {
     /// Index into [`Plan::steps`].
     pub step: usize,
+    /// Steps that run forward before it, because what they write was not kept: indices into [`Plan::steps`].
+    pub again: Vec<usize>,
     /// Gradients to clear before this step, because several writers will add to parts of them.
     pub clear: Vec<Place>,
     /// The gradient of the step's output.
@@ -108,8 +112,11 @@ pub struct Head {
 pub struct Plan {
     /// Samples per run.
     pub batch: usize,
-    /// Forward operations in order.
+    /// Forward operations in order; behind [`Plan::forward`] of them, those that the backward half repeats or goes back
+    /// through in other places.
     pub steps: Vec<Step>,
+    /// How many of the steps are the forward half.
+    pub forward: usize,
     /// Gradients to clear before the losses write theirs.
     pub clear: Vec<Place>,
     /// Backward operations in order; empty at inference.
@@ -136,12 +143,18 @@ pub enum Purpose {
     Training {
         /// Whether the gradient of the network's input is wanted.
         input_grad: bool,
+        /// Whether values are not kept but computed again, where that saves memory: about a third more work.
+        recompute: bool,
     },
 }
 
 impl Purpose {
     fn is_training(self) -> bool {
         self != Purpose::Inference
+    }
+
+    fn wants_input_grad(self) -> bool {
+        matches!(self, Purpose::Training { input_grad: true, .. })
     }
 }
 
@@ -157,62 +170,46 @@ impl Plan {
         build(graph, batch, purpose, frozen)
     }
 
+    /// Whether the backward half computes values again.
+    pub fn recomputes(&self) -> bool {
+        self.steps.len() > self.forward
+    }
+
     /// Where a value of the graph lies once its step has run; `None` when it is fused into the next or not computed.
     pub fn place(&self, value: Value) -> Option<Place> {
         self.places[value.index()]
     }
 }
 
-/// When each buffer is written first and read last. Forward step i happens at time i + 1 (the input arrives at 0), the
-/// losses at `steps + 1`, the backward of step i at `2 * steps + 1 - i`.
-struct Clock {
-    steps: usize,
-}
-
-impl Clock {
-    fn forward(&self, step: usize) -> usize {
-        step + 1
-    }
-
-    fn losses(&self) -> usize {
-        self.steps + 1
-    }
-
-    fn backward(&self, step: usize) -> usize {
-        2 * self.steps + 1 - step
-    }
-}
-
 fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan {
     let training = purpose.is_training();
     let passes = Passes::run(graph, purpose, frozen);
-    let clock = Clock { steps: passes.steps.len() };
-
-    let mut buffers = values_alive(&passes, &clock, batch, training);
-    let grads = if training { gradients_alive(&passes, &clock, batch) } else { vec![] };
-    let values_end = buffers.len();
-    buffers.extend(grads);
-    let layout = allocate(&buffers);
+    let schedule = match purpose {
+        Purpose::Training { recompute: true, .. } => schedule::smallest(&passes),
+        _ => Schedule::new(&passes, training),
+    };
+    let layout = allocate(&schedule.lifetimes(&passes, batch));
 
     let place = |v: Value| passes.slot(v).map(|slot| slot.place(layout.offsets[slot.buffer]));
+    let computed = |v: Value| place(v).expect("a computed value has a place");
+    let late = |v: Value| {
+        let slot = passes.slot(v).expect("a computed value has a slot");
+        slot.place(layout.offsets[schedule.late(slot.buffer)])
+    };
     let grad = |v: Value| {
         let slot = passes.slot(v).expect("a computed value has a slot");
-        slot.place(layout.offsets[values_end + slot.buffer])
+        slot.place(layout.offsets[2 * passes.buffers.len() + slot.buffer])
     };
-    let computed = |v: Value| place(v).expect("a computed value has a place");
+    let step = |s: &ValueStep, place: &dyn Fn(Value) -> Place| Step {
+        node: s.node,
+        inputs: s.inputs.iter().map(|&v| place(v)).collect(),
+        channels: s.channels.clone(),
+        output: place(s.output),
+        activation: s.activation,
+        frozen: frozen[s.node],
+    };
 
-    let steps: Vec<Step> = passes
-        .steps
-        .iter()
-        .map(|s| Step {
-            node: s.node,
-            inputs: s.inputs.iter().map(|&v| computed(v)).collect(),
-            channels: s.channels.clone(),
-            output: computed(s.output),
-            activation: s.activation,
-            frozen: frozen[s.node],
-        })
-        .collect();
+    let mut steps: Vec<Step> = passes.steps.iter().map(|s| step(s, &computed)).collect();
     let heads: Vec<Head> = passes
         .outputs
         .iter()
@@ -223,14 +220,28 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan
             loss_weight: o.loss_weight,
         })
         .collect();
-    let (clear, backward) = if training { backward_steps(&passes, &heads, grad) } else { (vec![], vec![]) };
+    let (clear, mut backward) = if training { backward_steps(&passes, &schedule, &heads, grad) } else { (vec![], vec![]) };
+    // Of a step whose values are dropped, a second one in the places that they have later.
+    let forward = steps.len();
+    let mut repeated: Vec<usize> = (0..forward).collect();
+    for i in backward.iter_mut().flat_map(|back| back.again.iter_mut().chain([&mut back.step])) {
+        if repeated[*i] == *i {
+            let again = step(&passes.steps[*i], &late);
+            if again != steps[*i] {
+                repeated[*i] = steps.len();
+                steps.push(again);
+            }
+        }
+        *i = repeated[*i];
+    }
     Plan {
         batch,
         steps,
+        forward,
         clear,
         backward,
         input: computed(Value::INPUT),
-        input_grad: (purpose == Purpose::Training { input_grad: true }).then(|| grad(Value::INPUT)),
+        input_grad: purpose.wants_input_grad().then(|| grad(Value::INPUT)),
         heads,
         arena: layout.size,
         largest_live: layout.largest_live,
@@ -238,59 +249,14 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan
     }
 }
 
-/// Lifetimes of the buffers that hold values.
-fn values_alive(passes: &Passes, clock: &Clock, batch: usize, training: bool) -> Vec<Buffer> {
-    let mut buffers: Vec<Buffer> =
-        passes.buffers.iter().map(|&floats| Buffer { floats: floats * batch, first: usize::MAX, last: 0 }).collect();
-    let mut alive = |v: Value, time: usize| {
-        if let Some(slot) = passes.slot(v) {
-            buffers[slot.buffer].alive_at(time);
-        }
-    };
-    alive(Value::INPUT, 0);
-    for (i, step) in passes.steps.iter().enumerate() {
-        for &v in step.inputs.iter().chain([&step.output]) {
-            alive(v, clock.forward(i));
-            if training && passes.has_grad(step.output) {
-                alive(v, clock.backward(i));
-            }
-        }
-    }
-    for o in &passes.outputs {
-        alive(o.value, clock.losses());
-    }
-    buffers
-}
-
-/// Lifetimes of the buffers' gradients: from the first reader's backward to the last writer's.
-fn gradients_alive(passes: &Passes, clock: &Clock, batch: usize) -> Vec<Buffer> {
-    let mut buffers: Vec<Buffer> =
-        passes.buffers.iter().map(|&floats| Buffer { floats: floats * batch, first: usize::MAX, last: 0 }).collect();
-    // The losses write the gradient of every head.
-    for slot in passes.outputs.iter().filter_map(|o| passes.slot(o.value)) {
-        buffers[slot.buffer].alive_at(clock.losses());
-    }
-    let mut alive = |v: Value, time: usize| {
-        if let Some(slot) = passes.slot(v).filter(|_| passes.has_grad(v)) {
-            buffers[slot.buffer].alive_at(time);
-        }
-    };
-    for (i, step) in passes.steps.iter().enumerate().filter(|(_, step)| passes.has_grad(step.output)) {
-        for &v in step.inputs.iter().chain([&step.output]) {
-            alive(v, clock.backward(i));
-        }
-    }
-    for buffer in &mut buffers {
-        if buffer.first == usize::MAX {
-            *buffer = Buffer { floats: 0, first: 0, last: 0 };
-        }
-    }
-    buffers
-}
-
 /// The backward half: reversed steps, with the first writer of each gradient overwriting and later ones adding.
 /// A buffer that several values share is cleared first, unless the value that fills it whole writes first.
-fn backward_steps(passes: &Passes, heads: &[Head], grad: impl Fn(Value) -> Place) -> (Vec<Place>, Vec<BackwardStep>) {
+fn backward_steps(
+    passes: &Passes,
+    schedule: &Schedule,
+    heads: &[Head],
+    grad: impl Fn(Value) -> Place,
+) -> (Vec<Place>, Vec<BackwardStep>) {
     let mut touched = vec![false; passes.buffers.len()];
     // Returns whether to accumulate, and what to clear first.
     let mut touch = |v: Value| {
@@ -304,8 +270,17 @@ fn backward_steps(passes: &Passes, heads: &[Head], grad: impl Fn(Value) -> Place
         (!first || clear.is_some(), clear)
     };
     let clear = heads.iter().filter_map(|h| touch(h.value).1).collect();
-    let mut backward = vec![];
-    for (i, step) in passes.steps.iter().enumerate().rev().filter(|(_, step)| passes.has_grad(step.output)) {
+    let (mut backward, mut again) = (vec![], vec![]);
+    for event in &schedule.events {
+        let i = match *event {
+            Event::Again(i) => {
+                again.push(i);
+                continue;
+            }
+            Event::Backward(i) => i,
+            Event::Forward(_) | Event::Losses => continue,
+        };
+        let step = &passes.steps[i];
         let mut clear = vec![];
         let dx = step
             .inputs
@@ -318,7 +293,7 @@ fn backward_steps(passes: &Passes, heads: &[Head], grad: impl Fn(Value) -> Place
                 })
             })
             .collect();
-        backward.push(BackwardStep { step: i, clear, dy: grad(step.output), dx });
+        backward.push(BackwardStep { step: i, again: std::mem::take(&mut again), clear, dy: grad(step.output), dx });
     }
     (clear, backward)
 }

@@ -72,7 +72,7 @@ impl Passes {
 
 /// Gradients flow to what learns; to the network's input, and so everywhere, only when that was asked for.
 fn has_grad(graph: &Graph, purpose: Purpose, frozen: &[bool]) -> Vec<bool> {
-    let mut has_grad = vec![purpose == Purpose::Training { input_grad: true }];
+    let mut has_grad = vec![purpose.wants_input_grad()];
     for (node, &frozen) in graph.nodes().iter().zip(frozen) {
         let learns = !frozen && !graph.node_params(node).is_empty();
         has_grad.push(learns || node.inputs.iter().any(|v| has_grad[v.index()]));

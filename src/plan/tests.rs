@@ -1,9 +1,9 @@
 use super::*;
 use crate::graph::Builder;
-use crate::layers::{Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Softmax};
+use crate::layers::{Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax};
 use crate::zoo;
 
-const TRAINING: Purpose = Purpose::Training { input_grad: false };
+const TRAINING: Purpose = Purpose::Training { input_grad: false, recompute: false };
 
 fn kinds(graph: &Graph, plan: &Plan) -> Vec<&'static str> {
     plan.steps.iter().map(|s| graph.nodes()[s.node].layer.kind()).collect()
@@ -232,6 +232,75 @@ fn every_step_of_a_training_plan_has_a_backward() {
     let order: Vec<usize> = plan.backward.iter().map(|b| b.step).collect();
     assert_eq!(order, (0..plan.steps.len()).rev().collect::<Vec<_>>());
     assert!(plan.input_grad.is_none());
-    assert!(Plan::new(&graph, 4, Purpose::Training { input_grad: true }).input_grad.is_some());
+    assert!(Plan::new(&graph, 4, Purpose::Training { input_grad: true, recompute: false }).input_grad.is_some());
     assert!(matches!(graph.nodes()[plan.steps[0].node].layer, Layer::Conv2d(_)));
+}
+
+const RECOMPUTING: Purpose = Purpose::Training { input_grad: false, recompute: true };
+
+/// Not that of VGG: what its first layers need at once is about as much as what all others keep.
+#[test]
+fn computing_values_again_saves_memory() {
+    let ratio = |name: &str| {
+        let graph = zoo::network(name, zoo::Options::default()).unwrap();
+        let [kept, again] = [TRAINING, RECOMPUTING].map(|purpose| Plan::new(&graph, 2, purpose));
+        assert!(!kept.recomputes() && again.recomputes(), "{name}");
+        assert_eq!(again.steps[..again.forward].len(), kept.steps.len());
+        // Each step runs at most twice.
+        let mut repeated: Vec<usize> = again.backward.iter().flat_map(|back| back.again.clone()).collect();
+        let all = repeated.len();
+        repeated.sort_unstable();
+        repeated.dedup();
+        assert!(repeated.len() == all && all < kept.steps.len(), "{name}");
+        kept.arena as f64 / again.arena as f64
+    };
+    for (name, least) in [("resnet152", 4.0), ("resnet50", 3.0), ("densenet121", 2.5), ("googlenet", 1.9)] {
+        let ratio = ratio(name);
+        assert!(ratio >= least, "{name}: {ratio}");
+    }
+}
+
+/// In both halves of a training plan, everything that is read is what was written for it.
+#[test]
+fn values_and_gradients_stay_as_long_as_they_are_needed() {
+    let mut b = Builder::new("residual", [3, 16, 16]);
+    let mut x = b.add("stem", conv(8), Value::INPUT);
+    for i in 0..9 {
+        let y = b.add(format!("conv{i}"), conv(8), x);
+        let y = b.add(format!("tanh{i}"), Sigmoid {}, y);
+        x = b.sum(format!("sum{i}"), &[x, y]);
+    }
+    let x = b.add("flatten", Flatten {}, x);
+    let x = b.add("fc", Linear::new(4), x);
+    let graph = b.finish(x).unwrap();
+    for purpose in [TRAINING, RECOMPUTING] {
+        let plan = Plan::new(&graph, 2, purpose);
+        // What each float holds: the place of the value or gradient, and the node whose value it is.
+        let mut holds = vec![None; plan.arena];
+        let range = |p: &Place| p.offset..p.offset + p.span(2);
+        holds[range(&plan.input)].fill(Some((plan.input, usize::MAX)));
+        let run = |i: usize, holds: &mut Vec<Option<(Place, usize)>>| {
+            let step = &plan.steps[i];
+            for input in &step.inputs {
+                assert!(holds[range(input)].iter().all(|h| h.is_some_and(|h| h.0 == *input)));
+            }
+            holds[range(&step.output)].fill(Some((step.output, step.node)));
+        };
+        (0..plan.forward).for_each(|i| run(i, &mut holds));
+        let head = plan.heads[0].grad.unwrap();
+        holds[range(&head)].fill(Some((head, usize::MAX)));
+        for back in &plan.backward {
+            back.again.iter().for_each(|&i| run(i, &mut holds));
+            let step = &plan.steps[back.step];
+            for place in step.inputs.iter().chain([&back.dy]) {
+                assert!(holds[range(place)].iter().all(|h| h.is_some_and(|h| h.0 == *place)), "{purpose:?}");
+            }
+            assert!(holds[range(&step.output)].iter().all(|h| *h == Some((step.output, step.node))), "{purpose:?}");
+            for write in back.dx.iter().flatten() {
+                let there = holds[range(&write.place)].iter().all(|h| h.is_some_and(|h| h.0 == write.place));
+                assert!(there || !write.accumulate, "{purpose:?}");
+                holds[range(&write.place)].fill(Some((write.place, usize::MAX)));
+            }
+        }
+    }
 }

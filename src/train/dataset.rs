@@ -1,6 +1,9 @@
 //! Labelled samples in memory.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::Augmentation;
+use crate::cpu::Pool;
 use crate::error::{Error, Result};
 use crate::rng::{self, Rng};
 use crate::tensor::{Shape, Tensor, dims};
@@ -166,16 +169,25 @@ impl Dataset {
         order
     }
 
-    /// These samples as a batch with their labels, varied as the epoch of the run says.
+    /// These samples as a batch with their labels; varied, on all threads, as the epoch of the run says.
     ///
     /// # Panics
     /// For an index beyond the samples.
-    pub fn batch(&self, samples: &[u32], varied: Option<Variation>) -> (Tensor, Vec<u32>) {
+    pub fn batch(&self, samples: &[u32], varied: Option<Variation>, pool: &Pool) -> (Tensor, Vec<u32>) {
         let shape = self.shape();
         let mut batch = Tensor::zeros(shape.batched(samples.len()));
-        for (&sample, out) in samples.iter().zip(batch.data.chunks_exact_mut(shape.elements())) {
-            self.write(sample, varied.filter(|_| shape.is_map()), out);
+        let varied = varied.filter(|_| shape.is_map());
+        let outs: Vec<_> = batch.data.chunks_exact_mut(shape.elements()).map(Mutex::new).collect();
+        let write = |i: usize| {
+            let mut out = outs[i].lock().unwrap_or_else(PoisonError::into_inner);
+            self.write(samples[i], varied, &mut out);
+        };
+        match varied {
+            Some(_) => pool.run(samples.len(), &write),
+            // To copy takes less time than to wake a thread.
+            None => (0..samples.len()).for_each(write),
         }
+        drop(outs);
         (batch, samples.iter().map(|&s| self.labels[s as usize]).collect())
     }
 
@@ -306,8 +318,8 @@ mod tests {
         let preprocess = Preprocess { channels: Channels::Rgb, mean: vec![0.5; 3], std: vec![0.2; 3], ..gray(0) };
         let data = Dataset::from_bytes("d", [3, 4, 4], bytes, vec![0], 1, &preprocess).unwrap();
         let augment = Augmentation { cutout: 1, jitter: 0.3, ..Augmentation::default() };
-        let (plain, _) = data.batch(&[0], None);
-        let (x, _) = data.batch(&[0], Some(Variation { augment, seed: 1, epoch: 2 }));
+        let (plain, _) = data.batch(&[0], None, &Pool::single());
+        let (x, _) = data.batch(&[0], Some(Variation { augment, seed: 1, epoch: 2 }), &Pool::single());
         let hidden: Vec<usize> = (0..48).filter(|&i| x.data[i] == 0.0).collect();
         assert_eq!(hidden, [hidden[0], hidden[0] + 16, hidden[0] + 32], "one pixel of every channel");
         assert!((0..48).all(|i| hidden.contains(&i) || x.data[i] != plain.data[i]));
@@ -319,7 +331,7 @@ mod tests {
     #[test]
     fn batches_are_padded_and_normalized_as_single_images_are() {
         let data = digits(vec![0, 1, 2]).unwrap();
-        let (x, labels) = data.batch(&[2, 0], None);
+        let (x, labels) = data.batch(&[2, 0], None, &Pool::single());
         assert_eq!((x.shape.as_slice(), labels), (&[2, 1, 4, 4][..], vec![2, 0]));
         let image = crate::vision::Image::gray(2, 2, data.bytes(2).unwrap()).unwrap();
         assert_eq!(x.data[..16], gray(1).apply(&image).unwrap().data);
@@ -330,10 +342,10 @@ mod tests {
         let data = digits(vec![0, 1, 2, 0]).unwrap();
         let augment = Augmentation { shift: 1.0, rotate: 20.0, ..Augmentation::default() };
         let varied = Some(Variation { augment, seed: 1, epoch: 0 });
-        let (all, _) = data.batch(&[0, 1, 2, 3], varied);
-        let (one, _) = data.batch(&[2], varied);
+        let (all, _) = data.batch(&[0, 1, 2, 3], varied, &Pool::single());
+        let (one, _) = data.batch(&[2], varied, &Pool::single());
         assert_eq!(all.data[32..48], one.data);
-        assert_ne!(one, data.batch(&[2], None).0);
+        assert_ne!(one, data.batch(&[2], None, &Pool::single()).0);
     }
 
     #[test]

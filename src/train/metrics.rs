@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Dataset;
+use crate::cpu::Pool;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -83,7 +84,7 @@ pub async fn evaluate(engine: &mut Engine, graph: &Graph, data: &Dataset, loss: 
     let mut metrics = Metrics::new(loss);
     let samples: Vec<u32> = (0..data.len() as u32).collect();
     for batch in samples.chunks(BATCH) {
-        let (x, labels) = data.batch(batch, None);
+        let (x, labels) = data.batch(batch, None, &Pool::single());
         metrics.add(&engine.run(&x).await?, &labels)?;
     }
     Ok(metrics.evaluation())

@@ -46,6 +46,9 @@ pub struct Config {
     /// Batches of a step: its update goes by the mean of their gradients, as if they were one batch, in the memory of one.
     /// Batch normalisation knows only each batch.
     pub accumulate: usize,
+    /// Whether activations are computed again in the backward half rather than kept: the same results in less memory, with
+    /// about a third more work.
+    pub recompute: bool,
     /// The length of the run that the schedule plans for. Training may go on after it.
     pub epochs: u32,
     /// How samples are varied.
@@ -66,6 +69,7 @@ impl Default for Config {
             groups: vec![],
             batch_size: 64,
             accumulate: 1,
+            recompute: false,
             epochs: 10,
             augment: Augmentation::default(),
             seed: 1,

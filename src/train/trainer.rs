@@ -1,16 +1,21 @@
 //! The loop around a training engine: which samples come next, how they are varied, how large the step is.
 
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use serde::{Deserialize, Serialize};
 
 use super::groups::rates;
 use super::metrics::{check_fits, evaluate};
 use super::{Config, Dataset, Evaluation, Variation, check_batch_size, check_learning_rate};
+use crate::cpu::Pool;
 use crate::engine::{Backend, Engine, Training};
 use crate::error::Result;
 use crate::graph::{Graph, Params};
-use crate::plan::Optimizer;
+use crate::plan::{Optimizer, StepReport};
 use crate::tensor::Tensor;
 
 /// A training run: network, data, configuration, and how far it has come.
@@ -23,6 +28,10 @@ pub struct Trainer {
     pub(super) position: Position,
     /// The order of samples in `position.epoch`.
     order: Vec<u32>,
+    /// What makes batches.
+    pool: Arc<Pool>,
+    /// The next batch, if there was time to make it.
+    ahead: Option<Batch>,
 }
 
 /// How far a run has come.
@@ -40,6 +49,7 @@ pub(super) struct Position {
 pub(super) async fn engine(graph: &Graph, params: &Params, config: &Config, backend: &Backend) -> Result<Training> {
     let mut engine = Training::new(graph, params, config.loss, config.optimizer, config.seed, backend).await?;
     engine.set_clip_norm(config.clip_norm)?;
+    engine.set_recompute(config.recompute);
     if !config.groups.is_empty() {
         engine.set_rates(&rates(graph, &config.groups)?);
     }
@@ -93,7 +103,8 @@ impl Trainer {
         position: Position,
     ) -> Self {
         let order = data.order(config.seed, position.epoch);
-        Trainer { graph, data, config, backend, engine, position, order }
+        let pool = backend.pool();
+        Trainer { graph, data, config, backend, engine, position, order, pool, ahead: None }
     }
 
     /// The next batch. Each epoch visits the samples in a new order; what is left of them when less than a batch
@@ -107,24 +118,17 @@ impl Trainer {
             self.order = self.data.order(self.config.seed, epoch);
             self.position = Position { epoch, done: 0, ..self.position };
         }
+        let pool = self.pool.clone();
+        let _awake = pool.awake();
         let (samples, learning_rate) = (self.samples(), self.learning_rate());
-        let Config { augment, seed, .. } = *self.config();
-        let varied = (!augment.is_none()).then_some(Variation { augment, seed, epoch });
         let (mut loss, mut correct) = (0.0, 0);
-        let parts = self.order[start..start + samples].chunks_exact(self.batch());
-        let last = parts.len() - 1;
-        for (i, part) in parts.enumerate() {
-            let (mut x, labels) = self.data.batch(part, varied);
-            let share = augment.share(seed, epoch, part[0]);
-            if share < 1.0 {
-                mix(&mut x, share);
-            }
-            self.engine.set_share(share);
-            let report = match i == last {
-                true => self.engine.step(&x, &labels, learning_rate).await?,
-                false => self.engine.part(&x, &labels).await?,
-            };
-            loss += report.loss / (last + 1) as f32;
+        let (size, end) = (self.batch(), start + samples);
+        for first in (start..end).step_by(size) {
+            let part = first..first + size;
+            let ahead = self.ahead.take().filter(|ahead| (ahead.epoch, &ahead.part) == (epoch, &part));
+            let batch = ahead.unwrap_or_else(|| Batch::make(&self.data, &self.config, &self.pool, &self.order, epoch, part));
+            let report = self.work(&batch, first + size == end, learning_rate).await?;
+            loss += report.loss * (size as f32 / samples as f32);
             correct += report.correct;
         }
         self.position = Position { step: self.position.step + 1, epoch, done: start + samples };
@@ -136,6 +140,24 @@ impl Trainer {
             learning_rate,
             samples,
         })
+    }
+
+    /// One step, or a part of it, on a batch; on a GPU, while it works, the CPU makes the batch after it.
+    async fn work(&mut self, batch: &Batch, last: bool, learning_rate: f32) -> Result<StepReport> {
+        let Batch { x, labels, share, epoch, part } = batch;
+        let next = part.end..part.end + part.len();
+        let ahead = !matches!(self.backend, Backend::Cpu(_)) && next.end <= self.order.len();
+        self.engine.set_share(*share);
+        let step = async {
+            match last {
+                true => self.engine.step(x, labels, learning_rate).await,
+                false => self.engine.part(x, labels).await,
+            }
+        };
+        let make = || ahead.then(|| Batch::make(&self.data, &self.config, &self.pool, &self.order, *epoch, next));
+        let (report, ahead) = meanwhile(step, make).await;
+        self.ahead = ahead;
+        report
     }
 
     /// The epoch of the next step, from 0: epochs before it are complete.
@@ -161,6 +183,24 @@ impl Trainer {
     /// What it learns from.
     pub fn data(&self) -> &Arc<Dataset> {
         &self.data
+    }
+
+    /// From now on activations are computed again, or kept, whatever [`Config::recompute`] says.
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.engine.set_recompute(recompute);
+    }
+
+    /// Takes the memory that a step needs.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn prepare(&mut self) -> Result<()> {
+        self.engine.prepare(self.batch()).await
+    }
+
+    /// Whether activations are computed again: on a GPU that has no buffer for all of them also without being told.
+    pub fn recomputes(&self) -> bool {
+        self.engine.recomputes()
     }
 
     /// Bytes that it keeps on the GPU.
@@ -243,6 +283,42 @@ impl Trainer {
     fn next(&self) -> (u32, usize) {
         let Position { epoch, done, .. } = self.position;
         if self.data.len() - done < self.samples() { (epoch.saturating_add(1), 0) } else { (epoch, done) }
+    }
+}
+
+/// Samples, varied and mixed.
+struct Batch {
+    epoch: u32,
+    /// Of the epoch's order.
+    part: Range<usize>,
+    x: Tensor,
+    labels: Vec<u32>,
+    /// What each sample has of its own label.
+    share: f32,
+}
+
+impl Batch {
+    fn make(data: &Dataset, config: &Config, pool: &Pool, order: &[u32], epoch: u32, part: Range<usize>) -> Self {
+        let Config { augment, seed, .. } = *config;
+        let varied = (!augment.is_none()).then_some(Variation { augment, seed, epoch });
+        let samples = &order[part.clone()];
+        let (mut x, labels) = data.batch(samples, varied, pool);
+        let share = augment.share(seed, epoch, samples[0]);
+        if share < 1.0 {
+            mix(&mut x, share);
+        }
+        Batch { epoch, part, x, labels, share }
+    }
+}
+
+/// Begins `work`, calls `f` while it is under way elsewhere, and waits for its end.
+async fn meanwhile<T, U>(work: impl Future<Output = T>, f: impl FnOnce() -> U) -> (T, U) {
+    let mut work = pin!(work);
+    let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+    let made = f();
+    match begun {
+        Poll::Ready(done) => (done, made),
+        Poll::Pending => (work.await, made),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use convoke::cpu::Pool;
 use convoke::engine::{Backend, Engine};
 use convoke::format::Model;
 use convoke::graph::Graph;
@@ -104,7 +105,7 @@ pub async fn held_out(
     let mut confusion = Confusion::new(loss.classes(graph.classes()), labels);
     let samples: Vec<u32> = (0..data.len() as u32).collect();
     for batch in samples.chunks(BATCH) {
-        let (x, labels) = data.batch(batch, None);
+        let (x, labels) = data.batch(batch, None, &Pool::single());
         let logits = engine.run(&x).await?;
         metrics.add(&logits, &labels)?;
         confusion.add(&logits, &labels);

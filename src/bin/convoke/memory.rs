@@ -23,6 +23,11 @@ impl Args {
 }
 
 impl Budget {
+    /// Bytes that nothing was set aside of.
+    pub fn left(&self) -> u64 {
+        self.0
+    }
+
     /// Sets `bytes` aside.
     ///
     /// # Errors

@@ -73,6 +73,10 @@ pub struct Args {
     /// Batches whose gradients are averaged for one update: as if they were one batch, in the memory of one.
     #[arg(long, value_name = "BATCHES", default_value_t = 1)]
     accumulate: usize,
+    /// Compute activations again in the backward half rather than keep them: the same results in less memory, a third more
+    /// work. Done in any case where a step would not fit into the memory otherwise.
+    #[arg(long)]
+    recompute: bool,
     /// Layers that keep their weights, `*` standing for anything: 'layer1.*'. More than once for several.
     #[arg(long, value_name = "LAYERS")]
     freeze: Vec<String>,
@@ -198,6 +202,7 @@ impl Args {
             groups: self.rate.iter().map(|rate| rate.0.clone()).chain(frozen).collect(),
             batch_size: self.batch,
             accumulate: self.accumulate,
+            recompute: self.recompute,
             epochs: self.epochs,
             augment: self.augment.0,
             seed: self.seed,
@@ -253,10 +258,11 @@ pub async fn run(args: Args) -> Outcome {
         Backend::Cpu(pool) => pool.clone(),
         _ => Pool::single(),
     };
-    let need = TrainingFootprint::of(&graph, config.batch_size, config.accumulate, &config.optimizer, &pool)?;
-    let TrainingFootprint { weights, gradients, optimizer, activations } = need;
+    let need = TrainingFootprint::within(memory.left(), &graph, &config, &pool)?;
+    let TrainingFootprint { weights, gradients, optimizer, activations, recompute } = need;
     let [w, g, o, a] = [weights, gradients, optimizer, activations].map(files::grouped);
-    let parts = format!("weights {w}, gradients {g}, optimizer {o}, activations of a batch {a}");
+    let again = if recompute { ", which are computed twice" } else { "" };
+    let parts = format!("weights {w}, gradients {g}, optimizer {o}, activations of a batch {a}{again}");
     memory.take(format_args!("a training step ({parts})"), need.total())?;
     eprintln!("memory: {} bytes: {parts}", files::grouped(need.total()));
     let mut trainer = match &args.resume {
@@ -266,6 +272,7 @@ pub async fn run(args: Args) -> Outcome {
             Trainer::new(&graph, &params, train.clone(), config.clone(), &backend).await?
         }
     };
+    trainer.set_recompute(recompute);
     eprintln!("{} on {} images of {name}, {} held out, {}", graph.name(), train.len(), held_out.len(), backend.name());
     let mut log = args.log.as_deref().map(|path| Log::open(path, trainer.epoch())).transpose()?;
     let mut best: Option<(f32, Params)> = None;

@@ -333,9 +333,14 @@ fn check_memory(graph: &Graph, codes: bool, pool: &Pool) -> Result<()> {
     check_room(graph.name(), &parts, need.peak())
 }
 
+/// Bytes that can still be taken.
+pub(super) fn room() -> u64 {
+    u64::from(u32::MAX) - memory::live() as u64
+}
+
 /// Refuses what needs more.
 pub(super) fn check_room(name: &str, parts: &str, actual: u64) -> Result<()> {
-    let limit = u64::from(u32::MAX) - memory::live() as u64;
+    let limit = room();
     if actual <= limit {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::Network;
-use super::network::{Resume, backend_named, check_room, to_js, to_json};
+use super::network::{Resume, backend_named, check_room, room, to_js, to_json};
 use crate::cpu::{Pool, TrainingFootprint};
 use crate::engine::Backend;
 use crate::error::{Error, Result};
@@ -73,7 +73,7 @@ fn over(config: &Config, changes: &str) -> Result<Config> {
 /// An interrupted run goes on as it began: only what may change from step to step can be given anew.
 fn check_goes_on(was: &Config, is: &Config) -> Result<()> {
     let (was, is) = (fields(&to_json(was))?, fields(&to_json(is))?);
-    let steered = ["learningRate", "batchSize"];
+    let steered = ["learningRate", "batchSize", "recompute"];
     match was.iter().find(|(name, value)| !steered.contains(&name.as_str()) && is[*name] != **value) {
         Some((name, value)) => {
             Err(Error::argument(name, format_args!("that of the interrupted run, {value}"), &is[name]))
@@ -115,7 +115,9 @@ impl Trainer {
     /// Bytes that a step takes: on the CPU, and about as many on a GPU.
     #[wasm_bindgen(getter, unchecked_return_type = "any")]
     pub fn memory(&self) -> Result<JsValue, JsValue> {
-        Ok(to_js(&self.need(self.config.batch_size)?))
+        let need = self.need()?;
+        let recompute = self.run.as_ref().map_or(need.recompute, Run::recomputes);
+        Ok(to_js(&TrainingFootprint { recompute, ..need }))
     }
 
     /// Remembers the present weights.
@@ -191,9 +193,9 @@ impl Trainer {
     /// interrupted one goes on to its `epochs`: they count from its beginning.
     pub async fn begin(&mut self, network: &mut Network, epochs: u32) -> Result<(), JsValue> {
         let data = self.data.clone().ok_or_else(|| Error::EmptyDataset { name: "train".into() })?;
+        let need = self.need()?;
         if let Backend::Cpu(_) = self.backend {
-            let need = self.need(self.config.batch_size.min(data.len()))?;
-            let TrainingFootprint { weights, gradients, optimizer, activations } = need;
+            let TrainingFootprint { weights, gradients, optimizer, activations, .. } = need;
             let parts =
                 format!("weights {weights}, gradients {gradients}, optimizer {optimizer}, activations {activations}");
             check_room("a training step", &parts, need.total())?;
@@ -205,6 +207,9 @@ impl Trainer {
                 0
             }
         };
+        let run = self.running()?;
+        run.set_recompute(need.recompute);
+        run.prepare().await?;
         network.resume = None;
         self.end = done.saturating_add(epochs);
         if let Some(preprocess) = &self.preprocess {
@@ -256,8 +261,12 @@ impl Trainer {
 }
 
 impl Trainer {
-    fn need(&self, batch: usize) -> Result<TrainingFootprint> {
-        TrainingFootprint::of(&self.graph, batch, self.config.accumulate, &self.config.optimizer, &self.pool)
+    /// What a step takes, with all that the CPU can have.
+    fn need(&self) -> Result<TrainingFootprint> {
+        let limit = if let Backend::Cpu(_) = self.backend { room() } else { u64::MAX };
+        let samples = self.data.as_ref().map_or(usize::MAX, |data| data.len());
+        let config = Config { batch_size: self.config.batch_size.min(samples), ..self.config.clone() };
+        TrainingFootprint::within(limit, &self.graph, &config, &self.pool)
     }
 
     fn classes(&self) -> usize {
