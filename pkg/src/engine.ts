@@ -242,11 +242,14 @@ export class Engine {
       }
       return result;
     };
-    const result = await this.#with(id, (entry) => recovering(entry, of));
-    return transfer(
-      result,
-      Object.values(result).map((y) => y.data.buffer as ArrayBuffer),
-    );
+    return transferAll(await this.#with(id, (entry) => recovering(entry, of)));
+  }
+
+  weights(id: number, names: string[]): Promise<Record<string, TensorData>> {
+    return this.#with(id, ({ network }) => {
+      const result = Object.fromEntries(names.map((name) => [name, network.weight(name)]));
+      return transferAll(result);
+    });
   }
 
   async profile(id: number, image: Pixels | TensorData): Promise<LayerTime[]> {
@@ -673,6 +676,12 @@ async function recovering<T>(entry: Entry, work: (entry: Entry) => Promise<T>): 
 }
 
 /** The input that an image becomes; a tensor is one already. */
+/** Gives tensors away uncloned. */
+function transferAll(tensors: Record<string, TensorData>): Record<string, TensorData> {
+  const buffers = Object.values(tensors).map(({ data }) => data.buffer as ArrayBuffer);
+  return transfer(tensors, buffers);
+}
+
 function inputOf(
   network: WasmNetwork,
   image: Pixels | TensorData,

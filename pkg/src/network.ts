@@ -157,6 +157,12 @@ export class Network implements Disposable {
     return this.#call((engine, id) => engine.activations(id, given, layers));
   }
 
+  /** The named weights, `conv1.weight`, as they are now: those of a convolution are its filters, `[out, in, height, width]`. */
+  async weights(names: string[]): Promise<Record<string, TensorData>> {
+    if (!Array.isArray(names)) throw wrongArgument("names", "an array of names", typeof names);
+    return this.#call((engine, id) => engine.weights(id, names));
+  }
+
   /** How long each step of one run takes. Only on the CPU: a GPU's steps cannot be told apart. */
   async profile(image: ImageSource): Promise<LayerTime[]> {
     this.#check();

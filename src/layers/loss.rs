@@ -3,22 +3,40 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::json::{Fields, unknown};
 use crate::tensor::Tensor;
 
 /// What training minimises.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case", try_from = "Fields")]
 pub enum Loss {
     /// `-sum over k of t[k] * log softmax(z)[k]`, with t one-hot, or smoothed by e: `(1 - e) * one-hot + e / K`
     /// (Szegedy et al., 2016).
     SoftmaxCrossEntropy {
         /// e, in `[0, 1)`.
-        #[serde(default, rename = "labelSmoothing")]
+        #[serde(rename = "labelSmoothing")]
         label_smoothing: f32,
     },
     /// `-t log s(z) - (1 - t) log(1 - s(z))` with s the logistic function. One output: t is the label, 0 or 1.
     /// K outputs: the sum over one-against-rest targets.
     BinaryCrossEntropy,
+}
+
+impl TryFrom<Fields> for Loss {
+    type Error = String;
+
+    fn try_from(mut fields: Fields) -> Result<Self, String> {
+        let kind = fields.kind()?;
+        let loss = match kind.as_str() {
+            "softmax-cross-entropy" => {
+                Loss::SoftmaxCrossEntropy { label_smoothing: fields.number("labelSmoothing", Some(0.0))? }
+            }
+            "binary-cross-entropy" => Loss::BinaryCrossEntropy,
+            _ => return unknown(&kind, "softmax-cross-entropy or binary-cross-entropy"),
+        };
+        fields.end()?;
+        Ok(loss)
+    }
 }
 
 impl Loss {

@@ -4,93 +4,94 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::json::{Fields, unknown};
 use crate::tensor::{Tensor, dims};
 
 /// How gradients become new weights. Weight decay applies to weights, not to biases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "lowercase", try_from = "Fields")]
 pub enum Optimizer {
     /// Stochastic gradient descent as PyTorch defines it: `g += decay * w; v = momentum * v + g;
     /// w -= rate * (nesterov ? g + momentum * v : v)`.
     Sgd {
         /// 0 for none.
-        #[serde(default)]
         momentum: f32,
         /// Look ahead (Nesterov, 1983; in Sutskever et al.'s form).
-        #[serde(default)]
         nesterov: bool,
         /// L2 penalty.
-        #[serde(default, rename = "weightDecay")]
+        #[serde(rename = "weightDecay")]
         weight_decay: f32,
     },
     /// Adam (Kingma and Ba, 2015): `m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
     /// w -= rate * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon)`.
     Adam {
         /// Decay of the mean, 0.9.
-        #[serde(default = "beta1")]
         beta1: f32,
         /// Decay of the squared mean, 0.999.
-        #[serde(default = "beta2")]
         beta2: f32,
         /// 1e-8.
-        #[serde(default = "epsilon")]
         epsilon: f32,
         /// L2 penalty, added to the gradient.
-        #[serde(default, rename = "weightDecay")]
+        #[serde(rename = "weightDecay")]
         weight_decay: f32,
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019): before Adam's step, without decay, `w -= rate *
     /// decay * w`.
     AdamW {
         /// Decay of the mean, 0.9.
-        #[serde(default = "beta1")]
         beta1: f32,
         /// Decay of the squared mean, 0.999.
-        #[serde(default = "beta2")]
         beta2: f32,
         /// 1e-8.
-        #[serde(default = "epsilon")]
         epsilon: f32,
         /// How far weights shrink, times the learning rate: 0.01.
-        #[serde(default = "decoupled_decay", rename = "weightDecay")]
+        #[serde(rename = "weightDecay")]
         weight_decay: f32,
     },
     /// RMSProp (Tieleman and Hinton, 2012) as PyTorch defines it: `v = alpha v + (1 - alpha) g^2;
     /// m = momentum * m + g / (sqrt(v) + epsilon); w -= rate * m`.
     RmsProp {
         /// Decay of the squared mean, 0.99.
-        #[serde(default = "alpha")]
         alpha: f32,
         /// 0 for none.
-        #[serde(default)]
         momentum: f32,
         /// 1e-8.
-        #[serde(default = "epsilon")]
         epsilon: f32,
         /// L2 penalty, added to the gradient.
-        #[serde(default, rename = "weightDecay")]
+        #[serde(rename = "weightDecay")]
         weight_decay: f32,
     },
 }
 
-fn alpha() -> f32 {
-    0.99
-}
+impl TryFrom<Fields> for Optimizer {
+    type Error = String;
 
-fn decoupled_decay() -> f32 {
-    0.01
-}
-
-fn beta1() -> f32 {
-    0.9
-}
-
-fn beta2() -> f32 {
-    0.999
-}
-
-fn epsilon() -> f32 {
-    1e-8
+    fn try_from(mut fields: Fields) -> Result<Self, String> {
+        let kind = fields.kind()?;
+        let mut number = |name, default| fields.number(name, Some(default));
+        let weight_decay = number("weightDecay", if kind == "adamw" { 0.01 } else { 0.0 })?;
+        let optimizer = match kind.as_str() {
+            "sgd" => {
+                let momentum = number("momentum", 0.0)?;
+                Optimizer::Sgd { momentum, nesterov: fields.flag("nesterov")?, weight_decay }
+            }
+            "adam" | "adamw" => {
+                let (beta1, beta2) = (number("beta1", 0.9)?, number("beta2", 0.999)?);
+                let epsilon = number("epsilon", 1e-8)?;
+                match kind.as_str() {
+                    "adam" => Optimizer::Adam { beta1, beta2, epsilon, weight_decay },
+                    _ => Optimizer::AdamW { beta1, beta2, epsilon, weight_decay },
+                }
+            }
+            "rmsprop" => {
+                let (alpha, momentum) = (number("alpha", 0.99)?, number("momentum", 0.0)?);
+                Optimizer::RmsProp { alpha, momentum, epsilon: number("epsilon", 1e-8)?, weight_decay }
+            }
+            _ => return unknown(&kind, "sgd, adam, adamw or rmsprop"),
+        };
+        fields.end()?;
+        Ok(optimizer)
+    }
 }
 
 impl Optimizer {

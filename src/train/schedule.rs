@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::json::{Fields, unknown};
 
 /// A factor on the learning rate, as a function of the epochs done. Epochs are counted in fractions, so that a batch
 /// size edited while running changes nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case", try_from = "Fields")]
 pub enum Schedule {
     /// 1.
     #[default]
@@ -15,7 +16,6 @@ pub enum Schedule {
     /// Half a cosine from 1 down to `floor` at the end of the run (Loshchilov and Hutter, 2017).
     Cosine {
         /// The factor at the end, 0 to 1.
-        #[serde(default)]
         floor: f32,
     },
     /// Times `gamma` after every `every` epochs.
@@ -28,27 +28,34 @@ pub enum Schedule {
     /// Half a cosine from `start` up to 1, then another down to `floor` at the end of the run (Smith and Topin, 2018).
     OneCycle {
         /// The part of the run that rises, 0 to 1: 0.3.
-        #[serde(default = "rise")]
         rise: f32,
         /// The factor at the beginning, 0 to 1: 1/25.
-        #[serde(default = "start")]
         start: f32,
         /// The factor at the end, 0 to 1: 1/250,000.
-        #[serde(default = "floor")]
         floor: f32,
     },
 }
 
-fn rise() -> f32 {
-    0.3
-}
+impl TryFrom<Fields> for Schedule {
+    type Error = String;
 
-fn start() -> f32 {
-    0.04
-}
-
-fn floor() -> f32 {
-    4e-6
+    fn try_from(mut fields: Fields) -> Result<Self, String> {
+        let kind = fields.kind()?;
+        let mut number = |name, default| fields.number(name, default);
+        let schedule = match kind.as_str() {
+            "constant" => Schedule::Constant,
+            "cosine" => Schedule::Cosine { floor: number("floor", Some(0.0))? },
+            "step" => Schedule::Step { every: number("every", None)?, gamma: number("gamma", None)? },
+            "one-cycle" => Schedule::OneCycle {
+                rise: number("rise", Some(0.3))?,
+                start: number("start", Some(0.04))?,
+                floor: number("floor", Some(4e-6))?,
+            },
+            _ => return unknown(&kind, "constant, cosine, step or one-cycle"),
+        };
+        fields.end()?;
+        Ok(schedule)
+    }
 }
 
 /// Half a cosine between two values; `part` goes from 0 to 1 and stays there.

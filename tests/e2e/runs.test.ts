@@ -75,6 +75,7 @@ test("learns own IDX files, one step at a time, and shows what it makes of them"
   expect(await page.locator("#confusion tr").count()).toBe(4);
   await page.waitForSelector("#watched:not([hidden])");
   expect(await text(page, "watched-text")).toMatch(/^conv1: 6 maps of 28 × 28/);
+  expect(await text(page, "watched-filters-text")).toMatch(/^conv1.weight: 6 filters of 5 × 5, from -0\.\d+ \(black\)/);
   // What is no pair of files is refused, and the digits are back.
   await chooseIdx(page, images.subarray(0, 9000), labels);
   expect(await page.textContent("#train-errors")).toContain("expected 313600 bytes of images, got 8984");

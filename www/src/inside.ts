@@ -54,7 +54,7 @@ export function setUpInside(current: CurrentNetwork): void {
     try {
       const maps = (await network.activations(seen, [name]))[name];
       if (!maps || !isLatest()) return;
-      byId("maps-caption").textContent = draw(byId("maps-canvas", HTMLCanvasElement), name, maps);
+      byId("maps-caption").textContent = draw(byId("maps-canvas", HTMLCanvasElement), name, "maps", maps);
       figure.hidden = false;
       figure.ariaBusy = "false";
     } catch (error) {
@@ -121,8 +121,8 @@ function onCanvas(image: ImageData): OffscreenCanvas {
   return canvas;
 }
 
-/** Draws a layer's maps side by side, from its smallest value in black to its largest in white; says what they are. */
-export function draw(canvas: HTMLCanvasElement, name: string, { data, shape }: TensorData): string {
+/** Draws maps side by side, from their smallest value in black to their largest in white; says what they are. */
+export function draw(canvas: HTMLCanvasElement, name: string, kind: string, { data, shape }: TensorData): string {
   const [, channels = 1, h = 1, w = 1] = shape;
   const drawn = Math.min(channels, MOST_MAPS);
   const columns = Math.min(drawn, Math.max(1, Math.round(Math.sqrt((2 * drawn * h) / w))));
@@ -139,7 +139,7 @@ export function draw(canvas: HTMLCanvasElement, name: string, { data, shape }: T
     }
     context.putImageData(map, (c % columns) * (w + 1), Math.floor(c / columns) * (h + 1));
   }
-  const what = h * w === 1 ? "values" : `maps of ${h} × ${w}`;
+  const what = h * w === 1 ? "values" : `${kind} of ${h} × ${w}`;
   const some = drawn < channels ? `, the first ${drawn} of them drawn` : "";
   const text = `${name}: ${channels} ${what}${some}, from ${low.toPrecision(3)} (black) to ${high.toPrecision(3)} (white)`;
   canvas.ariaLabel = text;

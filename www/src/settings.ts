@@ -107,6 +107,8 @@ export function createSettings(): SettingsForm {
       data.value = settings.data;
       optimizer.value = settings.optimizer.kind;
       schedule.value = settings.schedule.kind;
+      const same = JSON.stringify(settings.augment);
+      augment.value = Object.keys(AUGMENT).find((name) => JSON.stringify(AUGMENT[name]) === same) ?? "none";
       for (const [field, value] of [
         [patience, settings.patience],
         [seed, settings.seed],

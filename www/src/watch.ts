@@ -1,4 +1,4 @@
-// What a network in training makes of one held-out image, layer by layer, as it learns.
+// What a network in training makes of one held-out image, layer by layer, and by which filters, as it learns.
 import type { Network, TrainingData } from "convoke";
 import { byId, make } from "./dom.js";
 import { draw } from "./inside.js";
@@ -20,9 +20,16 @@ export function watch(network: Network, heldOut: TrainingData): () => void {
     looking = true;
     try {
       const name = choice.value;
-      const seen = (await network.activations(image, [name]))[name];
-      if (!seen) return;
-      byId("watched-text").textContent = draw(byId("watched-maps", HTMLCanvasElement), name, seen);
+      const weight = `${name}.weight`;
+      const [seen, weights] = await Promise.all([network.activations(image, [name]), network.weights([weight])]);
+      const [maps, filters] = [seen[name], weights[weight]];
+      if (!maps || !filters) return;
+      byId("watched-text").textContent = draw(byId("watched-maps", HTMLCanvasElement), name, "maps", maps);
+      const { data, shape } = filters;
+      const [out = 1, each = 1, h = 1, w = 1] = shape;
+      const alone = { data, shape: [1, out * each, h, w] };
+      byId("watched-filters-text").textContent =
+        draw(byId("watched-filters", HTMLCanvasElement), weight, each > 1 ? "channels of filters" : "filters", alone);
       byId("watched").hidden = false;
     } catch {
       // What stops the engine is told by the run itself.

@@ -212,6 +212,16 @@ impl Network {
         Ok(Network::of(self.model().until(layer)?, self.pool.clone()))
     }
 
+    /// One of the network's weights.
+    #[wasm_bindgen(unchecked_return_type = "{ data: Float32Array<ArrayBuffer>, shape: number[] }")]
+    pub fn weight(&self, name: &str) -> Result<JsValue, JsValue> {
+        let Model { graph, params, .. } = self.model();
+        if !graph.params().iter().any(|(own, _)| own == name) {
+            return Err(Error::argument("weights", format_args!("names of `{}`'s", graph.name()), name).into());
+        }
+        Ok(tensor_to_js(&params.get(name)))
+    }
+
     /// How long each step takes on the CPU for a batch `[N, C, H, W]`.
     #[wasm_bindgen(unchecked_return_type = "any")]
     pub fn profile(&mut self, data: Vec<f32>, shape: Vec<usize>) -> Result<JsValue, JsValue> {
