@@ -7,7 +7,7 @@ export PORT
 MAKEFLAGS += --no-print-directory
 # The order of prerequisites matters, and cargo and the bundlers use all cores by themselves.
 .NOTPARALLEL:
-.PHONY: help setup wasm package page digits demo test test-long neon check format bench figure9 fuzz clean
+.PHONY: help setup wasm package page digits demo test test-long neon check format bench bench-native figure9 fuzz clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -54,6 +54,10 @@ format: ## rewrite the sources as `make check` wants them
 
 bench: setup package ## compare with other runtimes, side by side in one Chromium; writes docs/benchmarks.md
 	@node bench/run.mjs
+
+PYTHON ?= python3
+bench-native: ## compare training steps with PyTorch's (PYTHON=one that has it); writes docs/benchmarks-native.md
+	@$(PYTHON) bench/native.py
 
 figure9: ## train plain and residual twins and draw docs/figure9.svg (CIFAR10=FOLDER with train/ and test/)
 	@scripts/figure9.sh "$(CIFAR10)"

@@ -27,8 +27,13 @@ struct Options {
 }
 
 fn options() -> Options {
-    let mut o =
-        Options { network: "resnet8".into(), batch: 32, threads: 1, seconds: 2.0, weights: "weights.safetensors".into() };
+    let mut o = Options {
+        network: "resnet8".into(),
+        batch: 32,
+        threads: 1,
+        seconds: 2.0,
+        weights: "weights.safetensors".into(),
+    };
     // Cargo adds `--bench`.
     let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
     while let Some(arg) = args.next() {

@@ -527,6 +527,32 @@ fn check_confusion(said: &str, csv: &str) {
 }
 
 #[test]
+fn where_memory_is_dear_activations_are_computed_again_and_the_weights_are_the_same() {
+    let folder = folder("recompute");
+    let data = stripes(&folder, 4, 1);
+    let out = folder.join("m.safetensors");
+    let train = |more: &[&str]| {
+        let args = ["train", "plain20", "--data", text(&data), "--epochs", "1", "--batch", "3", "--out", text(&out)];
+        let said = run(&[&args[..], more].concat());
+        assert_eq!(said.status, Some(0), "{more:?}: {}", said.err);
+        let memory =
+            said.err.lines().find_map(|l| l.strip_prefix("memory: ")).expect("a line about memory").to_string();
+        let params = Model::from_bytes(&std::fs::read(&out).unwrap()).unwrap().params;
+        (memory, params)
+    };
+    let (kept, weights) = train(&[]);
+    let bytes = |memory: &str| memory.split(' ').next().unwrap().replace(',', "").parse::<u64>().unwrap();
+    let all = bytes(&kept).to_string();
+    assert!(!kept.contains("computed twice"), "{kept}");
+    // The images leave less than that for the step.
+    for more in [&["--recompute"][..], &["--memory", &all]] {
+        let (again, same) = train(more);
+        assert!(again.contains("which are computed twice") && bytes(&again) < bytes(&kept), "{again} and {kept}");
+        assert!(same == weights, "{more:?}");
+    }
+}
+
+#[test]
 fn data_that_a_network_cannot_learn_from_is_refused_before_training() {
     let folder = folder("refused-data");
     let data = stripes(&folder, 10, 1);

@@ -104,7 +104,9 @@ export class Trainer implements Disposable {
     try {
       const validation = o.validation && portableData(o.validation);
       const { epochs } = o;
-      this.#memory = await this.#call((engine, id) => engine.begin(id, portableData(data), validation, epochs, patience));
+      this.#memory = await this.#call((engine, id) =>
+        engine.begin(id, portableData(data), validation, epochs, patience),
+      );
       kept = await this.checkpoint();
       for await (const report of this.#steps(signal)) {
         if (report.step % checkpointEvery === 0) kept = await this.checkpoint();
@@ -151,19 +153,24 @@ export class Trainer implements Disposable {
         if (!report) return;
         if (this.#gate.closed) {
           yield report;
-          await this.#gate.opened(signal);
+          await this.#opened(signal);
           this.#check();
           running = next();
         } else {
           running = next();
           yield report;
           signal?.throwIfAborted();
-          if (this.#gate.closed) await this.#gate.opened(signal);
+          if (this.#gate.closed) await this.#opened(signal);
         }
       }
     } finally {
       await running.catch(() => {});
     }
+  }
+
+  /** Waits while paused; the engine's worker may crash meanwhile, and then this fails as a call to it would. */
+  #opened(signal: AbortSignal | undefined): Promise<void> {
+    return this.#connection.call(() => this.#gate.opened(signal));
   }
 
   #check(): void {

@@ -187,6 +187,20 @@ test("the same seed gives the same weights, saved and loaded", async () => {
   expect((await failure(Network.load(await a.save(), { arch: "first-example" }))).code).toBe("weights");
 });
 
+test("weights by name, also those just learnt", async () => {
+  using net = await Network.create("lenet5", { seed: 3, classes: 8 });
+  const names = ["conv1.weight", "fc3.bias"];
+  const before = await net.weights(names);
+  expect(names.map((name) => before[name]!.shape)).toEqual([[6, 1, 5, 5], [8]]);
+  using trainer = await net.trainer({ batchSize: 8 });
+  await all(trainer.fit(squares(8), { epochs: 1 }));
+  const after = await net.weights(names);
+  for (const name of names) expect(after[name]!.data).not.toEqual(before[name]!.data);
+  const error = await failure(net.weights(["conv9.weight"]));
+  expect(error.code).toBe("argument");
+  expect(error.message).toContain("conv9.weight");
+});
+
 test("an abort before and while loading", async () => {
   const control = new AbortController();
   control.abort();

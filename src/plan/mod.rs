@@ -220,7 +220,8 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan
             loss_weight: o.loss_weight,
         })
         .collect();
-    let (clear, mut backward) = if training { backward_steps(&passes, &schedule, &heads, grad) } else { (vec![], vec![]) };
+    let (clear, mut backward) =
+        if training { backward_steps(&passes, &schedule, &heads, grad) } else { (vec![], vec![]) };
     // Of a step whose values are dropped, a second one in the places that they have later.
     let forward = steps.len();
     let mut repeated: Vec<usize> = (0..forward).collect();

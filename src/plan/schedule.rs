@@ -163,7 +163,8 @@ fn starts(passes: &Passes, count: usize) -> Vec<usize> {
     }
     let total = written[passes.steps.len()];
     let part = |j: usize| total * (2 * j - 1) / (2 * count)..total * (2 * j + 1) / (2 * count);
-    let start = |j: usize| (1..passes.steps.len()).filter(|&i| part(j).contains(&written[i])).min_by_key(|&i| crossing[i]);
+    let start =
+        |j: usize| (1..passes.steps.len()).filter(|&i| part(j).contains(&written[i])).min_by_key(|&i| crossing[i]);
     let mut starts: Vec<usize> = (1..count).filter_map(start).collect();
     starts.dedup();
     starts

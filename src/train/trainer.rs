@@ -126,7 +126,8 @@ impl Trainer {
         for first in (start..end).step_by(size) {
             let part = first..first + size;
             let ahead = self.ahead.take().filter(|ahead| (ahead.epoch, &ahead.part) == (epoch, &part));
-            let batch = ahead.unwrap_or_else(|| Batch::make(&self.data, &self.config, &self.pool, &self.order, epoch, part));
+            let batch =
+                ahead.unwrap_or_else(|| Batch::make(&self.data, &self.config, &self.pool, &self.order, epoch, part));
             let report = self.work(&batch, first + size == end, learning_rate).await?;
             loss += report.loss * (size as f32 / samples as f32);
             correct += report.correct;

@@ -206,6 +206,51 @@ test("training goes on from the checkpoint of a crashed run, bit for bit", async
   expect(losses).toEqual(wanted);
 });
 
+test("a paused run hears of a crash", async () => {
+  const page = await open();
+  const worker = await engine(page);
+  const told = page.evaluate(async () => {
+    const trainer = await (await convoke.Network.create("lenet5", { seed: 3, classes: 8 })).trainer({ batchSize: 16 });
+    return failure(
+      (async () => {
+        for await (const { step } of trainer.fit(squares(64), { epochs: 100 })) {
+          trainer.pause();
+          document.title = `paused ${step}`;
+        }
+      })(),
+    );
+  });
+  await page.waitForFunction(() => document.title.startsWith("paused"));
+  await crash(worker);
+  const error = await told;
+  expect(error).toMatchObject({ typed: true, code: "worker-crashed" });
+  expect(error!.checkpoint).toBeGreaterThan(200_000);
+});
+
+test("activations are computed again where memory is dear, on both backends", async () => {
+  const page = await open();
+  for (const backend of ["cpu", "webgpu"] as const) {
+    const [kept, again] = await page.evaluate(async (backend) => {
+      const run = async (options: { recompute?: boolean }) => {
+        const net = await convoke.Network.create("resnet20", { seed: 3, classes: 8, backend });
+        const trainer = await net.trainer({ batchSize: 4, ...options });
+        const { shape, labels } = squares(8);
+        const images = new Uint8Array(8 * 3 * 32 * 32).map((_, i) => (i * 37) % 251);
+        const losses: number[] = [];
+        const data = { images, labels, shape: [8, 3, 32, 32] as typeof shape };
+        for await (const { loss } of trainer.fit(data, { epochs: 2 })) losses.push(loss);
+        trainer.dispose();
+        net.dispose();
+        return { losses, memory: trainer.memory };
+      };
+      return [await run({}), await run({ recompute: true })];
+    }, backend);
+    expect(again!.losses).toEqual(kept!.losses);
+    expect([kept!.memory.recompute, again!.memory.recompute]).toEqual([false, true]);
+    expect(again!.memory.activations).toBeLessThan(kept!.memory.activations / 2);
+  }
+});
+
 /** The bytes of a module without its element section: every call through the function table traps. */
 function withoutTable(module: Buffer): Buffer {
   const parts = [module.subarray(0, 8)];

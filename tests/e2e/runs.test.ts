@@ -78,6 +78,7 @@ test("learns own IDX files, one step at a time, and shows what it makes of them"
   expect(await text(page, "watched-filters-text")).toMatch(/^conv1.weight: 6 filters of 5 × 5, from -0\.\d+ \(black\)/);
   // What is no pair of files is refused, and the digits are back.
   await chooseIdx(page, images.subarray(0, 9000), labels);
+  await page.waitForFunction(() => document.getElementById("train-errors")?.textContent);
   expect(await page.textContent("#train-errors")).toContain("expected 313600 bytes of images, got 8984");
   expect(await page.inputValue("#train-data")).toBe("digits");
   expect(complaints).toEqual([]);

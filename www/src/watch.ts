@@ -28,8 +28,12 @@ export function watch(network: Network, heldOut: TrainingData): () => void {
       const { data, shape } = filters;
       const [out = 1, each = 1, h = 1, w = 1] = shape;
       const alone = { data, shape: [1, out * each, h, w] };
-      byId("watched-filters-text").textContent =
-        draw(byId("watched-filters", HTMLCanvasElement), weight, each > 1 ? "channels of filters" : "filters", alone);
+      byId("watched-filters-text").textContent = draw(
+        byId("watched-filters", HTMLCanvasElement),
+        weight,
+        each > 1 ? "channels of filters" : "filters",
+        alone,
+      );
       byId("watched").hidden = false;
     } catch {
       // What stops the engine is told by the run itself.

@@ -75,6 +75,8 @@ export async function classify(net: Network, image: ImageSource): Promise<Classi
   const first: number | undefined = data[shape[0] ?? 0];
   const images: ImageSource[] = [image, pixels, tensor];
   const maps: Record<string, TensorData> = await net.activations(image, ["conv1"]);
+  const filters: Record<string, TensorData> = await net.weights(["conv1.weight"]);
+  console.log(filters["conv1.weight"]?.shape);
   const times: LayerTime[] = await net.profile(maps.conv1 ?? tensor);
   const firstStep = times.map(({ name, kind, algorithm, milliseconds }) => ({
     name,
@@ -196,8 +198,8 @@ async function use(trainer: Trainer): Promise<StepReport | undefined> {
     patience: 3,
     checkpointEvery: 10,
   };
-  const { weights, gradients, optimizer, activations }: TrainingMemory = trainer.memory;
-  console.log(weights + gradients + optimizer + activations);
+  const { weights, gradients, optimizer, activations, recompute }: TrainingMemory = trainer.memory;
+  console.log(weights + gradients + optimizer + activations, recompute);
   let last: StepReport | undefined;
   trainer.learningRate /= 2;
   trainer.batchSize += 1;
