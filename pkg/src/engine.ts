@@ -103,6 +103,8 @@ interface Training {
   trainer: WasmTrainer;
   backend: Backend;
   hasValidation: boolean;
+  /** The epochs of its run. */
+  end: number;
   patience: number;
   /** The lowest validation loss, and the epochs since. */
   best: { loss: number; since: number };
@@ -322,6 +324,7 @@ export class Engine {
         trainer,
         backend,
         hasValidation: false,
+        end: 0,
         patience: Number.POSITIVE_INFINITY,
         best,
         ahead: false,
@@ -343,17 +346,29 @@ export class Engine {
   ): Promise<TrainingMemory> {
     return this.#train(id, async (training, entry) => {
       training.patience = patience;
-      training.best = { loss: Number.POSITIVE_INFINITY, since: 0 };
-      const pass = (d: FitData, role: string) => {
-        const [shape, mean, std] = [Uint32Array.from(d.shape), Float32Array.from(d.mean), Float32Array.from(d.std)];
-        if (d.images instanceof Uint8Array) training.trainer.setBytes(role, d.images, d.labels, shape, mean, std);
-        else training.trainer.setFloats(role, d.images, d.labels, shape, mean.length + std.length > 0);
-      };
-      pass(data, "train");
-      if (validation) pass(validation, "validation");
-      training.hasValidation = validation !== undefined;
-      await training.trainer.begin(entry.network, epochs);
+      await begin(training, entry, data, validation, epochs);
       return training.trainer.memory;
+    });
+  }
+
+  /** Goes on from a checkpoint of the run, on a new device, after the GPU was lost. */
+  async goOn(id: number, checkpoint: Bytes, data: FitData, validation: FitData | undefined): Promise<void> {
+    const known = this.#trainers.get(id);
+    if (!known) throw disposed("trainer");
+    await this.#turn(known.network, async (entry) => {
+      const { training } = known;
+      const { wasm } = entry.runtime;
+      await requireWebgpu();
+      const source = await loadModel(entry.runtime, checkpoint, undefined);
+      try {
+        training.trainer = await wasm.Trainer.start(source, "{}", training.backend);
+      } finally {
+        source.free();
+      }
+      if (entry.network.backend === "webgpu") await entry.network.plan("webgpu");
+      Object.assign(training, { lost: undefined, ahead: false });
+      entry.training = training;
+      await begin(training, entry, data, validation, training.end);
     });
   }
 
@@ -564,6 +579,28 @@ function createModel(
 }
 
 /** The model in a file, whose tensors follow a header: the browser hashes them sooner than the engine would. */
+/** Gives a run its data, and its end. */
+async function begin(
+  training: Training,
+  entry: Entry,
+  data: FitData,
+  validation: FitData | undefined,
+  epochs: number,
+): Promise<void> {
+  const { trainer } = training;
+  const pass = (d: FitData, role: string) => {
+    const [shape, mean, std] = [Uint32Array.from(d.shape), Float32Array.from(d.mean), Float32Array.from(d.std)];
+    if (d.images instanceof Uint8Array) trainer.setBytes(role, d.images, d.labels, shape, mean, std);
+    else trainer.setFloats(role, d.images, d.labels, shape, mean.length + std.length > 0);
+  };
+  pass(data, "train");
+  if (validation) pass(validation, "validation");
+  await trainer.begin(entry.network, epochs);
+  training.best = { loss: Number.POSITIVE_INFINITY, since: 0 };
+  training.hasValidation = validation !== undefined;
+  training.end = trainer.end;
+}
+
 async function loadModel({ wasm, pool }: Runtime, file: Bytes, arch: string | undefined): Promise<WasmNetwork> {
   const length = file.length < 8 ? 0n : new DataView(file.buffer, file.byteOffset).getBigUint64(0, true);
   const start = 8 + Math.min(Number(length), file.length);

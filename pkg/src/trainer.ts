@@ -9,6 +9,11 @@ const CHECKPOINT_EVERY = 100;
 /** What takes the weights of the running training with it. */
 const LOSSES: readonly string[] = ["worker-crashed", "device-lost"];
 
+/** The last checkpoint of a run. */
+interface Kept {
+  checkpoint?: Uint8Array;
+}
+
 /** Trains a network, step by step, and can be steered while it does. */
 export class Trainer implements Disposable {
   /** The network being trained: it answers with the weights of the latest step. */
@@ -82,6 +87,9 @@ export class Trainer implements Disposable {
    * from its beginning, so the call that was interrupted comes to the same end.
    *
    * @throws ConvokeError `format` when a checkpoint's run had other data: the checkpoint stays, `fit` it with its own.
+   * A lost GPU does not end it: it goes on from the last checkpoint on a new device, and the next report says so. A second
+   * loss before a further checkpoint does.
+   *
    * @throws ConvokeError `worker-crashed` or `device-lost`, whose `checkpoint` `Network.load` continues from.
    */
   async *fit(data: TrainingData, o: FitOptions): AsyncGenerator<StepReport, void, void> {
@@ -100,20 +108,22 @@ export class Trainer implements Disposable {
     if (this.#running) throw new ConvokeError("argument", "fit: expected one run at a time, got a second one");
     this.#check();
     this.#running = true;
-    let kept: Uint8Array | undefined;
+    const kept: Kept = {};
     try {
       const validation = o.validation && portableData(o.validation);
       const { epochs } = o;
       this.#memory = await this.#call((engine, id) =>
         engine.begin(id, portableData(data), validation, epochs, patience),
       );
-      kept = await this.checkpoint();
-      for await (const report of this.#steps(signal)) {
-        if (report.step % checkpointEvery === 0) kept = await this.checkpoint();
-        yield report;
-      }
+      kept.checkpoint = await this.checkpoint();
+      const goOn = (checkpoint: Uint8Array) =>
+        this.#call((engine, id) =>
+          engine.goOn(id, checkpoint as Uint8Array<ArrayBuffer>, portableData(data), validation),
+        );
+      yield* this.#surviving(kept, checkpointEvery, goOn, signal);
     } catch (error) {
-      if (error instanceof ConvokeError && LOSSES.includes(error.code) && kept) error.checkpoint = kept;
+      if (error instanceof ConvokeError && LOSSES.includes(error.code) && kept.checkpoint)
+        error.checkpoint = kept.checkpoint;
       throw error;
     } finally {
       this.#running = false;
@@ -135,6 +145,36 @@ export class Trainer implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** The steps of a run that a lost GPU does not end, once for each checkpoint. */
+  async *#surviving(
+    kept: Kept,
+    checkpointEvery: number,
+    goOn: (checkpoint: Uint8Array) => Promise<void>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<StepReport, void, void> {
+    let tried: Uint8Array | undefined;
+    let reason: string | undefined;
+    for (;;) {
+      try {
+        for await (const report of this.#steps(signal)) {
+          if (report.step % checkpointEvery === 0) kept.checkpoint = await this.checkpoint();
+          yield reason === undefined ? report : { ...report, resumed: { reason, from: report.step - 1 } };
+          reason = undefined;
+        }
+        return;
+      } catch (error) {
+        const { checkpoint } = kept;
+        if (!(error instanceof ConvokeError && error.code === "device-lost")) throw error;
+        if (!checkpoint || checkpoint === tried) throw error;
+        tried = checkpoint;
+        await goOn(checkpoint).catch(() => {
+          throw error; // How it was lost says more than that there is no other.
+        });
+        reason = error.message;
+      }
+    }
   }
 
   /** One step is always on its way, except while paused. */

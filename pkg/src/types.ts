@@ -322,6 +322,8 @@ export interface StepReport {
   samplesPerSecond: number;
   /** In the last report of an epoch, when `validation` was given. */
   validation?: { loss: number; top1: number; top5: number };
+  /** In the first report after the GPU was lost: how, and the step from which the run went on, on a new device. */
+  resumed?: { reason: string; from: number };
 }
 
 export interface Capabilities {

@@ -380,7 +380,7 @@ for (const [how, lose] of [
   ["is destroyed", (worker: Worker) => worker.evaluate(() => globalThis.device.destroy())],
   ["goes with its process", crashGpu],
 ] as const) {
-  test(`a GPU that ${how} in training: the error has a checkpoint, and the network its weights`, async () => {
+  test(`a GPU that ${how} in training, and again: the error has a checkpoint, and the network its weights`, async () => {
     const own = await launch();
     onTestFinished(() => own.close());
     const page = await open(isolation, own);
@@ -391,8 +391,9 @@ for (const [how, lose] of [
       const before = Array.from((await net.run(gray())).data);
       const lost = async () => {
         // The GPU goes long before the next checkpoint.
-        for await (const { step } of trainer.fit(squares(32), { epochs: 100_000, checkpointEvery: 100 })) {
-          if (step === 101) document.title = "lose";
+        for await (const { step, resumed } of trainer.fit(squares(32), { epochs: 100_000, checkpointEvery: 100 })) {
+          if (step === 101 && !resumed) document.title = "lose";
+          if (resumed) document.title = "lose again";
         }
       };
       const error = await lost().catch((e: InstanceType<typeof convoke.ConvokeError>) => e);
@@ -411,6 +412,8 @@ for (const [how, lose] of [
     });
     await page.waitForFunction(() => document.title === "lose");
     await lose(worker, own);
+    await page.waitForFunction(() => document.title === "lose again");
+    await worker.evaluate(() => globalThis.device.destroy());
     const { error, difference, trained, saved, losses, late } = await told;
     expect(error).toMatchObject({ typed: true, code: "device-lost", details: { reason: expect.any(String) } });
     expect(error.message).toContain("the GPU device was lost");
@@ -423,6 +426,39 @@ for (const [how, lose] of [
     expect(late).toBe("device-lost");
   });
 }
+
+test("a run goes on by itself when the GPU is lost, says so, and comes to the same end", async () => {
+  const page = await open();
+  const worker = await watchDevice(page);
+  const told = page.evaluate(async () => {
+    const run = async (lose: boolean) => {
+      const net = await convoke.Network.create("lenet5", { backend: "webgpu", classes: 8, seed: 1 });
+      const trainer = await net.trainer({ batchSize: 8, seed: 2 });
+      const losses: number[] = [];
+      const resumed: { at: number; from: number; reason: string }[] = [];
+      for await (const report of trainer.fit(squares(32), { epochs: 10, checkpointEvery: 10 })) {
+        losses[report.step] = report.loss;
+        if (report.resumed) resumed.push({ at: report.step, ...report.resumed });
+        if (!lose || report.step !== 15 || resumed.length > 0) continue;
+        document.title = "lose";
+        while (document.title === "lose") await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      return { losses, resumed };
+    };
+    return { lost: await run(true), straight: await run(false) };
+  });
+  await page.waitForFunction(() => document.title === "lose");
+  await worker.evaluate(() => globalThis.device.destroy());
+  await page.evaluate(() => {
+    document.title = "lost";
+  });
+  const { lost, straight } = await told;
+  // Step 11 was on its way when the checkpoint after step 10 was asked for.
+  expect(lost.resumed).toEqual([{ at: 12, from: 11, reason: expect.stringContaining("the GPU device was lost") }]);
+  expect(lost.losses.length).toBe(41);
+  expect(lost.losses).toEqual(straight.losses);
+  expect(straight.resumed).toEqual([]);
+});
 
 test("a network on the GPU that is trained on the CPU keeps what it learnt when the GPU is lost", async () => {
   const page = await open();

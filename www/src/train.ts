@@ -184,6 +184,10 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     });
     for await (const report of reports) {
       show(report);
+      if (report.resumed) {
+        const { reason, from } = report.resumed;
+        showError(errors, `Went on from step ${count(from)} on a new GPU`, new Error(reason));
+      }
       watched();
       if (report.validation || report.step % KEEP_EVERY === 0) void keepRun(trainer, chosen, report.step);
       if (report.epoch !== now.epoch) {

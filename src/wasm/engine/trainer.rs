@@ -141,6 +141,12 @@ impl Trainer {
         self.config.learning_rate
     }
 
+    /// The first epoch that is not wanted any more.
+    #[wasm_bindgen(getter)]
+    pub fn end(&self) -> u32 {
+        self.end
+    }
+
     /// Samples in a step.
     #[wasm_bindgen(getter, js_name = batchSize)]
     pub fn batch_size(&self) -> usize {
