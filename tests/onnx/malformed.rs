@@ -234,7 +234,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
             "strings.onnx",
             file().initializer(0, typed("conv.w", &[2, 1, 3, 3], STRING, &[])).bytes(),
             "format",
-            "tensor `conv.w`: expected float, ",
+            "tensor `conv.w`: expected a type of real numbers",
         ),
         (
             "not-finite.onnx",

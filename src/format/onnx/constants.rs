@@ -1,39 +1,73 @@
 //! Operators whose inputs are all known while reading: shape arithmetic and weights that a converter computes.
 
-use super::host::{Data, Host, broadcast, broadcast_index, each};
+use super::arithmetic;
+use super::host::{Data, Host, each};
 use super::node::{Op, Step, Stop, unsupported};
+use super::numbers::{SmallFloat, power_of_two};
 use super::proto::DataType;
 use super::quantized;
 use super::reader::{BATCH, Reader};
+use crate::tensor::Tensor;
 
 /// Whether [`evaluate`] knows an operator.
 pub(super) fn knows(kind: &str) -> bool {
     const KNOWN: &[&str] = &[
+        "Abs",
         "Add",
         "Cast",
+        "Clip",
         "Concat",
         "Constant",
         "ConstantOfShape",
         "DequantizeLinear",
         "Div",
+        "DynamicQuantizeLinear",
+        "Exp",
         "Flatten",
         "Gather",
+        "Gemm",
         "Identity",
+        "LogSoftmax",
+        "MatMul",
+        "Max",
+        "Min",
         "Mul",
+        "Neg",
+        "Pad",
+        "Pow",
+        "QLinearMatMul",
         "QuantizeLinear",
+        "Reciprocal",
+        "ReduceMean",
+        "ReduceSum",
+        "Relu",
         "Reshape",
         "Shape",
+        "Sigmoid",
         "Slice",
+        "Softmax",
+        "Split",
+        "Sqrt",
         "Squeeze",
         "Sub",
+        "Sum",
+        "Tanh",
         "Transpose",
         "Unsqueeze",
     ];
     KNOWN.contains(&kind)
 }
 
-/// The value of an operator of constants.
-pub(super) fn evaluate<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
+/// The values of an operator of constants.
+pub(super) fn evaluate<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Host>> {
+    match op.proto.op_type.as_str() {
+        "Split" => arithmetic::split(reader, op),
+        "DynamicQuantizeLinear" => quantized::quantize_dynamically(reader, op),
+        _ => Ok(vec![value(reader, op)?]),
+    }
+}
+
+fn value<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
     match op.proto.op_type.as_str() {
         "Constant" => constant(reader, op),
         "ConstantOfShape" => constant_of_shape(reader, op),
@@ -47,14 +81,14 @@ pub(super) fn evaluate<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
             reader.charge(&x.shape, 8)?;
             cast(op, x)
         }
-        "Add" | "Sub" | "Mul" | "Div" => arithmetic(reader, op),
         "Concat" => concat(reader, op),
         "Gather" => gather(reader, op),
         "Slice" => slice(reader, op),
         "Transpose" => transpose(reader, op),
         "DequantizeLinear" => quantized::dequantize_constant(reader, op),
         "QuantizeLinear" => quantized::quantize_constant(reader, op),
-        _ => {
+        "QLinearMatMul" => quantized::multiply_constants(reader, op),
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
             let x = reader.constant(op, 0)?;
             let from: Vec<i64> = x.shape.iter().map(|&d| d as i64).collect();
             let shape = reshaped(reader, op, &from)?;
@@ -62,6 +96,7 @@ pub(super) fn evaluate<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
             reader.charge(&shape, 0)?;
             Ok(Host { shape, data: x.data })
         }
+        _ => arithmetic::evaluate(reader, op),
     }
 }
 
@@ -117,65 +152,32 @@ pub(super) fn shape_slice(op: &Op, shape: Vec<i64>) -> Step<Host> {
 
 fn cast(op: &Op, x: Host) -> Step<Host> {
     let to = i32::try_from(op.int("to", 0)?).ok().and_then(|to| DataType::try_from(to).ok());
-    let floats = |d: Data| match d {
-        Data::Float(v) => v,
-        Data::Int(v) => v.into_iter().map(|v| v as f32).collect(),
-        Data::Int8(v) => v.into_iter().map(f32::from).collect(),
-        Data::Uint8(v) => v.into_iter().map(f32::from).collect(),
+    let Some(to) = to.filter(|&to| to != DataType::Undefined) else {
+        return unsupported(format!("attribute `to`: data type {}", op.int("to", 0)?));
     };
-    let ints = |d: Data| match d {
-        Data::Float(v) => v.into_iter().map(|v| v as i64).collect(),
-        Data::Int(v) => v,
-        Data::Int8(v) => v.into_iter().map(i64::from).collect::<Vec<_>>(),
-        Data::Uint8(v) => v.into_iter().map(i64::from).collect(),
-    };
-    let data = match to {
-        Some(DataType::Float | DataType::Double) => Data::Float(floats(x.data)),
-        Some(DataType::Float16) => {
-            Data::Float(floats(x.data).into_iter().map(|v| half::f16::from_f32(v).to_f32()).collect())
+    let saturate = op.int("saturate", 1)? != 0;
+    let float: &dyn Fn(f32) -> f32 = match to {
+        DataType::Float | DataType::Double => &|v| v,
+        DataType::Float16 => &|v| half::f16::from_f32(v).to_f32(),
+        DataType::Bfloat16 => &|v| half::bf16::from_f32(v).to_f32(),
+        DataType::Float8e8m0 => {
+            let mode = op.string("round_mode")?.unwrap_or_else(|| "up".into());
+            &move |v| power_of_two(v, &mode)
         }
-        Some(DataType::Bfloat16) => {
-            Data::Float(floats(x.data).into_iter().map(|v| half::bf16::from_f32(v).to_f32()).collect())
-        }
-        Some(DataType::Int64) => Data::Int(ints(x.data)),
-        Some(DataType::Int32) => Data::Int(ints(x.data).into_iter().map(|v| i64::from(v as i32)).collect()),
-        Some(DataType::Bool) => Data::Int(floats(x.data).into_iter().map(|v| i64::from(v != 0.0)).collect()),
-        _ => return unsupported(format!("attribute `to`: data type {}", op.int("to", 0)?)),
+        _ => match SmallFloat::of(to) {
+            Some(small) => &move |v| small.round(v, saturate),
+            None => {
+                let whole = |v: f32| if to == DataType::Bool { i64::from(v != 0.0) } else { v as i64 };
+                let data = match (&x.data, x.to_ints()) {
+                    (Data::Float(v), _) => Data::whole(v.iter().map(|&v| whole(v)), to),
+                    (_, ints) => Data::whole(ints.into_iter().flatten(), to),
+                };
+                return Ok(Host { shape: x.shape, data });
+            }
+        },
     };
-    Ok(Host { shape: x.shape, data })
-}
-
-fn arithmetic<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
-    let (a, b) = (reader.constant(op, 0)?, reader.constant(op, 1)?);
-    let Some(shape) = broadcast(&a.shape, &b.shape) else {
-        return Err(op.invalid("shapes", "two that broadcast", format!("{:?} and {:?}", a.shape, b.shape)));
-    };
-    reader.charge(&shape, 8)?;
-    let n: usize = shape.iter().product();
-    let at = |i: usize| (broadcast_index(i, &shape, &a.shape), broadcast_index(i, &shape, &b.shape));
-    let data = match (&a.data, &b.data) {
-        (Data::Float(x), Data::Float(y)) => {
-            let f: fn(f32, f32) -> f32 = match op.proto.op_type.as_str() {
-                "Add" => |x, y| x + y,
-                "Sub" => |x, y| x - y,
-                "Mul" => |x, y| x * y,
-                _ => |x, y| x / y,
-            };
-            Data::Float((0..n).map(at).map(|(i, j)| f(x[i], y[j])).collect())
-        }
-        (Data::Int(x), Data::Int(y)) => {
-            let f: fn(i64, i64) -> Option<i64> = match op.proto.op_type.as_str() {
-                "Add" => i64::checked_add,
-                "Sub" => i64::checked_sub,
-                "Mul" => i64::checked_mul,
-                _ => i64::checked_div,
-            };
-            let values: Option<Vec<i64>> = (0..n).map(at).map(|(i, j)| f(x[i], y[j])).collect();
-            Data::Int(values.ok_or_else(|| Stop::Unsupported("arithmetic that overflows or divides by zero".into()))?)
-        }
-        _ => return unsupported("arithmetic on these types"),
-    };
-    Ok(Host { shape, data })
+    let Tensor { shape, data } = x.into_tensor();
+    Ok(Host { shape, data: Data::Float(data.into_iter().map(float).collect()) })
 }
 
 fn concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
@@ -183,7 +185,7 @@ fn concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
     let Some(first) = parts.first() else { return Err(op.invalid("inputs", "at least one", "none")) };
     let axis = op.axis(op.int("axis", 0)?, first.shape.len())?;
     let others = |s: &[usize]| (s.len() == first.shape.len()).then(|| [&s[..axis], &s[axis + 1..]].concat());
-    let same_type = |p: &Host| std::mem::discriminant(&p.data) == std::mem::discriminant(&first.data);
+    let same_type = |p: &Host| p.data.kind() == first.data.kind();
     if !parts.iter().all(|p| same_type(p) && others(&p.shape) == others(&first.shape)) {
         return Err(op.invalid("inputs", "one type, and shapes that differ in the axis only", "others"));
     }
@@ -207,6 +209,7 @@ fn append(to: &mut Data, from: &Data, start: usize, count: usize) {
         (Data::Int(to), Data::Int(from)) => to.extend_from_slice(&from[start..][..count]),
         (Data::Int8(to), Data::Int8(from)) => to.extend_from_slice(&from[start..][..count]),
         (Data::Uint8(to), Data::Uint8(from)) => to.extend_from_slice(&from[start..][..count]),
+        (Data::Other(to, _), Data::Other(from, _)) => to.extend_from_slice(&from[start..][..count]),
         _ => unreachable!("one type was checked"),
     }
 }
@@ -292,6 +295,14 @@ fn slice<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
 fn transpose<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
     let x = reader.constant(op, 0)?;
     let perm = permutation(op, x.shape.len())?;
+    transposed_host(reader, op, &x, &perm)
+}
+
+/// The axes of a constant in another order.
+pub(super) fn transposed_host(reader: &mut Reader, op: &Op, x: &Host, perm: &[usize]) -> Step<Host> {
+    if perm.len() != x.shape.len() {
+        return Err(op.invalid("input", format!("{} dimensions", perm.len()), x.shape.len()));
+    }
     let shape: Vec<usize> = perm.iter().map(|&a| x.shape[a]).collect();
     reader.charge(&shape, 16)?;
     // Strides of the input in the order of the output's axes.

@@ -1,5 +1,6 @@
 //! Constants: tensors that are known while reading. Weights, shapes, and what is computed from them.
 
+use super::numbers::{SmallFloat, wrap};
 use super::proto::{DataType, EXTERNAL, TensorProto};
 use crate::error::{Error, Result};
 use crate::tensor::{MAX_ELEMENTS, Tensor, dims};
@@ -11,13 +12,15 @@ pub(super) struct Host {
     pub data: Data,
 }
 
-/// Floats of every width are held as `f32`, integers wider than a byte and booleans as `i64`.
+/// Floats of every width are held as `f32`, integers that are no bytes, and booleans, as `i64`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Data {
     Float(Vec<f32>),
     Int(Vec<i64>),
     Int8(Vec<i8>),
     Uint8(Vec<u8>),
+    /// Of a type that is neither int64, int32 nor bool.
+    Other(Vec<i64>, DataType),
 }
 
 /// Applies one expression to the vector inside, whatever its type, and wraps the result alike.
@@ -28,6 +31,7 @@ macro_rules! each {
             Data::Int($v) => Data::Int($body),
             Data::Int8($v) => Data::Int8($body),
             Data::Uint8($v) => Data::Uint8($body),
+            Data::Other($v, kind) => Data::Other($body, *std::borrow::Borrow::<DataType>::borrow(&kind)),
         }
     };
 }
@@ -40,6 +44,29 @@ impl Data {
             Data::Int(v) => v.len(),
             Data::Int8(v) => v.len(),
             Data::Uint8(v) => v.len(),
+            Data::Other(v, _) => v.len(),
+        }
+    }
+
+    /// Whole numbers in a type, wrapped around where they do not fit.
+    pub(super) fn whole(values: impl Iterator<Item = i64>, kind: DataType) -> Data {
+        match kind {
+            DataType::Int8 => Data::Int8(values.map(|v| v as i8).collect()),
+            DataType::Uint8 => Data::Uint8(values.map(|v| v as u8).collect()),
+            DataType::Int64 => Data::Int(values.collect()),
+            DataType::Int32 | DataType::Bool => Data::Int(values.map(|v| wrap(v, kind)).collect()),
+            _ => Data::Other(values.map(|v| wrap(v, kind)).collect(), kind),
+        }
+    }
+
+    /// The type of its numbers; the widest of those that are held alike.
+    pub(super) fn kind(&self) -> DataType {
+        match self {
+            Data::Float(_) => DataType::Float,
+            Data::Int(_) => DataType::Int64,
+            Data::Int8(_) => DataType::Int8,
+            Data::Uint8(_) => DataType::Uint8,
+            Data::Other(_, kind) => *kind,
         }
     }
 
@@ -64,6 +91,7 @@ impl Host {
             Data::Int(v) => Some(v.clone()),
             Data::Int8(v) => Some(v.iter().map(|&v| v.into()).collect()),
             Data::Uint8(v) => Some(v.iter().map(|&v| v.into()).collect()),
+            Data::Other(v, _) => Some(v.clone()),
             Data::Float(_) => None,
         }
     }
@@ -131,21 +159,26 @@ fn shape(proto: &TensorProto) -> Result<Vec<usize>> {
 
 fn kind(proto: &TensorProto) -> Result<DataType> {
     DataType::try_from(proto.data_type).ok().filter(|&k| k != DataType::Undefined).ok_or_else(|| {
-        let expected = "float, double, float16, bfloat16, int8, uint8, int32, int64 or bool";
+        let expected = "a type of real numbers";
         Error::format(format!("tensor `{}`", proto.name), expected, format!("data type {}", proto.data_type))
     })
 }
 
 fn decode_raw(raw: &[u8], kind: DataType, n: usize) -> Result<Data, String> {
     use DataType as D;
-    let width = match kind {
-        D::Int8 | D::Uint8 | D::Bool => 1,
-        D::Float16 | D::Bfloat16 => 2,
-        D::Double | D::Int64 => 8,
-        _ => 4,
+    let bits = match kind {
+        D::Int4 | D::Uint4 | D::Float4e2m1 => 4,
+        D::Int8 | D::Uint8 | D::Bool | D::Float8e8m0 => 8,
+        _ if SmallFloat::of(kind).is_some() => 8,
+        D::Float16 | D::Bfloat16 | D::Int16 | D::Uint16 => 16,
+        D::Double | D::Int64 | D::Uint64 => 64,
+        _ => 32,
     };
-    if n.checked_mul(width) != Some(raw.len()) {
+    if n.checked_mul(bits).map(|bits| bits.div_ceil(8)) != Some(raw.len()) {
         return Err(format!("{} bytes of {kind:?}", raw.len()));
+    }
+    if bits == 4 {
+        return Ok(of_bits(raw.iter().flat_map(|&b| [b & 15, b >> 4]).take(n), kind));
     }
     Ok(match kind {
         D::Double => Data::Float(values(raw, |b| f64::from_le_bytes(b) as f32)),
@@ -156,7 +189,11 @@ fn decode_raw(raw: &[u8], kind: DataType, n: usize) -> Result<Data, String> {
         D::Bool => Data::Int(raw.iter().map(|&b| i64::from(b != 0)).collect()),
         D::Int8 => Data::Int8(raw.iter().map(|&b| b as i8).collect()),
         D::Uint8 => Data::Uint8(raw.to_vec()),
-        D::Float | D::Undefined => Data::Float(values(raw, f32::from_le_bytes)),
+        D::Int16 | D::Uint16 => Data::whole(values(raw, i16::from_le_bytes).into_iter().map(i64::from), kind),
+        D::Uint32 => Data::whole(values(raw, u32::from_le_bytes).into_iter().map(i64::from), kind),
+        D::Uint64 => Data::Other(values(raw, i64::from_le_bytes), kind),
+        _ if bits == 8 => of_bits(raw.iter().copied(), kind),
+        _ => Data::Float(values(raw, f32::from_le_bytes)),
     })
 }
 
@@ -164,10 +201,15 @@ fn decode_typed(proto: &TensorProto, kind: DataType, n: usize) -> Result<Data, S
     use DataType as D;
     let count = |len: usize| if len == n { Ok(()) } else { Err(format!("{len} values of {kind:?}")) };
     let ints = &proto.int32_data;
+    let four = matches!(kind, D::Int4 | D::Uint4 | D::Float4e2m1);
     match kind {
         D::Float => count(proto.float_data.len())?,
         D::Double => count(proto.double_data.len())?,
         D::Int64 => count(proto.int64_data.len())?,
+        D::Uint32 | D::Uint64 => count(proto.uint64_data.len())?,
+        _ if four && ints.len() == n.div_ceil(2) => {
+            return Ok(of_bits(ints.iter().flat_map(|&b| [b as u8 & 15, b as u8 >> 4]).take(n), kind));
+        }
         _ => count(ints.len())?,
     }
     Ok(match kind {
@@ -178,9 +220,24 @@ fn decode_typed(proto: &TensorProto, kind: DataType, n: usize) -> Result<Data, S
         D::Bool => Data::Int(ints.iter().map(|&v| i64::from(v != 0)).collect()),
         D::Int8 => Data::Int8(ints.iter().map(|&v| v as i8).collect()),
         D::Uint8 => Data::Uint8(ints.iter().map(|&v| v as u8).collect()),
+        D::Int16 | D::Uint16 => Data::whole(ints.iter().map(|&v| v.into()), kind),
+        D::Uint32 | D::Uint64 => Data::whole(proto.uint64_data.iter().map(|&v| v as i64), kind),
         D::Float16 => Data::Float(ints.iter().map(|&v| half::f16::from_bits(v as u16).to_f32()).collect()),
         D::Bfloat16 => Data::Float(ints.iter().map(|&v| half::bf16::from_bits(v as u16).to_f32()).collect()),
+        _ => of_bits(ints.iter().map(|&v| v as u8), kind),
     })
+}
+
+/// Numbers of 4 or 8 bits.
+fn of_bits(bits: impl Iterator<Item = u8>, kind: DataType) -> Data {
+    match SmallFloat::of(kind) {
+        Some(float) => Data::Float(bits.map(|b| float.decode(b)).collect()),
+        None if kind == DataType::Float8e8m0 => {
+            let power = |b: u8| if b == 255 { f32::NAN } else { 2f32.powi(i32::from(b) - 127) };
+            Data::Float(bits.map(power).collect())
+        }
+        None => Data::whole(bits.map(i64::from), kind),
+    }
 }
 
 fn values<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {

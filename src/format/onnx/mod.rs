@@ -21,6 +21,7 @@
 //! Written: operator set 17, IR version 8, batch `N`; labels, preprocessing and provenance as metadata properties
 //! `convoke.*`, which [`read`] finds again.
 
+mod arithmetic;
 mod constants;
 mod elementwise;
 mod host;
@@ -28,6 +29,7 @@ mod linear;
 mod meta;
 mod node;
 mod normalization;
+mod numbers;
 mod operators;
 mod pooling;
 mod proto;

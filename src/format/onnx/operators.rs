@@ -23,7 +23,7 @@ fn values<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let own = matches!(op.proto.domain.as_str(), "" | "ai.onnx");
     let kind = op.proto.op_type.as_str();
     if own && constants::knows(kind) && all_constant(reader, op) {
-        return Ok(vec![Val::Const(constants::evaluate(reader, op)?)]);
+        return Ok(constants::evaluate(reader, op)?.into_iter().map(Val::Const).collect());
     }
     match (own, kind) {
         (_, "QLinearAdd" | "QLinearConv" | "QLinearMatMul" | "QLinearGlobalAveragePool" | "QLinearConcat")

@@ -119,6 +119,8 @@ pub(super) struct TensorProto {
     pub raw_data: Option<Bytes>,
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub uint64_data: Vec<u64>,
     #[prost(int32, tag = "14")]
     pub data_location: i32,
 }
@@ -131,12 +133,24 @@ pub(super) enum DataType {
     Float = 1,
     Uint8 = 2,
     Int8 = 3,
+    Uint16 = 4,
+    Int16 = 5,
     Int32 = 6,
     Int64 = 7,
     Bool = 9,
     Float16 = 10,
     Double = 11,
+    Uint32 = 12,
+    Uint64 = 13,
     Bfloat16 = 16,
+    Float8e4m3fn = 17,
+    Float8e4m3fnuz = 18,
+    Float8e5m2 = 19,
+    Float8e5m2fnuz = 20,
+    Uint4 = 21,
+    Int4 = 22,
+    Float4e2m1 = 23,
+    Float8e8m0 = 24,
 }
 
 /// `TensorProto.DataLocation.EXTERNAL`.

@@ -11,10 +11,13 @@
 use std::collections::BTreeMap;
 
 use super::Scale;
+use super::arithmetic;
 use super::elementwise::{self, scaled};
 use super::host::{Data, Host};
 use super::linear::{conv_of, linear};
 use super::node::{Op, Step, Stop, unsupported};
+use super::numbers::{SmallFloat, range};
+use super::proto::DataType;
 use super::reader::{Activation, Reader, Val, vector_of};
 use crate::graph::{Graph, INPUT, Ranges, Value};
 use crate::layers::{Add, Clip, Concat, GlobalAvgPool, Layer};
@@ -106,7 +109,11 @@ pub(super) fn as_output(reader: &mut Reader, op: &Op, x: &Activation, scale: Sca
 fn scale<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Scale> {
     let scale = reader.constant(op, i)?;
     let zero_point = reader.maybe_constant(op, i + 1)?;
-    let signed = matches!(&zero_point, Some(Host { data: Data::Int8(_), .. }));
+    let kind = zero_point.as_ref().map_or(DataType::Uint8, |zero| zero.data.kind());
+    if !matches!(kind, DataType::Int8 | DataType::Uint8 | DataType::Int64) {
+        return unsupported(format!("zero point of computed values: expected 8 bits, got {kind:?}"));
+    }
+    let signed = kind == DataType::Int8;
     let zero_point = zero_point.map_or(Some(vec![0]), |z| z.to_ints());
     match (scale.to_floats(), zero_point.as_deref()) {
         (Some(&[scale]), Some(&[zero_point])) => Ok(Scale { scale, zero_point, signed }),
@@ -169,68 +176,135 @@ fn dequantized_weights<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, axis:
 
 /// DequantizeLinear of a constant.
 pub(super) fn dequantize_constant<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
-    if op.int("block_size", 0)? != 0 {
-        return unsupported("attribute `block_size`: expected 0");
-    }
     let (q, scale, zero) = (reader.constant(op, 0)?, reader.constant(op, 1)?, reader.maybe_constant(op, 2)?);
     let axis = if scale.data.len() == 1 { 0 } else { op.axis(op.int("axis", 1)?, q.shape.len())? };
     let x = dequantize(reader, op, &q, &scale, zero.as_ref(), axis)?;
     Ok(Host { shape: x.shape, data: Data::Float(x.data) })
 }
 
+/// Which of the scales belongs to a value: there is one for all, one for each index of an axis, or one for each block of
+/// values along it.
+struct Steps {
+    count: usize,
+    size: usize,
+    inner: usize,
+    block: usize,
+}
+
+impl Steps {
+    fn of(op: &Op, shape: &[usize], scale: &[usize], axis: usize) -> Step<Self> {
+        let block = usize::try_from(op.int("block_size", 0)?).unwrap_or(0);
+        let (count, size) = (scale.iter().product(), shape.get(axis).copied().unwrap_or(1));
+        let inner = shape.iter().skip(axis + 1).product();
+        let fits = match block {
+            0 => count == 1 || count == size,
+            _ => {
+                let blocks = |(a, &d): (usize, &usize)| if a == axis { d.div_ceil(block) } else { d };
+                shape.iter().enumerate().map(blocks).eq(scale.iter().copied())
+            }
+        };
+        if !fits {
+            return Err(op.invalid("scale and zero point", format!("1 or {size} values"), dims(scale)));
+        }
+        Ok(Steps { count, size, inner, block })
+    }
+
+    fn at(&self, i: usize) -> usize {
+        let (outer, own) = (i / self.inner.max(1) / self.size.max(1), i / self.inner.max(1) % self.size.max(1));
+        match self.block {
+            0 => own % self.count,
+            block => (outer * self.size.div_ceil(block) + own / block) * self.inner + i % self.inner,
+        }
+    }
+}
+
+/// Zero points as floats, one for each scale.
+fn zeros(op: &Op, zero: Option<&Host>, scale: &Host) -> Step<Vec<f32>> {
+    let zeros = zero.map_or(vec![0.0], |zero| zero.clone().into_tensor().data);
+    match zeros.len() {
+        1 => Ok(vec![zeros[0]; scale.data.len()]),
+        n if n == scale.data.len() => Ok(zeros),
+        n => Err(op.invalid("zero point", format!("{} values", scale.data.len()), n)),
+    }
+}
+
 /// `(q - zero) * scale`.
 fn dequantize(reader: &mut Reader, op: &Op, q: &Host, scale: &Host, zero: Option<&Host>, axis: usize) -> Step<Tensor> {
     let scales = scale.to_floats().ok_or_else(|| op.invalid("scale", "floats", "integers"))?;
-    let zeros = match zero {
-        None => vec![0],
-        Some(zero) => zero.to_ints().ok_or_else(|| op.invalid("zero point", "integers", "floats"))?,
-    };
-    let size = q.shape.get(axis).copied().unwrap_or(1);
-    for n in [scales.len(), zeros.len()] {
-        if n != 1 && n != size {
-            return Err(op.invalid("scale and zero point", format!("1 or {size} values"), n));
-        }
-    }
+    let (zeros, steps) = (zeros(op, zero, scale)?, Steps::of(op, &q.shape, &scale.shape, axis)?);
     reader.charge(&q.shape, 4)?;
-    let inner: usize = q.shape.iter().skip(axis + 1).product();
-    let value = |(i, q): (usize, i64)| {
-        let channel = i / inner.max(1) % size.max(1);
-        (q - zeros[channel % zeros.len()]) as f32 * scales[channel % scales.len()]
+    let value = |(i, q): (usize, f32)| {
+        let at = steps.at(i);
+        (q - zeros[at]) * scales[at]
     };
+    // Bytes are not copied first: weights are many.
     let data = match &q.data {
-        Data::Int8(v) => v.iter().map(|&q| i64::from(q)).enumerate().map(value).collect(),
-        Data::Uint8(v) => v.iter().map(|&q| i64::from(q)).enumerate().map(value).collect(),
-        Data::Int(v) => v.iter().map(|&q| q.clamp(-(1 << 40), 1 << 40)).enumerate().map(value).collect(),
-        Data::Float(_) => return Err(op.invalid("input 0", "integers", "floats")),
+        Data::Int8(v) => v.iter().map(|&q| f32::from(q)).enumerate().map(value).collect(),
+        Data::Uint8(v) => v.iter().map(|&q| f32::from(q)).enumerate().map(value).collect(),
+        Data::Int(v) | Data::Other(v, _) => v.iter().map(|&q| q as f32).enumerate().map(value).collect(),
+        Data::Float(v) => v.iter().copied().enumerate().map(value).collect(),
     };
     Ok(Tensor { shape: q.shape.clone(), data })
 }
 
-/// QuantizeLinear of a constant with one scale, or one for each index of `axis`.
+/// QuantizeLinear of a constant with one scale, or one for each index or block of an axis.
 pub(super) fn quantize_constant<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
-    let (x, scale, zero) = (reader.weights(op, 0)?, reader.weights(op, 1)?, reader.maybe_constant(op, 2)?);
+    let (own, given) = (reader.stored_kind(op, 2), op.int("output_dtype", 0)?);
+    let given = DataType::try_from(given as i32).ok().filter(|&kind| kind != DataType::Undefined);
+    let (x, scale, zero) = (reader.weights(op, 0)?, reader.constant(op, 1)?, reader.maybe_constant(op, 2)?);
+    let kind = own.or(given).unwrap_or_else(|| zero.as_ref().map_or(DataType::Uint8, |zero| zero.data.kind()));
     let axis = if scale.data.len() == 1 { 0 } else { op.axis(op.int("axis", 1)?, x.shape.len())? };
-    let zero = zero.unwrap_or(Host { shape: vec![], data: Data::Uint8(vec![0]) });
-    let zeros = zero.to_ints().ok_or_else(|| op.invalid("zero point", "integers", "floats"))?;
-    let size = x.shape.get(axis).copied().unwrap_or(1);
-    if [scale.data.len(), zeros.len()].iter().any(|&n| n != 1 && n != size) {
-        return Err(op.invalid("scale and zero point", format!("1 or {size} values"), scale.data.len()));
-    }
+    quantize(reader, op, &x, &scale, zero.as_ref(), axis, kind)
+}
+
+/// The nearest numbers of a type to `x / scale + zero`.
+fn quantize(
+    reader: &mut Reader,
+    op: &Op,
+    x: &Tensor,
+    scale: &Host,
+    zero: Option<&Host>,
+    axis: usize,
+    kind: DataType,
+) -> Step<Host> {
+    let scales = scale.to_floats().ok_or_else(|| op.invalid("scale", "floats", "integers"))?;
+    let (zeros, steps) = (zeros(op, zero, scale)?, Steps::of(op, &x.shape, &scale.shape, axis)?);
     reader.charge(&x.shape, 8)?;
-    let inner: usize = x.shape.iter().skip(axis + 1).product();
-    let code = |(i, v): (usize, &f32)| {
-        let channel = i / inner.max(1) % size.max(1);
-        let zero = zeros[channel % zeros.len()] as f32;
-        (v / scale.data[channel % scale.data.len()]).round_ties_even() + zero
+    let scaled = x.data.iter().enumerate().map(|(i, v)| (v / scales[steps.at(i)], zeros[steps.at(i)]));
+    let data = match SmallFloat::of(kind) {
+        Some(float) => Data::Float(scaled.map(|(v, zero)| float.round(v + zero, true)).collect()),
+        None => {
+            let (low, high) = range(kind);
+            let code = |(v, zero): (f32, f32)| ((v.round_ties_even() + zero) as i64).clamp(low, high);
+            Data::whole(scaled.map(code), kind)
+        }
     };
-    let codes = x.data.iter().enumerate().map(code);
-    // A float becomes the nearest value of the type.
-    let data = match zero.data {
-        Data::Int8(_) => Data::Int8(codes.map(|v| v as i8).collect()),
-        Data::Uint8(_) => Data::Uint8(codes.map(|v| v as u8).collect()),
-        _ => return unsupported("zero point: expected int8 or uint8"),
+    Ok(Host { shape: x.shape.clone(), data })
+}
+
+/// QLinearMatMul of constants.
+pub(super) fn multiply_constants<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
+    let mut factor = |first: usize| {
+        let (q, scale, zero) =
+            (reader.constant(op, first)?, reader.constant(op, first + 1)?, reader.maybe_constant(op, first + 2)?);
+        let x = dequantize(reader, op, &q, &scale, zero.as_ref(), 0)?;
+        Ok::<Host, Stop>(Host { shape: x.shape, data: Data::Float(x.data) })
     };
-    Ok(Host { shape: x.shape, data })
+    let (a, b) = (factor(0)?, factor(3)?);
+    let product = arithmetic::matmul(reader, op, &a, &b)?.into_tensor();
+    let (scale, zero) = (reader.constant(op, 6)?, reader.constant(op, 7)?);
+    quantize(reader, op, &product, &scale, Some(&zero), 0, zero.data.kind())
+}
+
+/// DynamicQuantizeLinear of a constant: codes, their scale, and their zero point.
+pub(super) fn quantize_dynamically<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Host>> {
+    let x = reader.weights(op, 0)?;
+    let (low, high) = x.data.iter().fold((0f32, 0f32), |(low, high), &v| (low.min(v), high.max(v)));
+    let scale = (high - low) / 255.0;
+    let zero = (-low / scale).round_ties_even() as u8;
+    let (scale, zero) = (Host::scalar(scale), Host { shape: vec![], data: Data::Uint8(vec![zero]) });
+    let codes = quantize(reader, op, &x, &scale, Some(&zero), 0, DataType::Uint8)?;
+    Ok(vec![codes, scale, zero])
 }
 
 /// Inputs x, its scale and zero point, w, its scale and zero point, y's scale and zero point, bias (in units of x's

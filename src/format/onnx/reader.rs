@@ -421,6 +421,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The type of input `i`, where it stands in the file.
+    pub(super) fn stored_kind(&self, op: &Op<'a>, i: usize) -> Option<DataType> {
+        match self.values.get(op.input(i)?) {
+            Some(Val::Stored(proto)) => DataType::try_from(proto.data_type).ok(),
+            _ => None,
+        }
+    }
+
     /// Input `i` as a constant that must be there.
     pub(super) fn constant(&mut self, op: &Op<'a>, i: usize) -> Step<Host> {
         let none = || op.invalid(format!("input {i}"), "a value", "none");

@@ -1,6 +1,7 @@
 //! Operators that move numbers: other shapes, parts, stacks and frames of values.
 
 use super::constants::{Range, ranges, reshaped, text};
+use super::host::Host;
 use super::linear::unframed;
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, BATCH, Reader, Val};
@@ -122,30 +123,15 @@ pub(super) fn split<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a
 /// Pad with a constant, or with what the map holds; amounts are attributes before opset 11, inputs since, with axes since opset 18.
 pub(super) fn pad<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
-    let mode = op.string("mode")?.unwrap_or_else(|| "constant".into());
     let rank = x.dims.len() + 1;
-    let (pads, value, axes) = if op.opset < 11 {
-        (op.ints("pads").map(<[i64]>::to_vec), op.float("value", 0.0)?, None)
-    } else {
-        let value = reader.maybe_constant(op, 2)?;
-        let value = value.map_or(Some(0.0), |v| v.to_floats().and_then(|v| v.first().copied()));
-        let value = value.ok_or_else(|| Stop::Unsupported("input `constant_value`: expected a float".into()))?;
-        (reader.maybe_ints(op, 1)?, value, reader.maybe_ints(op, 3)?)
-    };
-    let axes = axes.unwrap_or_else(|| (0..rank as i64).collect());
-    let axes = axes.into_iter().map(|a| op.axis(a, rank)).collect::<Step<Vec<usize>>>()?;
-    let pads = pads.unwrap_or_default();
-    if pads.len() != 2 * axes.len() {
-        return Err(op.invalid("pads", format!("{} values", 2 * axes.len()), pads.len()));
-    }
+    let Padding { amounts, value, mode } = padding(reader, op, rank)?;
+    let value = value.to_floats().and_then(|v| v.first().copied());
+    let value = value.ok_or_else(|| Stop::Unsupported("input `constant_value`: expected a float".into()))?;
     let amount = |v: i64| usize::try_from(v).ok().filter(|&v| v <= 1 << 15);
-    let mut amounts = vec![[0; 2]; rank];
-    for (i, &axis) in axes.iter().enumerate() {
-        let (Some(before), Some(after)) = (amount(pads[i]), amount(pads[i + axes.len()])) else {
-            return unsupported(format!("pads: expected 0 to 32768, got {pads:?}"));
-        };
-        amounts[axis] = [before, after];
-    }
+    let each = |[before, after]: [i64; 2]| Some([amount(before)?, amount(after)?]);
+    let Some(amounts) = amounts.iter().copied().map(each).collect::<Option<Vec<_>>>() else {
+        return unsupported(format!("pads: expected 0 to 32768, got {amounts:?}"));
+    };
     if amounts.iter().all(|a| *a == [0; 2]) {
         return Ok(x.view(x.dims.clone()));
     }
@@ -160,6 +146,34 @@ pub(super) fn pad<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> 
     let layer: Layer = Pad { before: side(0), after: side(1), value }.into();
     let y = reader.push(op, layer, &[map], vec![])?;
     Ok(unframed(y, &x))
+}
+
+/// What a `Pad` adds before and after each axis, the batch's included.
+pub(super) struct Padding {
+    pub amounts: Vec<[i64; 2]>,
+    pub value: Host,
+    pub mode: String,
+}
+
+/// Attributes before opset 11, inputs since.
+pub(super) fn padding<'a>(reader: &mut Reader<'a>, op: &Op<'a>, rank: usize) -> Step<Padding> {
+    let mode = op.string("mode")?.unwrap_or_else(|| "constant".into());
+    let (pads, value, axes) = if op.opset < 11 {
+        (op.ints("pads").map(<[i64]>::to_vec), Some(Host::scalar(op.float("value", 0.0)?)), None)
+    } else {
+        (reader.maybe_ints(op, 1)?, reader.maybe_constant(op, 2)?, reader.maybe_ints(op, 3)?)
+    };
+    let axes = axes.unwrap_or_else(|| (0..rank as i64).collect());
+    let axes = axes.into_iter().map(|a| op.axis(a, rank)).collect::<Step<Vec<usize>>>()?;
+    let pads = pads.unwrap_or_default();
+    if pads.len() != 2 * axes.len() {
+        return Err(op.invalid("pads", format!("{} values", 2 * axes.len()), pads.len()));
+    }
+    let mut amounts = vec![[0; 2]; rank];
+    for (i, &axis) in axes.iter().enumerate() {
+        amounts[axis] = [pads[i], pads[i + axes.len()]].map(|v| v.clamp(-(1 << 40), 1 << 40));
+    }
+    Ok(Padding { amounts, value: value.unwrap_or_else(|| Host::scalar(0.0)), mode })
 }
 
 /// Pads axis after axis: the sum of slices, each padded with zeros to its place. Each takes a run of consecutive
