@@ -1,4 +1,4 @@
-//! The `onnx` package's own backend tests, on the CPU engine: the generated `node` tests of the operators that a CNN is
+//! The `onnx` package's own backend tests, on both engines: the generated `node` tests of the operators that a CNN is
 //! made of, `pytorch-operator`, `pytorch-converted` and the nine `light_*` networks.
 //!
 //! `scripts/setup.sh python` installs the package into `tests/.onnx`. `supported.txt` lists the tests that pass; one that
@@ -18,9 +18,13 @@ use std::sync::Arc;
 use convoke::Error;
 use convoke::cpu::Pool;
 use convoke::format::onnx::{Constant, Imported, Options, Scale, fold, input_names, operators, read_with};
+use convoke::gpu::{self, Device};
+use convoke::graph::{Graph, Params};
 use convoke::tensor::Tensor;
 
-use crate::{difference, run};
+use pollster::block_on;
+
+use crate::{difference, each_output, run};
 
 /// The operators whose node tests count.
 const OPERATORS: &[&str] = &[
@@ -117,10 +121,18 @@ fn is_volume(reason: &str) -> bool {
     shapes.flatten().any(|shape| shape.matches('x').count() == 4)
 }
 
+/// What computes the networks.
+struct Engines {
+    pool: Arc<Pool>,
+    device: Device,
+}
+
 /// What became of a test.
 enum Outcome {
-    /// By the engine.
-    Computed,
+    /// By the CPU engine, and whether by the GPU engine too.
+    Computed {
+        on_gpu: bool,
+    },
     /// While reading.
     Folded,
     Failed(String),
@@ -139,10 +151,12 @@ fn data() -> PathBuf {
 #[test]
 #[ignore = "a stage of its own: needs the onnx package (scripts/setup.sh python)"]
 fn backend_tests_of_the_onnx_package() {
-    let (data, pool) = (data(), Pool::new(std::thread::available_parallelism().map_or(1, usize::from)));
+    let pool = Pool::new(std::thread::available_parallelism().map_or(1, usize::from));
+    let device = block_on(Device::request()).expect("these tests need a Vulkan adapter, such as lavapipe");
+    let (data, engines) = (data(), Engines { pool, device });
     let (mut failures, mut supported) = (vec![], BTreeSet::new());
     for suite in ["node", "pytorch-operator", "pytorch-converted", "light"] {
-        let outcomes = run_suite(&data.join(suite), &pool);
+        let outcomes = run_suite(&data.join(suite), &engines);
         failures.extend(report(suite, &outcomes));
         supported.extend(outcomes.iter().filter_map(|(name, outcome)| line(suite, name, outcome)));
     }
@@ -153,7 +167,7 @@ fn backend_tests_of_the_onnx_package() {
 /// The line of a test that passed in the list of those that do.
 fn line(suite: &str, name: &str, outcome: &Outcome) -> Option<String> {
     match outcome {
-        Outcome::Computed => Some(format!("{suite}/{name}")),
+        Outcome::Computed { .. } => Some(format!("{suite}/{name}")),
         Outcome::Folded => Some(format!("{suite}/{name} folded")),
         _ => None,
     }
@@ -175,15 +189,15 @@ fn lost(supported: &BTreeSet<String>) -> Vec<String> {
     recorded.into_iter().filter(|l| !supported.contains(*l)).map(|l| format!("{l}: passed before")).collect()
 }
 
-fn run_suite(folder: &Path, pool: &Arc<Pool>) -> Outcomes {
+fn run_suite(folder: &Path, engines: &Engines) -> Outcomes {
     let mut outcomes = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let outcome = || {
             if path.extension().is_some_and(|e| e == "onnx") {
-                Some(light(&path, pool))
+                Some(light(&path, engines))
             } else if path.join("model.onnx").exists() {
-                case(&path, pool)
+                case(&path, engines)
             } else {
                 None
             }
@@ -196,10 +210,14 @@ fn run_suite(folder: &Path, pool: &Arc<Pool>) -> Outcomes {
 
 /// Prints the counts and why tests are not supported; the failures.
 fn report(suite: &str, outcomes: &Outcomes) -> Vec<String> {
-    let (mut computed, mut folded, mut failures, mut reasons) = (0, 0, vec![], BTreeMap::<&str, Vec<&str>>::new());
+    let (mut computed, mut on_gpus, mut folded) = (0, 0, 0);
+    let (mut failures, mut reasons) = (vec![], BTreeMap::<&str, Vec<&str>>::new());
     for (name, outcome) in outcomes {
         match outcome {
-            Outcome::Computed => computed += 1,
+            Outcome::Computed { on_gpu } => {
+                computed += 1;
+                on_gpus += usize::from(*on_gpu);
+            }
             Outcome::Folded => folded += 1,
             Outcome::Failed(why) => failures.push(format!("{suite}/{name}: {why}")),
             Outcome::NotSupported(why) => reasons.entry(why).or_default().push(name),
@@ -208,7 +226,8 @@ fn report(suite: &str, outcomes: &Outcomes) -> Vec<String> {
     let (passed, failed) = (computed + folded, failures.len());
     let unsupported = outcomes.len() - passed - failed;
     println!(
-        "{suite}: {passed} passed ({computed} on the engine, {folded} folded), {failed} failed, {unsupported} not supported"
+        "{suite}: {passed} passed ({computed} on the CPU engine, {on_gpus} of them on the GPU engine too, {folded} folded), \
+         {failed} failed, {unsupported} not supported"
     );
     let mut classes = BTreeMap::<&str, usize>::new();
     for (reason, names) in reasons {
@@ -237,7 +256,7 @@ fn numbered(folder: &Path, what: &str) -> Result<Vec<Constant>, String> {
 }
 
 /// A folder with a model, inputs and outputs; `None` for a node test of other operators.
-fn case(folder: &Path, pool: &Arc<Pool>) -> Option<Outcome> {
+fn case(folder: &Path, engines: &Engines) -> Option<Outcome> {
     let bytes = fs::read(folder.join("model.onnx")).unwrap();
     let own = |kind: &String| OPERATORS.contains(&kind.as_str());
     if folder.parent().unwrap().ends_with("node") && !operators(&bytes).is_ok_and(|o| o.iter().all(own)) {
@@ -248,16 +267,16 @@ fn case(folder: &Path, pool: &Arc<Pool>) -> Option<Outcome> {
     }
     let set = folder.join("test_data_set_0");
     Some(match (numbered(&set, "input"), numbered(&set, "output")) {
-        (Ok(inputs), Ok(outputs)) => attempt(&bytes, &inputs, &outputs, pool),
+        (Ok(inputs), Ok(outputs)) => attempt(&bytes, &inputs, &outputs, engines),
         (Err(e), _) | (_, Err(e)) => Outcome::NotSupported(format!("no tensors of numbers: {}", short(&e))),
     })
 }
 
 /// On the engine if it can be imported with some of its inputs free, else by folding; the reason is that of the engine.
-fn attempt(bytes: &[u8], inputs: &[Constant], outputs: &[Constant], pool: &Arc<Pool>) -> Outcome {
+fn attempt(bytes: &[u8], inputs: &[Constant], outputs: &[Constant], engines: &Engines) -> Outcome {
     let reason = match import(bytes, inputs) {
         Ok((imported, free)) => match stacked(&imported, &inputs[..free]) {
-            Ok(x) => match compare(&imported, &x, outputs, pool) {
+            Ok(x) => match compare(&imported, &x, outputs, engines) {
                 Some(outcome) => return outcome,
                 None => "an input with infinities or NaN".into(),
             },
@@ -306,11 +325,36 @@ fn stacked(imported: &Imported, inputs: &[Constant]) -> Result<Tensor, String> {
 }
 
 /// `None` for an input that the engine refuses: it computes with finite numbers only.
-fn compare(imported: &Imported, x: &Tensor, outputs: &[Constant], pool: &Arc<Pool>) -> Option<Outcome> {
-    match run(&imported.graph, &imported.params, x, pool) {
-        Ok(got) => Some(same(&got, outputs, |i| scale(imported, i)).unwrap_or(Outcome::Computed)),
+fn compare(imported: &Imported, x: &Tensor, outputs: &[Constant], engines: &Engines) -> Option<Outcome> {
+    let Imported { graph, params, .. } = imported;
+    let check = |got: &[Tensor]| same(got, outputs, |i| scale(imported, i));
+    match run(graph, params, x, &engines.pool) {
+        Ok(got) => {
+            let on_device = || on_device(graph, params, x, &engines.device, check);
+            Some(check(&got).unwrap_or_else(on_device))
+        }
         Err(Error::NotFinite { .. }) => None,
         Err(e) => Some(Outcome::Failed(e.to_string())),
+    }
+}
+
+/// The same on the GPU engine, unless the adapter has no buffer for so many weights.
+fn on_device(
+    graph: &Graph,
+    params: &Params,
+    x: &Tensor,
+    device: &Device,
+    check: impl Fn(&[Tensor]) -> Option<Outcome>,
+) -> Outcome {
+    let got = each_output(graph, |graph| {
+        block_on(gpu::Engine::new(graph, params, device)).and_then(|mut engine| block_on(engine.run(x)))
+    });
+    match got.map(|got| check(&got)) {
+        Ok(None) => Outcome::Computed { on_gpu: true },
+        Ok(Some(Outcome::Failed(why))) => Outcome::Failed(format!("on the GPU: {why}")),
+        Ok(Some(other)) => other,
+        Err(Error::TooLarge { .. }) => Outcome::Computed { on_gpu: false },
+        Err(e) => Outcome::Failed(format!("on the GPU: {e}")),
     }
 }
 
@@ -341,7 +385,7 @@ fn same(got: &[Tensor], outputs: &[Constant], scale: impl Fn(usize) -> Option<Sc
 }
 
 /// One of the large networks: its weights are made by ConstantOfShape, its input is a ramp.
-fn light(path: &Path, pool: &Arc<Pool>) -> Outcome {
+fn light(path: &Path, engines: &Engines) -> Outcome {
     let options = Options { constant_bytes: Some(2 << 30), ..Options::default() };
     let imported = match read_with(fs::read(path).unwrap(), &options) {
         Ok(imported) => imported,
@@ -352,7 +396,7 @@ fn light(path: &Path, pool: &Arc<Pool>) -> Outcome {
     let x = Tensor::new(imported.graph.input().batched(1), ramp).unwrap();
     let expected = path.with_file_name(path.file_stem().unwrap().to_string_lossy().into_owned() + "_output_0.pb");
     match tensor(&expected) {
-        Ok(want) => compare(&imported, &x, &[want], pool).expect("a ramp is finite"),
+        Ok(want) => compare(&imported, &x, &[want], engines).expect("a ramp is finite"),
         Err(e) => Outcome::Failed(e),
     }
 }

@@ -19,11 +19,14 @@ use convoke::tensor::Tensor;
 
 /// Every output of a network for a batch, on the CPU engine.
 fn run(graph: &Graph, params: &Params, x: &Tensor, pool: &Arc<Pool>) -> convoke::Result<Vec<Tensor>> {
+    each_output(graph, |graph| Engine::new(graph, params, pool)?.run(x))
+}
+
+/// What `run` finds for each output: an engine gives the main one.
+fn each_output(graph: &Graph, run: impl Fn(&Graph) -> convoke::Result<Tensor>) -> convoke::Result<Vec<Tensor>> {
     let one = |output: &Output| {
-        // An engine gives the main output.
         let main = Output { loss_weight: 1.0, ..*output };
-        let graph = Graph::new(graph.name(), graph.input().clone(), graph.nodes().to_vec(), vec![main])?;
-        Engine::new(&graph, params, pool)?.run(x)
+        run(&Graph::new(graph.name(), graph.input().clone(), graph.nodes().to_vec(), vec![main])?)
     };
     graph.outputs().iter().map(one).collect()
 }

@@ -2,7 +2,7 @@
 //! faster; [`Reader::charge`] limits it.
 
 use super::constants::transposed_host;
-use super::host::{Data, Host, broadcast, broadcast_index, each};
+use super::host::{Data, Host, broadcast, broadcast_index};
 use super::node::{Op, Step, Stop, unsupported};
 use super::proto::DataType;
 use super::reader::Reader;
@@ -40,7 +40,7 @@ fn of_floats(kind: &str) -> fn(f32, f32) -> f32 {
         "Div" => |x, y| x / y,
         "Max" => f32::max,
         "Min" => f32::min,
-        _ => f32::powf,
+        _ => |x, y| f64::from(x).powf(f64::from(y)) as f32,
     }
 }
 
@@ -54,6 +54,10 @@ fn of_integers(kind: &str) -> fn(i64, i64) -> Option<i64> {
         "Min" => |x, y| Some(x.min(y)),
         _ => |x, y| u32::try_from(y).ok().and_then(|y| x.checked_pow(y)),
     }
+}
+
+fn exp(v: f32) -> f32 {
+    f64::from(v).exp() as f32
 }
 
 fn pair<'a>(reader: &mut Reader<'a>, op: &Op<'a>, kind: &str, a: &Host, b: &Host) -> Step<Host> {
@@ -78,7 +82,7 @@ fn pair<'a>(reader: &mut Reader<'a>, op: &Op<'a>, kind: &str, a: &Host, b: &Host
             let fits = |v: &i64| own != DataType::Uint64 || *v >= 0;
             let values: Option<Vec<i64>> = (0..n).map(at).map(|(i, j)| f(x[i], y[j]).filter(fits)).collect();
             let overflow = || Stop::Unsupported("arithmetic that overflows or divides by zero".into());
-            Data::whole(values.ok_or_else(overflow)?.into_iter(), own)
+            Data::whole(values.ok_or_else(overflow)?, own)
         }
         // The result has the type of the base.
         _ if kind == "Pow" => {
@@ -86,7 +90,7 @@ fn pair<'a>(reader: &mut Reader<'a>, op: &Op<'a>, kind: &str, a: &Host, b: &Host
             let powers = (0..n).map(at).map(|(i, j)| f64::from(x[i]).powf(f64::from(y[j])));
             match own {
                 DataType::Float => Data::Float(powers.map(|v| v as f32).collect()),
-                _ => Data::whole(powers.map(|v| v as i64), own),
+                _ => Data::whole(powers.map(|v| v as i64).collect(), own),
             }
         }
         _ => return unsupported("arithmetic on these types"),
@@ -104,17 +108,17 @@ fn function<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
                 "Neg" => |v| -v,
                 "Abs" => f32::abs,
                 "Sqrt" => f32::sqrt,
-                "Exp" => f32::exp,
+                "Exp" => exp,
                 "Relu" => |v| v.max(0.0),
-                "Sigmoid" => |v| 1.0 / (1.0 + (-v).exp()),
-                "Tanh" => f32::tanh,
+                "Sigmoid" => |v| 1.0 / (1.0 + exp(-v)),
+                "Tanh" => |v| 1.0 - 2.0 / (1.0 + exp(2.0 * v)),
                 _ => f32::recip,
             };
             Data::Float(v.iter().map(|&v| f(v)).collect())
         }
         (data, Some(ints)) if matches!(kind, "Neg" | "Abs") => {
             let f = if kind == "Neg" { i64::wrapping_neg } else { i64::wrapping_abs };
-            Data::whole(ints.into_iter().map(f), data.kind())
+            Data::whole(ints.into_iter().map(f).collect(), data.kind())
         }
         _ => return unsupported("a function of integers"),
     };
@@ -218,10 +222,10 @@ fn softmax<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
     for start in (0..data.len()).filter(|i| i / inner % size == 0) {
         let at = |i: usize| start + i * inner;
         let max = (0..size).map(|i| data[at(i)]).fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = (0..size).map(|i| (data[at(i)] - max).exp()).sum();
+        let sum: f32 = (0..size).map(|i| exp(data[at(i)] - max)).sum();
         for i in 0..size {
             let shifted = data[at(i)] - max;
-            data[at(i)] = if op.proto.op_type == "Softmax" { shifted.exp() / sum } else { shifted - sum.ln() };
+            data[at(i)] = if op.proto.op_type == "Softmax" { exp(shifted) / sum } else { shifted - sum.ln() };
         }
     }
     Ok(Host { shape: x.shape, data: Data::Float(data) })
@@ -257,7 +261,7 @@ fn pad<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
         (Data::Float(x), Data::Float(v)) => Data::Float(at.iter().map(|&i| *x.get(i).unwrap_or(&v[0])).collect()),
         (data, _) => {
             let (ints, v) = (x.to_ints().unwrap_or_default(), value.to_ints().unwrap_or_default());
-            Data::whole(at.iter().map(|&i| *ints.get(i).unwrap_or(&v[0])), data.kind())
+            Data::whole(at.iter().map(|&i| *ints.get(i).unwrap_or(&v[0])).collect(), data.kind())
         }
     };
     Ok(Host { shape, data })
@@ -291,7 +295,7 @@ pub(super) fn split<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Host>>
         start += own;
         let mut shape = x.shape.clone();
         shape[axis] = own;
-        Host { shape, data: each!(&x.data, v => at.iter().map(|&i| v[i]).collect()) }
+        Host { shape, data: x.data.gather(&at) }
     };
     Ok(sizes.into_iter().map(part).collect())
 }

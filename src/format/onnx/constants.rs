@@ -108,7 +108,7 @@ fn constant<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
         return Ok(Host::scalar(value));
     }
     if let Some(value) = op.maybe_int("value_int")? {
-        return Ok(Host { shape: vec![], data: Data::Int(vec![value]) });
+        return Ok(Host::int(value));
     }
     if let Some(values) = op.ints("value_ints") {
         return Ok(Host::ints(values.to_vec()));
@@ -169,8 +169,8 @@ fn cast(op: &Op, x: Host) -> Step<Host> {
             None => {
                 let whole = |v: f32| if to == DataType::Bool { i64::from(v != 0.0) } else { v as i64 };
                 let data = match (&x.data, x.to_ints()) {
-                    (Data::Float(v), _) => Data::whole(v.iter().map(|&v| whole(v)), to),
-                    (_, ints) => Data::whole(ints.into_iter().flatten(), to),
+                    (Data::Float(v), _) => Data::whole(v.iter().map(|&v| whole(v)).collect(), to),
+                    (_, ints) => Data::whole(ints.unwrap_or_default(), to),
                 };
                 return Ok(Host { shape: x.shape, data });
             }
@@ -206,10 +206,9 @@ fn concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
 fn append(to: &mut Data, from: &Data, start: usize, count: usize) {
     match (to, from) {
         (Data::Float(to), Data::Float(from)) => to.extend_from_slice(&from[start..][..count]),
-        (Data::Int(to), Data::Int(from)) => to.extend_from_slice(&from[start..][..count]),
+        (Data::Int(to, _), Data::Int(from, _)) => to.extend_from_slice(&from[start..][..count]),
         (Data::Int8(to), Data::Int8(from)) => to.extend_from_slice(&from[start..][..count]),
         (Data::Uint8(to), Data::Uint8(from)) => to.extend_from_slice(&from[start..][..count]),
-        (Data::Other(to, _), Data::Other(from, _)) => to.extend_from_slice(&from[start..][..count]),
         _ => unreachable!("one type was checked"),
     }
 }

@@ -16,11 +16,10 @@ pub(super) struct Host {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Data {
     Float(Vec<f32>),
-    Int(Vec<i64>),
+    /// With their type; int64 also for int32 and bool.
+    Int(Vec<i64>, DataType),
     Int8(Vec<i8>),
     Uint8(Vec<u8>),
-    /// Of a type that is neither int64, int32 nor bool.
-    Other(Vec<i64>, DataType),
 }
 
 /// Applies one expression to the vector inside, whatever its type, and wraps the result alike.
@@ -28,10 +27,9 @@ macro_rules! each {
     ($data:expr, $v:ident => $body:expr) => {
         match $data {
             Data::Float($v) => Data::Float($body),
-            Data::Int($v) => Data::Int($body),
             Data::Int8($v) => Data::Int8($body),
             Data::Uint8($v) => Data::Uint8($body),
-            Data::Other($v, kind) => Data::Other($body, *std::borrow::Borrow::<DataType>::borrow(&kind)),
+            Data::Int($v, kind) => Data::Int($body, *std::borrow::Borrow::<DataType>::borrow(&kind)),
         }
     };
 }
@@ -41,21 +39,20 @@ impl Data {
     pub(super) fn len(&self) -> usize {
         match self {
             Data::Float(v) => v.len(),
-            Data::Int(v) => v.len(),
             Data::Int8(v) => v.len(),
             Data::Uint8(v) => v.len(),
-            Data::Other(v, _) => v.len(),
+            Data::Int(v, _) => v.len(),
         }
     }
 
     /// Whole numbers in a type, wrapped around where they do not fit.
-    pub(super) fn whole(values: impl Iterator<Item = i64>, kind: DataType) -> Data {
+    pub(super) fn whole(mut values: Vec<i64>, kind: DataType) -> Data {
+        values.iter_mut().for_each(|v| *v = wrap(*v, kind));
         match kind {
-            DataType::Int8 => Data::Int8(values.map(|v| v as i8).collect()),
-            DataType::Uint8 => Data::Uint8(values.map(|v| v as u8).collect()),
-            DataType::Int64 => Data::Int(values.collect()),
-            DataType::Int32 | DataType::Bool => Data::Int(values.map(|v| wrap(v, kind)).collect()),
-            _ => Data::Other(values.map(|v| wrap(v, kind)).collect(), kind),
+            DataType::Int8 => Data::Int8(values.into_iter().map(|v| v as i8).collect()),
+            DataType::Uint8 => Data::Uint8(values.into_iter().map(|v| v as u8).collect()),
+            DataType::Int32 | DataType::Bool => Data::Int(values, DataType::Int64),
+            _ => Data::Int(values, kind),
         }
     }
 
@@ -63,10 +60,9 @@ impl Data {
     pub(super) fn kind(&self) -> DataType {
         match self {
             Data::Float(_) => DataType::Float,
-            Data::Int(_) => DataType::Int64,
             Data::Int8(_) => DataType::Int8,
             Data::Uint8(_) => DataType::Uint8,
-            Data::Other(_, kind) => *kind,
+            Data::Int(_, kind) => *kind,
         }
     }
 
@@ -78,7 +74,11 @@ impl Data {
 
 impl Host {
     pub(super) fn ints(values: Vec<i64>) -> Self {
-        Host { shape: vec![values.len()], data: Data::Int(values) }
+        Host { shape: vec![values.len()], data: Data::Int(values, DataType::Int64) }
+    }
+
+    pub(super) fn int(value: i64) -> Self {
+        Host { shape: vec![], data: Data::Int(vec![value], DataType::Int64) }
     }
 
     pub(super) fn scalar(value: f32) -> Self {
@@ -88,10 +88,9 @@ impl Host {
     /// Whole numbers of any type.
     pub(super) fn to_ints(&self) -> Option<Vec<i64>> {
         match &self.data {
-            Data::Int(v) => Some(v.clone()),
             Data::Int8(v) => Some(v.iter().map(|&v| v.into()).collect()),
             Data::Uint8(v) => Some(v.iter().map(|&v| v.into()).collect()),
-            Data::Other(v, _) => Some(v.clone()),
+            Data::Int(v, _) => Some(v.clone()),
             Data::Float(_) => None,
         }
     }
@@ -178,21 +177,19 @@ fn decode_raw(raw: &[u8], kind: DataType, n: usize) -> Result<Data, String> {
         return Err(format!("{} bytes of {kind:?}", raw.len()));
     }
     if bits == 4 {
-        return Ok(of_bits(raw.iter().flat_map(|&b| [b & 15, b >> 4]).take(n), kind));
+        return Ok(of_bits(raw.iter().flat_map(|&b| [b & 15, b >> 4]).take(n).collect(), kind));
     }
     Ok(match kind {
         D::Double => Data::Float(values(raw, |b| f64::from_le_bytes(b) as f32)),
         D::Float16 => Data::Float(values(raw, |b| half::f16::from_le_bytes(b).to_f32())),
         D::Bfloat16 => Data::Float(values(raw, |b| half::bf16::from_le_bytes(b).to_f32())),
-        D::Int32 => Data::Int(values(raw, |b| i32::from_le_bytes(b).into())),
-        D::Int64 => Data::Int(values(raw, i64::from_le_bytes)),
-        D::Bool => Data::Int(raw.iter().map(|&b| i64::from(b != 0)).collect()),
+        D::Int64 | D::Uint64 => Data::Int(values(raw, i64::from_le_bytes), kind),
+        D::Bool => Data::Int(raw.iter().map(|&b| i64::from(b != 0)).collect(), D::Int64),
         D::Int8 => Data::Int8(raw.iter().map(|&b| b as i8).collect()),
         D::Uint8 => Data::Uint8(raw.to_vec()),
-        D::Int16 | D::Uint16 => Data::whole(values(raw, i16::from_le_bytes).into_iter().map(i64::from), kind),
-        D::Uint32 => Data::whole(values(raw, u32::from_le_bytes).into_iter().map(i64::from), kind),
-        D::Uint64 => Data::Other(values(raw, i64::from_le_bytes), kind),
-        _ if bits == 8 => of_bits(raw.iter().copied(), kind),
+        D::Int16 | D::Uint16 => Data::whole(values(raw, |b| i16::from_le_bytes(b).into()), kind),
+        D::Int32 | D::Uint32 => Data::whole(values(raw, |b| i32::from_le_bytes(b).into()), kind),
+        _ if bits == 8 => of_bits(raw.to_vec(), kind),
         _ => Data::Float(values(raw, f32::from_le_bytes)),
     })
 }
@@ -208,35 +205,33 @@ fn decode_typed(proto: &TensorProto, kind: DataType, n: usize) -> Result<Data, S
         D::Int64 => count(proto.int64_data.len())?,
         D::Uint32 | D::Uint64 => count(proto.uint64_data.len())?,
         _ if four && ints.len() == n.div_ceil(2) => {
-            return Ok(of_bits(ints.iter().flat_map(|&b| [b as u8 & 15, b as u8 >> 4]).take(n), kind));
+            return Ok(of_bits(ints.iter().flat_map(|&b| [b as u8 & 15, b as u8 >> 4]).take(n).collect(), kind));
         }
         _ => count(ints.len())?,
     }
     Ok(match kind {
         D::Float | D::Undefined => Data::Float(proto.float_data.clone()),
         D::Double => Data::Float(proto.double_data.iter().map(|&v| v as f32).collect()),
-        D::Int64 => Data::Int(proto.int64_data.clone()),
-        D::Int32 => Data::Int(ints.iter().map(|&v| v.into()).collect()),
-        D::Bool => Data::Int(ints.iter().map(|&v| i64::from(v != 0)).collect()),
+        D::Int64 => Data::Int(proto.int64_data.clone(), kind),
         D::Int8 => Data::Int8(ints.iter().map(|&v| v as i8).collect()),
         D::Uint8 => Data::Uint8(ints.iter().map(|&v| v as u8).collect()),
-        D::Int16 | D::Uint16 => Data::whole(ints.iter().map(|&v| v.into()), kind),
-        D::Uint32 | D::Uint64 => Data::whole(proto.uint64_data.iter().map(|&v| v as i64), kind),
+        D::Bool | D::Int16 | D::Uint16 | D::Int32 => Data::whole(ints.iter().map(|&v| v.into()).collect(), kind),
+        D::Uint32 | D::Uint64 => Data::whole(proto.uint64_data.iter().map(|&v| v as i64).collect(), kind),
         D::Float16 => Data::Float(ints.iter().map(|&v| half::f16::from_bits(v as u16).to_f32()).collect()),
         D::Bfloat16 => Data::Float(ints.iter().map(|&v| half::bf16::from_bits(v as u16).to_f32()).collect()),
-        _ => of_bits(ints.iter().map(|&v| v as u8), kind),
+        _ => of_bits(ints.iter().map(|&v| v as u8).collect(), kind),
     })
 }
 
 /// Numbers of 4 or 8 bits.
-fn of_bits(bits: impl Iterator<Item = u8>, kind: DataType) -> Data {
+fn of_bits(bits: Vec<u8>, kind: DataType) -> Data {
     match SmallFloat::of(kind) {
-        Some(float) => Data::Float(bits.map(|b| float.decode(b)).collect()),
+        Some(float) => Data::Float(bits.into_iter().map(|b| float.decode(b)).collect()),
         None if kind == DataType::Float8e8m0 => {
             let power = |b: u8| if b == 255 { f32::NAN } else { 2f32.powi(i32::from(b) - 127) };
-            Data::Float(bits.map(power).collect())
+            Data::Float(bits.into_iter().map(power).collect())
         }
-        None => Data::whole(bits.map(i64::from), kind),
+        None => Data::whole(bits.into_iter().map(i64::from).collect(), kind),
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
         "DynamicQuantizeLinear" => {
             let x = reader.activation(op, 0)?;
             let source = reader.best_form(&x);
-            let zero = Val::DynamicScale(source, Host { shape: vec![], data: Data::Int(vec![0]) });
+            let zero = Val::DynamicScale(source, Host::int(0));
             Ok(vec![Val::Dynamic(x, source), Val::DynamicScale(source, Host::scalar(1.0)), zero])
         }
         _ => integer_product(reader, op),
@@ -126,7 +126,7 @@ fn dequantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, scale: &Scale
     match reader.input(op, i)? {
         Val::Quantized(x, own) if own == *scale => Ok(x.view(x.dims.clone())),
         Val::Codes(q) => {
-            let zero = Host { shape: vec![], data: Data::Int(vec![scale.zero_point]) };
+            let zero = Host::int(scale.zero_point);
             let centred = shifted(reader, op, &q, &zero)?;
             scaled(reader, op, ".scaled", &centred, &Host::scalar(scale.scale))
         }
@@ -146,7 +146,8 @@ fn dequantized_codes<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activatio
             dims(&scale.shape)
         ));
     }
-    let mut zero = zero.unwrap_or_else(|| Host { shape: scale.shape.clone(), data: Data::Int(vec![0; n]) });
+    let mut zero =
+        zero.unwrap_or_else(|| Host { shape: scale.shape.clone(), data: Data::Int(vec![0; n], DataType::Int64) });
     if n > 1 {
         let rank = q.dims.len() + 1;
         let axis = op.axis(op.int("axis", 1)?, rank)?;
@@ -241,7 +242,7 @@ fn dequantize(reader: &mut Reader, op: &Op, q: &Host, scale: &Host, zero: Option
     let data = match &q.data {
         Data::Int8(v) => v.iter().map(|&q| f32::from(q)).enumerate().map(value).collect(),
         Data::Uint8(v) => v.iter().map(|&q| f32::from(q)).enumerate().map(value).collect(),
-        Data::Int(v) | Data::Other(v, _) => v.iter().map(|&q| q as f32).enumerate().map(value).collect(),
+        Data::Int(v, _) => v.iter().map(|&q| q as f32).enumerate().map(value).collect(),
         Data::Float(v) => v.iter().copied().enumerate().map(value).collect(),
     };
     Ok(Tensor { shape: q.shape.clone(), data })
@@ -276,7 +277,7 @@ fn quantize(
         None => {
             let (low, high) = range(kind);
             let code = |(v, zero): (f32, f32)| ((v.round_ties_even() + zero) as i64).clamp(low, high);
-            Data::whole(scaled.map(code), kind)
+            Data::whole(scaled.map(code).collect(), kind)
         }
     };
     Ok(Host { shape: x.shape.clone(), data })
@@ -376,14 +377,14 @@ fn integer_product<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
     let (x, source) = match reader.input(op, 0)? {
         Val::Dynamic(x, source) => (x, source),
         Val::Codes(q) => {
-            let zero = reader.maybe_constant(op, 2)?.unwrap_or(Host { shape: vec![], data: Data::Int(vec![0]) });
+            let zero = reader.maybe_constant(op, 2)?.unwrap_or(Host::int(0));
             let x = shifted(reader, op, &q, &zero)?;
             return Ok(vec![Val::Codes(with_integers(reader, op, &x)?)]);
         }
         _ => return unsupported("input 0: expected the output of a DynamicQuantizeLinear, or integers"),
     };
     match op.input(2).map(|name| reader.take(op, name)).transpose()? {
-        Some(Val::DynamicScale(of, zero)) if of == source && matches!(zero.data, Data::Int(_)) => {}
+        Some(Val::DynamicScale(of, zero)) if of == source && matches!(zero.data, Data::Int(..)) => {}
         _ => return unsupported("input 2: expected the zero point of the same DynamicQuantizeLinear"),
     }
     let y = with_integers(reader, op, &x)?;
