@@ -13,8 +13,8 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_value(serde_json::from_str(text)?)
 }
 
-/// An object whose `kind` says which other fields it has. For enums of numbers: what serde derives for tagged enums is
-/// seven times as much code.
+/// An object of numbers, whose `kind` may say which. What serde derives for such structs and tagged enums is several times as
+/// much code.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Fields(Map<String, Value>);
@@ -22,10 +22,15 @@ pub(crate) struct Fields(Map<String, Value>);
 impl Fields {
     /// Which fields to expect.
     pub(crate) fn kind(&mut self) -> Result<String, String> {
-        match self.0.remove("kind") {
-            Some(Value::String(kind)) => Ok(kind),
-            Some(other) => Err(format!("kind: expected a name, got {other}")),
-            None => Err("missing field `kind`".into()),
+        self.text("kind")
+    }
+
+    /// This name.
+    pub(crate) fn text(&mut self, name: &str) -> Result<String, String> {
+        match self.0.remove(name) {
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(format!("{name}: expected a name, got {other}")),
+            None => Err(format!("missing field `{name}`")),
         }
     }
 
@@ -35,6 +40,25 @@ impl Fields {
             Some(Value::Number(number)) => Ok(number.as_f64().unwrap_or(f64::NAN) as f32),
             Some(other) => Err(format!("{name}: expected a number, got {other}")),
             None => default.ok_or_else(|| format!("missing field `{name}`")),
+        }
+    }
+
+    /// This whole number, or 0.
+    pub(crate) fn count(&mut self, name: &str) -> Result<u32, String> {
+        match self.0.remove(name) {
+            None => Ok(0),
+            Some(number) => number
+                .as_u64()
+                .and_then(|n| u32::try_from(n).ok())
+                .ok_or_else(|| format!("{name}: expected a whole number, got {number}")),
+        }
+    }
+
+    /// Plain data, or what it is when nothing is said.
+    pub(crate) fn value<T: DeserializeOwned>(&mut self, name: &str, default: T) -> Result<T, String> {
+        match self.0.remove(name) {
+            Some(value) => serde_json::from_value(value).map_err(|e| format!("{name}: {e}")),
+            None => Ok(default),
         }
     }
 

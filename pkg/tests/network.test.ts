@@ -187,6 +187,28 @@ test("the same seed gives the same weights, saved and loaded", async () => {
   expect((await failure(Network.load(await a.save(), { arch: "first-example" }))).code).toBe("weights");
 });
 
+test("weights of other tools, under their names", async () => {
+  using net = await Network.create("resnet20", { seed: 3 });
+  const bytes = await net.save();
+  const start = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  const { __metadata__: _, ...own } = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
+  // As PyTorch saves a network that was trained in parallel.
+  const tensors = Object.fromEntries(Object.entries(own).map(([name, info]) => [`module.${name}`, info]));
+  const data = bytes.subarray(start);
+  tensors["module.bn1.num_batches_tracked"] = { dtype: "I64", shape: [], data_offsets: [data.length, data.length + 8] };
+  const header = new TextEncoder().encode(JSON.stringify(tensors));
+  const file = new Uint8Array(8 + header.length + data.length + 8);
+  new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
+  file.set(header, 8);
+  file.set(data, 8 + header.length);
+  using same = await Network.load(file, { arch: "resnet20" });
+  const x = { data: new Float32Array(3 * 32 * 32).map((_, i) => Math.sin(i)), shape: [1, 3, 32, 32] };
+  expect((await same.run(x)).data).toEqual((await net.run(x)).data);
+  const error = await failure(Network.load(file, { arch: "resnet32" }));
+  expect(error.code).toBe("weights");
+  expect(error.message).toContain("layer1.3.conv1.weight");
+});
+
 test("weights by name, also those just learnt", async () => {
   using net = await Network.create("lenet5", { seed: 3, classes: 8 });
   const names = ["conv1.weight", "fc3.bias"];

@@ -109,13 +109,13 @@ impl Model {
         Graph::from_json(file.required("graph")?)
     }
 
-    /// The weights of `graph` in a plain safetensors file, under the network's own names.
+    /// The weights of `graph` in a plain safetensors file.
     ///
     /// # Errors
     /// As [`Model::from_bytes`], without those of metadata.
     #[cfg(feature = "bindings")]
     pub(crate) fn from_weights(file: &Container, graph: Graph) -> Result<Model> {
-        let params = Params::new(&graph, weights(file)?)?;
+        let params = weights::of(&graph, file)?;
         Ok(Model { graph, params, meta: Meta::default() })
     }
 

@@ -12,38 +12,47 @@
 //! | CIFAR ResNets with option B: `layer2.0.shortcut.0` | `layer2.0.downsample.0` |
 //! | `aux1.*` and `aux2.*` of GoogLeNet, read without auxiliary heads | nothing |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Container;
 use crate::error::Result;
 use crate::graph::{Graph, Params, Tensors};
 use crate::layers::Layer;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::Shape;
 
-/// The weights of a zoo network from a safetensors file of F32, F16 or BF16 tensors.
+/// The weights of a zoo network from a safetensors file of F32, F16 or BF16 tensors, or of a Convoke file's.
 ///
 /// # Errors
 /// [`crate::Error::Format`], [`crate::Error::TooLarge`] and [`crate::Error::Integrity`] for the file;
 /// [`crate::Error::Weights`] with the name of every tensor that is missing, unexpected or misshapen;
 /// [`crate::Error::NotFinite`].
 pub fn read(graph: &Graph, bytes: &[u8]) -> Result<Params> {
-    let file = Container::read(&bytes)?;
-    let expected: BTreeMap<String, Vec<usize>> = graph.params().into_iter().map(|(n, p)| (n, p.shape)).collect();
+    of(graph, &Container::read(&bytes)?)
+}
+
+/// The same of a file that lies anywhere.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn of(graph: &Graph, file: &Container) -> Result<Params> {
+    let mut expected: Vec<(String, Vec<usize>)> = graph.params().into_iter().map(|(n, p)| (n, p.shape)).collect();
+    expected.sort_unstable();
+    let shape = |name: &str| {
+        let place = expected.binary_search_by(|(own, _)| own.as_str().cmp(name));
+        place.ok().map(|i| &expected[i].1)
+    };
     let last = last_linear(graph);
     let mut tensors = Tensors::default();
-    let names: BTreeSet<String> = file.names().into_iter().collect();
-    for name in &names {
-        if is_ignored(name, graph) {
-            continue;
-        }
-        let mut tensor = file.floats(name)?;
-        let own = own_name(name, &expected, last);
-        if let Some(shape) = expected.get(&own) {
-            reshape(&mut tensor, shape);
+    let names = file.names();
+    for name in names.iter().filter(|name| !file.is_scale(name) && !is_ignored(name, graph)) {
+        let mut tensor = file.param(name)?;
+        let own = own_name(name, &|name| shape(name).is_some(), last);
+        if let Some(shape) = shape(&own) {
+            reshape(tensor.shape_mut(), shape);
         }
         // Of two tensors for one place, the one of that very name stays; the other is reported as unexpected.
         let taken = own != *name && (names.contains(&own) || tensors.get(&own).is_some());
-        tensors.insert(if taken { name.clone() } else { own }, tensor.into());
+        tensors.insert(if taken { name.clone() } else { own }, Arc::new(tensor));
     }
     Params::new(graph, tensors)
 }
@@ -63,7 +72,7 @@ fn last_linear(graph: &Graph) -> Option<&str> {
 }
 
 /// The network's name for a tensor of the file: the first that it expects of the spellings that are known.
-fn own_name(name: &str, expected: &BTreeMap<String, Vec<usize>>, last: Option<&str>) -> String {
+fn own_name(name: &str, is_expected: &dyn Fn(&str) -> bool, last: Option<&str>) -> String {
     let name = name.strip_prefix("module.").unwrap_or(name);
     let (layer, param) = name.rsplit_once('.').unwrap_or(("", name));
     let is_head = matches!(layer, "fc" | "linear" | "classifier" | "head" | "head.fc");
@@ -75,7 +84,7 @@ fn own_name(name: &str, expected: &BTreeMap<String, Vec<usize>>, last: Option<&s
         last.filter(|_| is_head).map(|last| format!("{last}.{param}")),
         Some(name.replace(".shortcut.", ".downsample.")),
     ];
-    candidates.into_iter().flatten().find(|c| expected.contains_key(c)).unwrap_or_else(|| name.to_string())
+    candidates.into_iter().flatten().find(|c| is_expected(c)).unwrap_or_else(|| name.to_string())
 }
 
 /// `norm.1` and `conv.2` of DenseNet files from before 2018 as `norm1` and `conv2`.
@@ -99,15 +108,17 @@ fn timm_vgg(layer: &str) -> Option<&'static str> {
 }
 
 /// A linear layer that is stored as a convolution (the notes' section 4): the same numbers in the same order.
-fn reshape(tensor: &mut Tensor, shape: &[usize]) {
-    let is_linear = shape.len() == 2 && tensor.shape.len() == 4 && tensor.shape[0] == shape[0];
-    if is_linear && Shape::new(tensor.shape.clone()).elements() == Shape::new(shape).elements() {
-        tensor.shape = shape.to_vec();
+fn reshape(shape: &mut Vec<usize>, wanted: &[usize]) {
+    let is_linear = wanted.len() == 2 && shape.len() == 4 && shape[0] == wanted[0];
+    if is_linear && Shape::new(shape.clone()).elements() == Shape::new(wanted).elements() {
+        *shape = wanted.to_vec();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::Error;
     use crate::format::{Stored, container};

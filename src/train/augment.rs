@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::json::Fields;
 use crate::rng::{self, Rng};
 
 /// The streams from which each epoch's augmentation seed is drawn, and that of mixtures.
@@ -12,7 +13,7 @@ const MIX_STREAM: u32 = 0x317b;
 /// How images are varied. Each sample draws anew in every epoch, from `(seed, epoch, sample)` alone, so neither the
 /// batch size nor the order of samples changes what it draws.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(try_from = "Fields")]
 pub struct Augmentation {
     // The first four move an image, and are drawn first.
     /// Up to this many pixels in each direction.
@@ -34,6 +35,19 @@ pub struct Augmentation {
     /// Each sample of a batch mixed with the one before it, and their labels likewise, in shares from Beta(a, a), which
     /// are drawn for the batch (Zhang et al., 2018).
     pub mixup: f32,
+}
+
+impl TryFrom<Fields> for Augmentation {
+    type Error = String;
+
+    fn try_from(mut fields: Fields) -> Result<Self, String> {
+        let mut number = |name| fields.number(name, Some(0.0));
+        let (shift, rotate, scale) = (number("shift")?, number("rotate")?, number("scale")?);
+        let (jitter, mixup) = (number("jitter")?, number("mixup")?);
+        let (crop, cutout, flip) = (fields.count("crop")?, fields.count("cutout")?, fields.flag("flip")?);
+        fields.end()?;
+        Ok(Augmentation { shift, rotate, scale, flip, crop, cutout, jitter, mixup })
+    }
 }
 
 impl Augmentation {

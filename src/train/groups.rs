@@ -4,16 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::json::Fields;
 
 /// Layers by their names, and how fast they learn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Fields")]
 pub struct Group {
     /// A name in which each `*` stands for any characters, or none: `layer4.*`.
     pub layers: String,
     /// The factor on the learning rate. 0 freezes: weights stay, and a batch normalisation uses its running statistics
     /// and leaves them as they are.
     pub rate: f32,
+}
+
+impl TryFrom<Fields> for Group {
+    type Error = String;
+
+    fn try_from(mut fields: Fields) -> std::result::Result<Self, String> {
+        let group = Group { layers: fields.text("layers")?, rate: fields.number("rate", None)? };
+        fields.end()?;
+        Ok(group)
+    }
 }
 
 impl Group {

@@ -20,12 +20,13 @@ pub use trainer::{Report, Trainer};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::json::Fields;
 use crate::layers::Loss;
 use crate::plan::{Optimizer, check_clip_norm};
 
 /// Everything that decides a training run, beside network and data. The same configuration gives the same run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", try_from = "Fields")]
 pub struct Config {
     /// What is minimised.
     pub loss: Loss,
@@ -74,6 +75,33 @@ impl Default for Config {
             augment: Augmentation::default(),
             seed: 1,
         }
+    }
+}
+
+impl TryFrom<Fields> for Config {
+    type Error = String;
+
+    fn try_from(mut fields: Fields) -> std::result::Result<Self, String> {
+        let Config {
+            loss, optimizer, schedule, groups, batch_size, accumulate, recompute, epochs, augment, seed, ..
+        } = Config::default();
+        let config = Config {
+            loss: fields.value("loss", loss)?,
+            optimizer: fields.value("optimizer", optimizer)?,
+            learning_rate: fields.number("learningRate", Some(0.01))?,
+            schedule: fields.value("schedule", schedule)?,
+            warmup: fields.number("warmup", Some(0.0))?,
+            clip_norm: fields.number("clipNorm", Some(0.0))?,
+            groups: fields.value("groups", groups)?,
+            batch_size: fields.value("batchSize", batch_size)?,
+            accumulate: fields.value("accumulate", accumulate)?,
+            recompute: fields.value("recompute", recompute)?,
+            epochs: fields.value("epochs", epochs)?,
+            augment: fields.value("augment", augment)?,
+            seed: fields.value("seed", seed)?,
+        };
+        fields.end()?;
+        Ok(config)
     }
 }
 
