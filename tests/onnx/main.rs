@@ -1,9 +1,11 @@
 //! ONNX files: what is written comes back, what others wrote is read, and what cannot be read is said.
 
+mod bytes;
 mod conformance;
 #[path = "../support/counting.rs"]
 mod counting;
 mod fixtures;
+mod layout;
 mod malformed;
 mod refusals;
 mod round_trip;

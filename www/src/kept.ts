@@ -1,5 +1,8 @@
-// The run that survives a reload: its checkpoint, its settings, and data that the page cannot fetch again.
+// The run that survives a reload, or comes from a file: its checkpoint, its settings, and data that the page cannot fetch
+// again.
+import { Network } from "convoke";
 import { del, get, set } from "idb-keyval";
+import type { Forced } from "./address.js";
 import type { Collection } from "./collection.js";
 import type { Settings } from "./settings.js";
 
@@ -37,4 +40,15 @@ export async function kept(): Promise<Kept | undefined> {
 
 export async function forget(): Promise<void> {
   await del(KEY).catch(() => {});
+}
+
+/** The run in a checkpoint's file; what that does not say is as the form has it. */
+export async function keptIn(file: File, form: Settings, forced: Forced): Promise<Kept> {
+  const checkpoint = new Uint8Array(await file.arrayBuffer());
+  using network = await Network.load(checkpoint, { ...forced, backend: form.backend });
+  if (!network.interrupted) throw new Error("the file is a network, not a checkpoint: load it below");
+  const { epochs, batchSize, seed, optimizer } = network.interrupted;
+  const learningRate = optimizer.learningRate ?? form.learningRate;
+  const settings = { ...form, network: network.name, epochs, batchSize, seed, learningRate };
+  return { checkpoint, settings, step: 0 };
 }

@@ -2,16 +2,17 @@
 import { ConvokeError, Network, type StepReport, type Trainer } from "convoke";
 import type { Forced } from "./address.js";
 import { createChart } from "./charts.js";
-import { type Collection, collect, withChannels } from "./collection.js";
+import { type Collection, withChannels } from "./collection.js";
 import type { CurrentNetwork } from "./current.js";
 import { byId } from "./dom.js";
 import { clearErrors, isAbort, type Remedy, showError } from "./errors.js";
 import { saveFile } from "./files.js";
+import { createImages } from "./images.js";
 import { hideJudgement, judge, showJudgement } from "./judge.js";
-import { forget, type Kept, keep, kept } from "./kept.js";
+import { forget, type Kept, keep, kept, keptIn } from "./kept.js";
 import { createRuns } from "./runs.js";
 import { createSettings, type Settings } from "./settings.js";
-import { bytes, count, loss, percent, rate } from "./text.js";
+import { count, loss, percent, rate } from "./text.js";
 import { beginWait } from "./waits.js";
 import { watch } from "./watch.js";
 
@@ -55,9 +56,9 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   let last: StepReport | undefined;
   let speed = 0;
   let best: number | undefined;
-  /** What the run learns from, and the files that it came from. */
+  /** What the run learns from. */
   let collection: Collection | undefined;
-  let chosenFiles: File[] = [];
+  const images = createImages(errors, waits);
   const runs = createRuns(() => {
     lossChart.forget();
     accuracyChart.forget();
@@ -120,7 +121,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     enter("starting");
     hideKept();
     try {
-      const data = await gather(chosen);
+      const data = await images.gather(chosen.data, controller);
       collection = data;
       const engine = { ...forced, backend: chosen.backend, signal };
       const wait = beginWait(waits, "Making the network", () => controller.abort());
@@ -149,19 +150,6 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     } finally {
       if (last && collection)
         runs.add(chosen, collection.name, { steps: last.step, loss: last.loss, heldOut: best, speed });
-    }
-  }
-
-  /** The images, read again only when others are asked for. */
-  async function gather({ data }: Settings): Promise<Collection> {
-    const wait = beginWait(waits, data === "digits" ? "Digits" : "Images", () => controller.abort());
-    try {
-      const counted = (done: number, all: number | undefined) =>
-        wait.doing(`Reading picture ${count(done)} of ${count(all ?? done)}`, all && done / all);
-      const told = data === "folder" ? counted : wait.downloaded;
-      return own?.kind === data ? own.collection : await collect(data, chosenFiles, told, controller.signal);
-    } finally {
-      wait.end();
     }
   }
 
@@ -225,48 +213,6 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     showError(errors, "Training stopped", error, ...remedies);
   }
 
-  // --- images of one's own ---
-
-  const data = byId("train-data", HTMLSelectElement);
-  const pickers = { idx: byId("train-idx", HTMLInputElement), folder: byId("train-folder", HTMLInputElement) };
-  let own: { kind: string; collection: Collection } | undefined;
-
-  data.addEventListener("change", () => {
-    if (data.value === "idx" || data.value === "folder") pickers[data.value].click();
-  });
-  for (const [kind, picker] of Object.entries(pickers)) {
-    picker.addEventListener("cancel", () => {
-      if (own?.kind !== kind) data.value = "digits";
-    });
-    picker.addEventListener("change", () => {
-      chosenFiles = [...(picker.files ?? [])];
-      picker.value = ""; // the same files can be chosen again
-      void readOwn(kind as "idx" | "folder");
-    });
-  }
-
-  /** Reads the chosen files before anything starts, and says what they are and what they take. */
-  async function readOwn(kind: "idx" | "folder"): Promise<void> {
-    clearErrors(errors);
-    own = undefined;
-    controller = new AbortController();
-    try {
-      const read = await gather({ data: kind } as Settings);
-      own = { kind, collection: read };
-      data.value = kind;
-      const [n, m] = [read.train.shape[0], read.heldOut.shape[0]];
-      const took = bytes(read.train.images.length + read.heldOut.images.length);
-      const skipped = read.skipped.length
-        ? ` ${count(read.skipped.length)} files could not be read: ${read.skipped.slice(0, 5).join(", ")}${read.skipped.length > 5 ? ", …" : ""}.`
-        : "";
-      byId("train-note").textContent =
-        `${read.name}: ${count(n)} images of ${read.labels.length} classes to learn from and ${count(m)} to judge by, ${took} in memory.${skipped}`;
-    } catch (error) {
-      data.value = "digits";
-      showError(errors, "Could not read the images", error);
-    }
-  }
-
   // --- runs that are kept ---
 
   const offer = byId("kept");
@@ -276,9 +222,9 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   }
 
   /** Goes on with a run of the page's last visit, or of a file. */
-  function goOn({ checkpoint, settings: chosen, data: images }: Kept): void {
-    if (images) own = { kind: chosen.data, collection: images };
-    if (chosen.data !== "digits" && own?.kind !== chosen.data) {
+  function goOn({ checkpoint, settings: chosen, data }: Kept): void {
+    if (data) images.bring(chosen.data, data);
+    if (!images.has(chosen.data)) {
       const text = "its images were too many to be kept: choose them again, then go on";
       showError(errors, "Could not go on", new Error(text));
       return;
@@ -315,16 +261,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     if (!chosen || !form) return;
     clearErrors(errors);
     try {
-      const checkpoint = new Uint8Array(await chosen.arrayBuffer());
-      using network = await Network.load(checkpoint, { ...forced, backend: form.backend });
-      if (!network.interrupted) throw new Error("the file is a network, not a checkpoint: load it below");
-      const { epochs, batchSize, seed, optimizer } = network.interrupted;
-      const learningRate = optimizer.learningRate ?? form.learningRate;
-      goOn({
-        checkpoint,
-        settings: { ...form, network: network.name, epochs, batchSize, seed, learningRate },
-        step: 0,
-      });
+      goOn(await keptIn(chosen, form, forced));
     } catch (error) {
       showError(errors, "Could not go on from the checkpoint", error);
     }

@@ -9,7 +9,10 @@
 //! QLinearConv, QLinearMatMul, QuantizeLinear, Reciprocal, ReduceMean, ReduceSum, Relu, Reshape, Selu, Shape, Sigmoid,
 //! Slice, Softmax, Split, Sqrt, Squeeze, Tanh, Transpose, Unsqueeze, and com.microsoft's QLinearAdd, QLinearConcat and
 //! QLinearGlobalAveragePool; convolutions and poolings in one or two dimensions. What no layer computes by itself is
-//! composed of several.
+//! composed of several. An image with its channels last that is at once transposed is taken with its channels first, as
+//! everything else here.
+//!
+//! Constants are computed in every type of real numbers, by those of these operators that shapes and weights need.
 //!
 //! Quantized files are read as the networks of floats that they stand for, their outputs too. Integers that a network
 //! is given are held as floats, which are exact up to 2^24.

@@ -87,6 +87,8 @@ pub(super) struct Reader<'a> {
     scales: BTreeMap<String, Scale>,
     /// The batch size that the file says, if it says one.
     batch: Option<i64>,
+    /// An input that the file has with its channels last, and the network with its channels first.
+    channels_first: Option<&'a str>,
     /// Bytes that may still be allocated for constants.
     budget: u64,
     problems: Vec<String>,
@@ -156,6 +158,7 @@ impl<'a> Reader<'a> {
             names: HashMap::from([(INPUT.to_string(), 2)]),
             scales: BTreeMap::new(),
             batch: None,
+            channels_first: None,
             budget,
             problems: vec![],
         }
@@ -183,7 +186,7 @@ impl<'a> Reader<'a> {
         }
         match inputs[..] {
             [] => Err(Error::format("ONNX model", "an input", "none")),
-            [info] => self.bind_input(info),
+            [info] => self.bind_input(proto, info),
             _ if stack => self.bind_stacked(&inputs),
             [first, ref rest @ ..] => {
                 let rest: Vec<&str> = rest.iter().map(|i| i.name.as_str()).collect();
@@ -194,8 +197,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn bind_input(&mut self, info: &'a ValueInfoProto) -> Result<Shape> {
-        let sample = self.sample(info)?;
+    fn bind_input(&mut self, proto: &'a GraphProto, info: &'a ValueInfoProto) -> Result<Shape> {
+        let mut sample = self.sample(info)?;
+        if let [h, w, c @ 1..=4] = sample[..]
+            && is_only_transposed(proto, &info.name)
+        {
+            self.channels_first = Some(&info.name);
+            sample = vec![c, h, w];
+        }
         // Without two spatial dimensions, at least the channels are channels.
         let shape = match sample[..] {
             [] | [_] => Shape::from([product(&sample)]),
@@ -230,6 +239,11 @@ impl<'a> Reader<'a> {
             start = end;
         }
         Ok(shape)
+    }
+
+    /// Whether a transpose of this name was done before the network began.
+    pub(super) fn is_transposed(&self, name: Option<&str>) -> bool {
+        name.is_some() && self.channels_first == name
     }
 
     fn bind_value(&mut self, info: &'a ValueInfoProto, x: Activation) {
@@ -687,6 +701,16 @@ fn charge(budget: &mut u64, bytes: u64) -> Result<()> {
     let too_large = || Error::TooLarge { what: "ONNX model: bytes of constants".into(), actual: bytes, limit: *budget };
     *budget = budget.checked_sub(bytes).ok_or_else(too_large)?;
     Ok(())
+}
+
+/// Whether all that reads a value brings its last axis, the channels of an image, before the others.
+fn is_only_transposed(proto: &GraphProto, name: &str) -> bool {
+    let mut readers = proto.node.iter().filter(|node| node.input.iter().any(|input| input == name)).peekable();
+    let forward = |node: &NodeProto| {
+        let perm = node.attribute.iter().find(|a| a.name == "perm");
+        node.op_type == "Transpose" && perm.is_some_and(|perm| perm.ints == [0, 3, 1, 2])
+    };
+    readers.peek().is_some() && readers.all(forward) && proto.output.iter().all(|output| output.name != name)
 }
 
 fn elem_type(info: &ValueInfoProto) -> i32 {

@@ -9,6 +9,9 @@ use crate::layers::ChannelShuffle;
 
 pub(super) fn transpose<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
+    if reader.is_transposed(op.input(0)) {
+        return Ok(x.view(x.dims.clone()));
+    }
     let perm = permutation(op, x.dims.len() + 1)?;
     if perm[0] != 0 {
         return unsupported(format!("attribute `perm`: expected the batch first, got {perm:?} of {}", x.text()));
