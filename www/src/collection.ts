@@ -1,11 +1,14 @@
-// What a network is trained on: the digits, or the user's own files, as the network wants them.
+// What a network is trained on: digits, clothes, or the user's own files, as the network wants them.
 import { ConvokeError, type TrainingData } from "convoke";
-import { loadDigits } from "./data.js";
+import { loadDataSet } from "./data.js";
 import { readFolder } from "./folder.js";
 import { readIdx } from "./idx.js";
 
 /** Where images come from. */
-export type Kind = "digits" | "idx" | "folder";
+export type Kind = "digits" | "clothes" | "idx" | "folder";
+
+/** Whether images of this kind come with the page. */
+export const isFetched = (kind: Kind): boolean => kind === "digits" || kind === "clothes";
 
 export interface Collection {
   /** As tables and sentences call it. */
@@ -29,9 +32,8 @@ export async function collect(
 ): Promise<Collection> {
   if (kind === "idx") return readIdx(files);
   if (kind === "folder") return readFolder(files, onProgress, signal);
-  const { train, heldOut } = await loadDigits(onProgress, signal);
-  const labels = Array.from({ length: 10 }, (_, i) => `${i}`);
-  return { name: "MNIST digits", train, heldOut, labels, skipped: [] };
+  const set = await loadDataSet(kind === "clothes" ? "fashion-mnist" : "mnist", onProgress, signal);
+  return { name: kind === "clothes" ? "Fashion-MNIST" : "MNIST digits", ...set, skipped: [] };
 }
 
 /** What `count` images of a shape take; more than a page should hold is refused with the numbers. */

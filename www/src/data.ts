@@ -1,12 +1,14 @@
-// The digits to train on: fetched once, when they are first asked for.
+// Data sets that come with the page: each is fetched once, when it is first asked for.
 import { ConvokeError, type TrainingData } from "convoke";
 
-export interface Digits {
+export interface DataSet {
   train: TrainingData;
   heldOut: TrainingData;
+  /** Of the classes. */
+  labels: string[];
 }
 
-/** One file of mnist.json: all images, then all labels, a byte each. */
+/** One file of a data set: all images, then all labels, a byte each. */
 interface Part {
   file: string;
   count: number;
@@ -16,19 +18,22 @@ interface Part {
 
 interface Description {
   shape: [number, number, number];
+  classes: string[];
   preprocess: { mean: number[]; std: number[] };
   train: Part;
   heldout: Part;
 }
 
-let kept: Digits | undefined;
+const kept = new Map<string, DataSet>();
 
-export async function loadDigits(
+export async function loadDataSet(
+  name: "mnist" | "fashion-mnist",
   onProgress: (loaded: number, total: number | undefined) => void,
   signal: AbortSignal,
-): Promise<Digits> {
-  if (kept) return kept;
-  const description: Description = await (await request("data/mnist.json", signal)).json();
+): Promise<DataSet> {
+  const known = kept.get(name);
+  if (known) return known;
+  const description: Description = await (await request(`data/${name}.json`, signal)).json();
   const total = description.train.bytes + description.heldout.bytes;
   let loaded = 0;
   const load = async (part: Part) => {
@@ -42,8 +47,9 @@ export async function loadDigits(
   };
   try {
     const [train, heldOut] = await Promise.all([load(description.train), load(description.heldout)]);
-    kept = { train, heldOut };
-    return kept;
+    const set = { train, heldOut, labels: description.classes };
+    kept.set(name, set);
+    return set;
   } catch (error) {
     signal.throwIfAborted();
     throw error instanceof TypeError ? new ConvokeError("network", `the connection broke: ${error.message}`) : error;
@@ -64,7 +70,7 @@ async function request(path: string, signal: AbortSignal): Promise<Response> {
     throw new ConvokeError("http", `${url.href}: the server answered ${actual}`, { url: url.href, actual });
   }
   if (response.headers.get("Content-Type")?.startsWith("text/html")) {
-    throw new ConvokeError("html", `${url.href}: expected digits, got an HTML page: wrong path?`, { url: url.href });
+    throw new ConvokeError("html", `${url.href}: expected images, got an HTML page: wrong path?`, { url: url.href });
   }
   return response;
 }

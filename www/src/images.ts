@@ -1,5 +1,5 @@
-// What a run learns from: the digits, or images of one's own, which are read when they are chosen.
-import { type Collection, collect, type Kind } from "./collection.js";
+// What a run learns from: images that come with the page, or of one's own, which are read when they are chosen.
+import { type Collection, collect, isFetched, type Kind } from "./collection.js";
 import { byId } from "./dom.js";
 import { clearErrors, showError } from "./errors.js";
 import { bytes, count } from "./text.js";
@@ -14,6 +14,9 @@ export interface Images {
   has(kind: Kind): boolean;
 }
 
+/** What a wait for them is called. */
+const WAITS: Record<Kind, string> = { digits: "Digits", clothes: "Clothes", idx: "Images", folder: "Images" };
+
 export function createImages(errors: HTMLElement, waits: HTMLElement): Images {
   const data = byId("train-data", HTMLSelectElement);
   const pickers = { idx: byId("train-idx", HTMLInputElement), folder: byId("train-folder", HTMLInputElement) };
@@ -21,7 +24,7 @@ export function createImages(errors: HTMLElement, waits: HTMLElement): Images {
   let own: { kind: Kind; collection: Collection } | undefined;
 
   async function gather(kind: Kind, control: AbortController): Promise<Collection> {
-    const wait = beginWait(waits, kind === "digits" ? "Digits" : "Images", () => control.abort());
+    const wait = beginWait(waits, WAITS[kind], () => control.abort());
     try {
       const counted = (done: number, all: number | undefined) =>
         wait.doing(`Reading picture ${count(done)} of ${count(all ?? done)}`, all && done / all);
@@ -66,7 +69,7 @@ export function createImages(errors: HTMLElement, waits: HTMLElement): Images {
     bring(kind, collection) {
       own = { kind, collection };
     },
-    has: (kind) => kind === "digits" || own?.kind === kind,
+    has: (kind) => isFetched(kind) || own?.kind === kind,
   };
 }
 

@@ -2,7 +2,7 @@
 import { ConvokeError, Network, type StepReport, type Trainer } from "convoke";
 import type { Forced } from "./address.js";
 import { createChart } from "./charts.js";
-import { type Collection, withChannels } from "./collection.js";
+import { type Collection, isFetched, withChannels } from "./collection.js";
 import type { CurrentNetwork } from "./current.js";
 import { byId } from "./dom.js";
 import { clearErrors, isAbort, type Remedy, showError } from "./errors.js";
@@ -195,7 +195,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   async function keepRun(trainer: Trainer, settings: Settings, step: number): Promise<void> {
     const checkpoint = await trainer.checkpoint().catch(() => undefined);
     if (!checkpoint || controller.signal.aborted) return;
-    const data = settings.data === "digits" ? undefined : collection;
+    const data = isFetched(settings.data) ? undefined : collection;
     await keep({ checkpoint, settings, step, ...(data && { data }) });
   }
 
