@@ -219,7 +219,7 @@ fn softmax<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
     let size: usize = x.shape[axis..last].iter().product();
     let inner: usize = x.shape[last..].iter().product();
     let mut data = floats(op, &x)?;
-    for start in (0..data.len()).filter(|i| i / inner % size == 0) {
+    for start in (0..data.len()).filter(|i| (i / inner).is_multiple_of(size)) {
         let at = |i: usize| start + i * inner;
         let max = (0..size).map(|i| data[at(i)]).fold(f32::NEG_INFINITY, f32::max);
         let sum: f32 = (0..size).map(|i| exp(data[at(i)] - max)).sum();
