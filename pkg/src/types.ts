@@ -73,7 +73,9 @@ export type ImageSource =
   | ImageBitmap
   | HTMLImageElement
   | HTMLCanvasElement
+  | HTMLVideoElement
   | OffscreenCanvas
+  | VideoFrame
   | Blob
   | TensorData;
 

@@ -135,6 +135,37 @@ async function crash(worker: Worker): Promise<void> {
   await gone;
 }
 
+test("an image is the same image from wherever it comes", async () => {
+  const page = await open();
+  const answers = await page.evaluate(async () => {
+    const net = await convoke.Network.load("./models/lenet5-mnist.safetensors", { backend: "cpu" });
+    const { pixels } = await (await fetch("./digit.json")).json();
+    const image = new ImageData(new Uint8ClampedArray(pixels.flatMap((v: number) => [v, v, v, 255])), 28, 28);
+    const canvas = document.createElement("canvas");
+    const offscreen = new OffscreenCanvas(28, 28);
+    for (const surface of [canvas, offscreen]) {
+      Object.assign(surface, { width: 28, height: 28 });
+      const context = surface.getContext("2d") as CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
+      context.putImageData(image, 0, 0);
+    }
+    const blob = await offscreen.convertToBlob();
+    const frame = new VideoFrame(canvas, { timestamp: 0, alpha: "discard" });
+    const sources = { image, canvas, offscreen, blob, frame, bitmap: await createImageBitmap(image) };
+    return Promise.all(
+      Object.entries(sources).map(async ([name, source]) => [name, await net.classify(source)] as const),
+    );
+  });
+  const [, want] = answers[0]!;
+  expect(want[0]!.label).toBe("7");
+  for (const [name, got] of answers)
+    for (const { label, probability } of got)
+      expect([name, label, probability]).toEqual([
+        name,
+        label,
+        expect.closeTo(want.find((w) => w.label === label)!.probability, 3),
+      ]);
+});
+
 test("a worker that crashes fails what waits, says why, and the next load starts another", async () => {
   const page = await open();
   const worker = await engine(page);
