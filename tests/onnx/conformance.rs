@@ -93,9 +93,7 @@ const OPERATORS: &[&str] = &[
 /// shape ([`is_volume`]).
 const CLASSES: &[(&str, &[&str])] = &[
     ("sequences and optional values", &["expected a tensor of known rank, got none"]),
-    ("lines of more than 32768", &["got 220000x1"]),
     ("training: random zeros, statistics of a batch", &["training_mode"]),
-    ("places of maxima", &["MaxPool): output `z` is not computed"]),
     ("operators of other networks", &["an operator that Convoke does not have"]),
     ("expected numbers that wrap around where the standard has them end", &["wraps around"]),
 ];

@@ -11,7 +11,9 @@ use super::views;
 /// The value of an operator of constants.
 pub(super) fn evaluate<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
     match op.proto.op_type.as_str() {
-        "Neg" | "Abs" | "Sqrt" | "Reciprocal" | "Exp" | "Relu" | "Sigmoid" | "Tanh" => function(reader, op),
+        "Neg" | "Abs" | "Sqrt" | "Reciprocal" | "Exp" | "Relu" | "Sigmoid" | "Softplus" | "Tanh" => {
+            function(reader, op)
+        }
         "Clip" => clip(reader, op),
         "ReduceMean" | "ReduceSum" => reduce(reader, op),
         "MatMul" => {
@@ -111,6 +113,7 @@ fn function<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
                 "Exp" => exp,
                 "Relu" => |v| v.max(0.0),
                 "Sigmoid" => |v| 1.0 / (1.0 + exp(-v)),
+                "Softplus" => |v| (1.0 + exp(v)).ln(),
                 "Tanh" => |v| 1.0 - 2.0 / (1.0 + exp(2.0 * v)),
                 _ => f32::recip,
             };

@@ -2,6 +2,7 @@
 
 use super::arithmetic;
 use super::host::{Data, Host, each};
+use super::maxima;
 use super::node::{Op, Step, Stop, unsupported};
 use super::numbers::{SmallFloat, power_of_two};
 use super::proto::DataType;
@@ -30,6 +31,7 @@ pub(super) fn knows(kind: &str) -> bool {
         "LogSoftmax",
         "MatMul",
         "Max",
+        "MaxPool",
         "Min",
         "Mul",
         "Neg",
@@ -46,12 +48,14 @@ pub(super) fn knows(kind: &str) -> bool {
         "Sigmoid",
         "Slice",
         "Softmax",
+        "Softplus",
         "Split",
         "Sqrt",
         "Squeeze",
         "Sub",
         "Sum",
         "Tanh",
+        "Tile",
         "Transpose",
         "Unsqueeze",
     ];
@@ -61,6 +65,7 @@ pub(super) fn knows(kind: &str) -> bool {
 /// The values of an operator of constants.
 pub(super) fn evaluate<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Host>> {
     match op.proto.op_type.as_str() {
+        "MaxPool" => maxima::max_pool(reader, op),
         "Split" => arithmetic::split(reader, op),
         "DynamicQuantizeLinear" => quantized::quantize_dynamically(reader, op),
         _ => Ok(vec![value(reader, op)?]),
@@ -82,6 +87,7 @@ fn value<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
             cast(op, x)
         }
         "Concat" => concat(reader, op),
+        "Tile" => tile(reader, op),
         "Gather" => gather(reader, op),
         "Slice" => slice(reader, op),
         "Transpose" => transpose(reader, op),
@@ -211,6 +217,18 @@ fn append(to: &mut Data, from: &Data, start: usize, count: usize) {
         (Data::Uint8(to), Data::Uint8(from)) => to.extend_from_slice(&from[start..][..count]),
         _ => unreachable!("one type was checked"),
     }
+}
+
+/// Each axis as often as it is said.
+fn tile<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
+    let (x, repeats) = (reader.constant(op, 0)?, reader.maybe_ints(op, 1)?.unwrap_or_default());
+    let repeated = |(&d, &times): (&usize, &i64)| usize::try_from(times).ok().and_then(|times| d.checked_mul(times));
+    let shape: Option<Vec<usize>> = x.shape.iter().zip(&repeats).map(repeated).collect();
+    let Some(shape) = shape.filter(|shape| shape.len() == repeats.len() && repeats.len() == x.shape.len()) else {
+        return Err(op.invalid("input 1", format!("{} counts", x.shape.len()), format!("{repeats:?}")));
+    };
+    reader.charge(&shape, 16)?;
+    Ok(Host { data: x.data.gather(&positions(&shape, &x.shape, |i, a| i % x.shape[a])), shape })
 }
 
 fn gather<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {

@@ -29,6 +29,7 @@ mod constants;
 mod elementwise;
 mod host;
 mod linear;
+mod maxima;
 mod meta;
 mod node;
 mod normalization;
