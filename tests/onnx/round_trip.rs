@@ -2,8 +2,8 @@
 
 use convoke::Error;
 use convoke::format::{Meta, Model, onnx};
-use convoke::graph::{Graph, Init, Params};
-use convoke::layers::Layer;
+use convoke::graph::{Builder, Graph, Init, Params, Value};
+use convoke::layers::{Layer, MaxPool2d};
 use convoke::vision::{Channels, Preprocess};
 use convoke::zoo;
 
@@ -89,4 +89,18 @@ fn labels_preprocessing_and_provenance_survive() {
     let wrong = Model { meta: Meta { labels: vec!["one".into()], ..Meta::default() }, ..model };
     let error = onnx::write(&wrong).unwrap_err().to_string();
     assert!(error.contains("2 names") && error.contains("got 1"), "{error}");
+}
+
+#[test]
+fn a_network_whose_file_could_not_be_read_again_is_not_written() {
+    let mut b = Builder::new("long", [1, 2, 2]);
+    let mut x = Value::INPUT;
+    for i in 0..16_000 {
+        x = b.add(format!("{i}"), MaxPool2d::new(1, 1), x);
+    }
+    let graph = b.finish(x).unwrap();
+    let params = Params::init(&graph, Init::He, 1);
+    let error = onnx::write(&Model { graph, params, meta: Meta::default() }).unwrap_err();
+    assert_eq!(error.code(), "too-large", "{error}");
+    assert!(error.to_string().contains("records"), "{error}");
 }

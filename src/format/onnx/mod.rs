@@ -145,10 +145,12 @@ pub fn read(bytes: Vec<u8>) -> Result<Model> {
 ///
 /// # Errors
 /// [`Error::Format`] when labels or preprocessing do not fit the network; [`Error::TooLarge`] for a model of more than
-/// [`MAX_FILE`] bytes, which protobuf cannot hold.
+/// [`MAX_FILE`] bytes, which protobuf cannot hold, or of more than [`MAX_RECORDS`] records, which would not be read again.
 pub fn write(model: &Model) -> Result<Vec<u8>> {
     model.meta.check(&model.graph)?;
-    writer::write(&model.graph, &model.params, meta::write(&model.meta))
+    let bytes = writer::write(&model.graph, &model.params, meta::write(&model.meta))?;
+    scan::check(&bytes)?;
+    Ok(bytes)
 }
 
 /// What a file computes from constants alone, all of its inputs being [`Options::constants`]: the part of a network that
