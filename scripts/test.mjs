@@ -138,7 +138,7 @@ const stages = {
     needs: "tests/.onnx",
     steps: [
       {
-        name: "ONNX's own tests on the CPU engine",
+        name: "ONNX's own tests on both engines",
         command: bash(onnxTest("backend_tests")),
         count: countOnnx,
       },

@@ -578,7 +578,6 @@ function createModel(
   }
 }
 
-/** The model in a file, whose tensors follow a header: the browser hashes them sooner than the engine would. */
 /** Gives a run its data, and its end. */
 async function begin(
   training: Training,
@@ -601,6 +600,7 @@ async function begin(
   training.end = trainer.end;
 }
 
+/** The model in a file, whose tensors follow a header: the browser hashes them sooner than the engine would. */
 async function loadModel({ wasm, pool }: Runtime, file: Bytes, arch: string | undefined): Promise<WasmNetwork> {
   const length = file.length < 8 ? 0n : new DataView(file.buffer, file.byteOffset).getBigUint64(0, true);
   const start = 8 + Math.min(Number(length), file.length);

@@ -238,7 +238,7 @@ fn every_step_of_a_training_plan_has_a_backward() {
 
 const RECOMPUTING: Purpose = Purpose::Training { input_grad: false, recompute: true };
 
-/// Not that of VGG: what its first layers need at once is about as much as what all others keep.
+/// VGG is not among them: what its first layers need at once is about as much as what all others keep.
 #[test]
 fn computing_values_again_saves_memory() {
     let ratio = |name: &str| {
@@ -267,7 +267,7 @@ fn values_and_gradients_stay_as_long_as_they_are_needed() {
     let mut x = b.add("stem", conv(8), Value::INPUT);
     for i in 0..9 {
         let y = b.add(format!("conv{i}"), conv(8), x);
-        let y = b.add(format!("tanh{i}"), Sigmoid {}, y);
+        let y = b.add(format!("sigmoid{i}"), Sigmoid {}, y);
         x = b.sum(format!("sum{i}"), &[x, y]);
     }
     let x = b.add("flatten", Flatten {}, x);

@@ -33,7 +33,7 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     Ok(image)
 }
 
-/// The pixels of a JPEG as libjpeg, and so Pillow, has them: other decoders find colours of half the resolution otherwise.
+/// The pixels of a JPEG as libjpeg, and so Pillow, has them: those in Rust that were tried find colours of half the resolution otherwise.
 /// `None` for printers' colours.
 fn jpeg(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
     // What is cut off is gray to libjpeg.

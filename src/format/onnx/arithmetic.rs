@@ -186,8 +186,9 @@ pub(super) fn matmul(reader: &mut Reader, op: &Op, a: &Host, b: &Host) -> Step<H
     // And as many bytes as multiplications: they take time.
     reader.charge(&[&batch[..], &[*m, *n, *k]].concat(), 1)?;
     let (m, n, k) = (*m, *n, *k);
-    let mut data = Vec::with_capacity(batch.iter().product::<usize>() * m * n);
-    for s in 0..batch.iter().product() {
+    let count = if m * n == 0 { 0 } else { batch.iter().product::<usize>() };
+    let mut data = Vec::with_capacity(count * m * n);
+    for s in 0..count {
         let (i, j) = (broadcast_index(s, &batch, outer) * m * k, broadcast_index(s, &batch, outer_right) * k * n);
         let dot =
             |r: usize, c: usize| (0..k).map(|p| f64::from(x[i + r * k + p]) * f64::from(y[j + p * n + c])).sum::<f64>();
@@ -290,7 +291,7 @@ pub(super) fn split<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Host>>
     }
     reader.charge(&x.shape, 16)?;
     let inner: usize = x.shape[axis + 1..].iter().product();
-    let outer: usize = x.shape[..axis].iter().product();
+    let outer = x.data.len().checked_div(size * inner).unwrap_or(0);
     let mut start = 0;
     let part = |own: usize| {
         let at: Vec<usize> =

@@ -22,7 +22,7 @@ pub(super) enum Data {
     Uint8(Vec<u8>),
 }
 
-/// Applies one expression to the vector inside, whatever its type, and wraps the result alike.
+/// Applies one expression (to vectors that are owned or borrowed, as their type then is) to the vector inside, whatever its type, and wraps the result alike.
 macro_rules! each {
     ($data:expr, $v:ident => $body:expr) => {
         match $data {
@@ -183,7 +183,8 @@ fn decode_raw(raw: &[u8], kind: DataType, n: usize) -> Result<Data, String> {
         D::Double => Data::Float(values(raw, |b| f64::from_le_bytes(b) as f32)),
         D::Float16 => Data::Float(values(raw, |b| half::f16::from_le_bytes(b).to_f32())),
         D::Bfloat16 => Data::Float(values(raw, |b| half::bf16::from_le_bytes(b).to_f32())),
-        D::Int64 | D::Uint64 => Data::Int(values(raw, i64::from_le_bytes), kind),
+        D::Int64 => Data::Int(values(raw, i64::from_le_bytes), kind),
+        D::Uint64 => unsigned(values(raw, u64::from_le_bytes))?,
         D::Bool => Data::Int(raw.iter().map(|&b| i64::from(b != 0)).collect(), D::Int64),
         D::Int8 => Data::Int8(raw.iter().map(|&b| b as i8).collect()),
         D::Uint8 => Data::Uint8(raw.to_vec()),
@@ -216,11 +217,18 @@ fn decode_typed(proto: &TensorProto, kind: DataType, n: usize) -> Result<Data, S
         D::Int8 => Data::Int8(ints.iter().map(|&v| v as i8).collect()),
         D::Uint8 => Data::Uint8(ints.iter().map(|&v| v as u8).collect()),
         D::Bool | D::Int16 | D::Uint16 | D::Int32 => Data::whole(ints.iter().map(|&v| v.into()).collect(), kind),
-        D::Uint32 | D::Uint64 => Data::whole(proto.uint64_data.iter().map(|&v| v as i64).collect(), kind),
+        D::Uint64 => unsigned(proto.uint64_data.clone())?,
+        D::Uint32 => Data::whole(proto.uint64_data.iter().map(|&v| v as i64).collect(), kind),
         D::Float16 => Data::Float(ints.iter().map(|&v| half::f16::from_bits(v as u16).to_f32()).collect()),
         D::Bfloat16 => Data::Float(ints.iter().map(|&v| half::bf16::from_bits(v as u16).to_f32()).collect()),
         _ => of_bits(ints.iter().map(|&v| v as u8).collect(), kind),
     })
+}
+
+/// What is held with a sign in as many bits.
+fn unsigned(values: Vec<u64>) -> Result<Data, String> {
+    let values: Result<Vec<i64>, _> = values.into_iter().map(i64::try_from).collect();
+    Ok(Data::Int(values.map_err(|_| "a number of 2^63 or more")?, DataType::Uint64))
 }
 
 /// Numbers of 4 or 8 bits.

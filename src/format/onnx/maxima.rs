@@ -29,19 +29,18 @@ pub(super) fn max_pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Hos
     reader.charge(&[n * c, windows, taps], 1)?;
     let by_column = op.int("storage_order", 0)? != 0;
     let (mut maxima, mut places) = (vec![], vec![]);
-    for plane in 0..n * c {
-        for window in 0..windows {
-            let (mut best, mut place) = (f32::NEG_INFINITY, 0);
-            for tap in 0..taps {
-                let Some((at, own)) = position(&axes, window, tap, by_column) else { continue };
-                let v = values[plane * area + at];
-                if v > best || v.is_nan() {
-                    (best, place) = (v, plane * area + own);
-                }
+    for i in 0..shape.iter().product() {
+        let (plane, window) = (i / windows, i % windows);
+        let (mut best, mut place) = (f32::NEG_INFINITY, 0);
+        for tap in 0..taps {
+            let Some((at, own)) = position(&axes, window, tap, by_column) else { continue };
+            let v = values[plane * area + at];
+            if v > best || v.is_nan() {
+                (best, place) = (v, plane * area + own);
             }
-            maxima.push(best);
-            places.push(place as i64);
         }
+        maxima.push(best);
+        places.push(place as i64);
     }
     let places = Host { shape: shape.clone(), data: Data::Int(places, DataType::Int64) };
     Ok(vec![Host { shape, data: Data::Float(maxima) }, places])
