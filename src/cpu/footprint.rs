@@ -10,7 +10,8 @@ use super::weights::Layout;
 use crate::error::Result;
 use crate::graph::{Graph, Ranges};
 use crate::layers::Layer;
-use crate::plan::{Optimizer, Purpose, Step, rewrite};
+use crate::plan::{Purpose, Step, rewrite};
+use crate::train::Config;
 
 /// Bytes that an engine for single samples takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -44,18 +45,21 @@ pub struct TrainingFootprint {
 }
 
 impl TrainingFootprint {
-    /// For steps of `parts` batches of `batch` samples.
+    /// For the steps that `config` describes. Activations are computed again also where otherwise more than `limit` bytes
+    /// would be taken.
     ///
     /// # Errors
     /// As [`super::Trainer::new`].
-    pub fn of(
-        graph: &Graph,
-        batch: usize,
-        parts: usize,
-        optimizer: &Optimizer,
-        recompute: bool,
-        pool: &Pool,
-    ) -> Result<Self> {
+    pub fn within(limit: u64, graph: &Graph, config: &Config, pool: &Pool) -> Result<Self> {
+        let kept = Self::of(graph, config, config.recompute, pool)?;
+        if kept.total() <= limit || config.recompute {
+            return Ok(kept);
+        }
+        Self::of(graph, config, true, pool)
+    }
+
+    fn of(graph: &Graph, config: &Config, recompute: bool, pool: &Pool) -> Result<Self> {
+        let Config { batch_size: batch, accumulate: parts, optimizer, .. } = config;
         let frozen = nothing_frozen(graph);
         let (prefer, none) = (Prefer::Only(Algorithm::Direct), Ranges::default());
         let purpose = Purpose::Training { input_grad: false, recompute };
@@ -66,10 +70,10 @@ impl TrainingFootprint {
         let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
         Ok(TrainingFootprint {
             weights: given + packed,
-            gradients: packed * if parts > 1 { 2 } else { 1 },
+            gradients: packed * if *parts > 1 { 2 } else { 1 },
             optimizer: packed * optimizer.moments().len() as u64,
             // A little more than it will be: not all scratch memory grows with the batch.
-            activations: 4 * (sizes.plan.arena as u64 + sizes.scratch as u64) * batch as u64,
+            activations: 4 * (sizes.plan.arena as u64 + sizes.scratch as u64) * *batch as u64,
             recompute,
         })
     }

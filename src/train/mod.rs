@@ -19,9 +19,7 @@ pub use trainer::{Report, Trainer};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cpu::{Pool, TrainingFootprint};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 use crate::json::Fields;
 use crate::layers::Loss;
 use crate::plan::{Optimizer, check_clip_norm};
@@ -84,15 +82,16 @@ impl TryFrom<Fields> for Config {
     type Error = String;
 
     fn try_from(mut fields: Fields) -> std::result::Result<Self, String> {
-        let Config { loss, optimizer, learning_rate, schedule, warmup, clip_norm, groups, .. } = Config::default();
-        let Config { batch_size, accumulate, recompute, epochs, augment, seed, .. } = Config::default();
+        let Config {
+            loss, optimizer, schedule, groups, batch_size, accumulate, recompute, epochs, augment, seed, ..
+        } = Config::default();
         let config = Config {
             loss: fields.value("loss", loss)?,
             optimizer: fields.value("optimizer", optimizer)?,
-            learning_rate: fields.number("learningRate", Some(learning_rate))?,
+            learning_rate: fields.number("learningRate", Some(0.01))?,
             schedule: fields.value("schedule", schedule)?,
-            warmup: fields.number("warmup", Some(warmup))?,
-            clip_norm: fields.number("clipNorm", Some(clip_norm))?,
+            warmup: fields.number("warmup", Some(0.0))?,
+            clip_norm: fields.number("clipNorm", Some(0.0))?,
             groups: fields.value("groups", groups)?,
             batch_size: fields.value("batchSize", batch_size)?,
             accumulate: fields.value("accumulate", accumulate)?,
@@ -107,18 +106,6 @@ impl TryFrom<Fields> for Config {
 }
 
 impl Config {
-    /// What a step takes on the CPU. Activations are computed again also where otherwise more than `limit` bytes would be
-    /// taken.
-    ///
-    /// # Errors
-    /// As [`crate::cpu::Trainer::new`].
-    pub fn footprint(&self, graph: &Graph, pool: &Pool, limit: u64) -> Result<TrainingFootprint> {
-        let Config { batch_size, accumulate, ref optimizer, .. } = *self;
-        let of = |recompute| TrainingFootprint::of(graph, batch_size, accumulate, optimizer, recompute, pool);
-        let wanted = of(self.recompute)?;
-        if wanted.total() <= limit || self.recompute { Ok(wanted) } else { of(true) }
-    }
-
     /// # Errors
     /// [`Error::Argument`] for values outside their ranges.
     pub fn validate(&self) -> Result<()> {
