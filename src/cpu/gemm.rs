@@ -16,8 +16,14 @@ use crate::layers::Activation;
 /// Rows of the left matrix that one task multiplies with all its panels: as many as stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
 
-/// Floats of the panels that a few rows are multiplied with before the next rows: what stays in the first-level cache.
-const GROUP_FLOATS: usize = 4096;
+/// Floats of the panels that a few rows are multiplied with before the next rows: what stays in the first-level cache, or
+/// in the second-level one.
+const GROUP_FLOATS: [usize; 2] = [4096, 65536];
+
+/// Rows, and floats in them, from which on panels should stay in the first-level cache. Fewer rows read the panels too
+/// seldom: these come from memory then, and come faster as one long stream. Longer ones do not stay there beside them.
+const MANY_ROWS: usize = 32;
+const MANY_FLOATS: usize = 6144;
 
 /// Rows of the lower tile.
 const FEW_ROWS: usize = 4;
@@ -190,8 +196,9 @@ impl Gemm<'_> {
     pub(super) unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
         assert!(self.right.len() >= self.panels.floats() && rows.end <= self.rows.len());
-        let lanes = self.panels.lanes;
-        let group = (GROUP_FLOATS / (self.panels.k * 2 * lanes)).max(1);
+        let Panels { k, n, lanes } = self.panels;
+        let often = rows.len() >= MANY_ROWS && (rows.len() * k <= MANY_FLOATS );
+        let group = (GROUP_FLOATS[usize::from(!often)] / (k * 2 * lanes)).max(1);
         for panel in panels.clone().step_by(group) {
             let group = panel..(panel + group).min(panels.end);
             let mut first = rows.start;
@@ -200,32 +207,39 @@ impl Gemm<'_> {
                 let last = first + count - 1;
                 // Rows beyond the last stand in for it and are not written.
                 let left = std::array::from_fn(|m| self.rows[last.min(first + m)] as usize);
-                for panel in group.clone() {
-                    // SAFETY: the caller's promise, and the assertions above.
-                    unsafe { self.tile(height, first, count, panel, &left) };
+                let whole = group.end.min(n / (2 * lanes)).max(group.start);
+                // SAFETY: the caller's promise, and the assertions above.
+                unsafe {
+                    if whole > group.start {
+                        self.tiles(height, first, count, group.start..whole, &left);
+                    }
+                    if whole < group.end {
+                        self.tiles(height, first, count, whole..group.end, &left);
+                    }
                 }
                 first += count;
             }
         }
     }
 
-    /// `count` rows from `first` on, which start at `left`, times one panel.
+    /// `count` rows from `first` on, which start at `left`, times panels that are whole, or one that is not.
     ///
     /// # Safety
     /// As [`Gemm::block`].
     #[inline(always)]
-    unsafe fn tile(&self, height: Height, first: usize, count: usize, panel: usize, left: &[usize; MAX_ROWS]) {
-        let (column, width) = (self.panels.column(panel), self.panels.width(panel));
+    unsafe fn tiles(&self, height: Height, first: usize, count: usize, panels: Range<usize>, left: &[usize; MAX_ROWS]) {
+        let (column, width) = (self.panels.column(panels.start), self.panels.width(panels.start));
         let start = match self.start {
-            Start::Bias(bias) => bias[column..][..width].as_ptr(),
+            Start::Bias(bias) => bias[column..][..panels.len() * width].as_ptr(),
             Start::Zero => std::ptr::null(),
         };
         // SAFETY: the caller's promise.
         unsafe {
-            let tile = Tile {
+            let tile = Tiles {
                 left: left.map(|offset| self.left.at(offset).cast_const()),
                 runs: self.runs,
-                right: self.right.as_ptr().add(self.panels.start(panel)),
+                right: self.right.as_ptr().add(self.panels.start(panels.start)),
+                panels: panels.len(),
                 start,
                 addend: self.addend.map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
                 addend_pitch: self.addend.map_or(0, |a| a.pitch),
@@ -233,7 +247,7 @@ impl Gemm<'_> {
                 out: self.out.at(first * self.pitch + column),
                 pitch: self.pitch,
                 rows: count,
-                columns: self.panels.columns(panel),
+                columns: self.panels.columns(panels.start),
             };
             match (height, width > self.panels.lanes) {
                 (Height::One, true) => simd::dispatch(RowTile::<2>(&tile)),
@@ -271,11 +285,14 @@ fn block(i: usize, rows: usize) -> Range<usize> {
     i * BLOCK_ROWS..((i + 1) * BLOCK_ROWS).min(rows)
 }
 
-/// The part of a product that fits the registers.
-struct Tile<'a> {
+/// Parts of a product that fit the registers, one after the other: rows times panels that follow each other. What is passed
+/// to a kernel is passed once for all of them.
+struct Tiles<'a> {
     left: [*const f32; MAX_ROWS],
     runs: &'a [Run],
     right: *const f32,
+    panels: usize,
+    /// Null when sums start at zero.
     start: *const f32,
     /// Null when nothing is added.
     addend: *const f32,
@@ -284,39 +301,46 @@ struct Tile<'a> {
     out: *mut f32,
     pitch: usize,
     rows: usize,
+    /// Of a panel.
     columns: usize,
 }
 
-impl Tile<'_> {
-    /// # Safety
-    /// S must be available; `start` is null or holds NV vectors.
+impl Tiles<'_> {
+    /// The first column of each panel, counted from that of the first.
     #[inline(always)]
-    unsafe fn starts<S: Simd, const NV: usize>(&self) -> [S::V; NV] {
+    fn firsts<S: Simd, const NV: usize>(&self) -> impl Iterator<Item = usize> + use<S, NV> {
+        (0..self.panels).map(|panel| panel * NV * S::LANES)
+    }
+
+    /// # Safety
+    /// S must be available; `start` is null or holds NV vectors from this column on.
+    #[inline(always)]
+    unsafe fn starts<S: Simd, const NV: usize>(&self, column: usize) -> [S::V; NV] {
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = [S::splat(0.0); NV];
             if !self.start.is_null() {
                 for v in 0..NV {
-                    acc[v] = S::load(self.start.add(v * S::LANES));
+                    acc[v] = S::load(self.start.add(column + v * S::LANES));
                 }
             }
             acc
         }
     }
 
-    /// Finishes and writes the rows.
+    /// Finishes and writes the rows of the panel at this column.
     ///
     /// # Safety
     /// S must be available; `sums` holds NV vectors for each row, `out` the rows and their columns.
     #[inline(always)]
-    unsafe fn write<S: Simd, const NV: usize>(&self, sums: *const f32) {
+    unsafe fn write<S: Simd, const NV: usize>(&self, sums: *const f32, column: usize) {
         for m in 0..self.rows {
             for v in 0..NV {
                 // SAFETY: the caller's promise; no lane beyond the last column is touched.
                 unsafe {
                     let y = S::load(sums.add((m * NV + v) * S::LANES));
-                    let to = self.out.add(m * self.pitch + v * S::LANES);
-                    let addend = self.addend.wrapping_add(m * self.addend_pitch + v * S::LANES);
+                    let to = self.out.add(m * self.pitch + column + v * S::LANES);
+                    let addend = self.addend.wrapping_add(m * self.addend_pitch + column + v * S::LANES);
                     let n = self.columns.saturating_sub(v * S::LANES);
                     if n >= S::LANES {
                         self.finish::<S, _>(Whole, y, addend, to);
@@ -347,7 +371,7 @@ struct Sums(MaybeUninit<[f32; MAX_ROWS * 2 * MAX_LANES]>);
 
 /// [`Simd::ROWS`] rows, or [`FEW_ROWS`], times NV vectors of columns. The loop over K is not unrolled: compilers to
 /// WebAssembly and V8 do best with exactly this shape.
-struct RowsTile<'a, const NV: usize, const FEW: bool>(&'a Tile<'a>);
+struct RowsTile<'a, const NV: usize, const FEW: bool>(&'a Tiles<'a>);
 
 impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
     type Output = ();
@@ -358,51 +382,53 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
         let rows = if FEW { FEW_ROWS } else { S::ROWS };
         // SAFETY: the runs lie in `left`, `right` holds a vector row for each float of them; see `Gemm::run`.
         unsafe {
-            let mut acc = [t.starts::<S, NV>(); MAX_ROWS];
             let mut right = t.right;
-            for run in t.runs {
-                let mut left = [t.left[0]; MAX_ROWS];
-                for m in 0..rows {
-                    left[m] = t.left[m].add(run.offset);
-                }
-                for k in 0..run.len {
-                    let mut b = [S::splat(0.0); NV];
-                    for v in 0..NV {
-                        b[v] = S::load(right.add(v * S::LANES));
-                    }
+            for column in t.firsts::<S, NV>() {
+                let mut acc = [t.starts::<S, NV>(column); MAX_ROWS];
+                for run in t.runs {
+                    let mut left = [t.left[0]; MAX_ROWS];
                     for m in 0..rows {
-                        let a = S::splat(*left[m].add(k));
+                        left[m] = t.left[m].add(run.offset);
+                    }
+                    for k in 0..run.len {
+                        let mut b = [S::splat(0.0); NV];
                         for v in 0..NV {
-                            acc[m][v] = S::fma(a, b[v], acc[m][v]);
+                            b[v] = S::load(right.add(v * S::LANES));
+                        }
+                        for m in 0..rows {
+                            let a = S::splat(*left[m].add(k));
+                            for v in 0..NV {
+                                acc[m][v] = S::fma(a, b[v], acc[m][v]);
+                            }
+                        }
+                        right = right.add(NV * S::LANES);
+                    }
+                }
+                if t.rows == rows && t.columns >= NV * S::LANES {
+                    for m in 0..rows {
+                        for v in 0..NV {
+                            let at = m * t.addend_pitch + column + v * S::LANES;
+                            let to = t.out.add(m * t.pitch + column + v * S::LANES);
+                            t.finish::<S, _>(Whole, acc[m][v], t.addend.wrapping_add(at), to);
                         }
                     }
-                    right = right.add(NV * S::LANES);
+                    continue;
                 }
-            }
-            if t.rows == rows && t.columns >= NV * S::LANES {
+                let mut sums = Sums(MaybeUninit::uninit());
+                let to = sums.0.as_mut_ptr().cast::<f32>();
                 for m in 0..rows {
                     for v in 0..NV {
-                        let at = m * t.addend_pitch + v * S::LANES;
-                        let to = t.out.add(m * t.pitch + v * S::LANES);
-                        t.finish::<S, _>(Whole, acc[m][v], t.addend.wrapping_add(at), to);
+                        S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
                     }
                 }
-                return;
+                t.write::<S, NV>(to, column);
             }
-            let mut sums = Sums(MaybeUninit::uninit());
-            let to = sums.0.as_mut_ptr().cast::<f32>();
-            for m in 0..rows {
-                for v in 0..NV {
-                    S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
-                }
-            }
-            t.write::<S, NV>(to);
         }
     }
 }
 
 /// One row: bound by memory, so four chains of sums hide the latency instead of rows.
-struct RowTile<'a, const NV: usize>(&'a Tile<'a>);
+struct RowTile<'a, const NV: usize>(&'a Tiles<'a>);
 
 impl<const NV: usize> Kernel for RowTile<'_, NV> {
     type Output = ();
@@ -413,39 +439,41 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
         let t = self.0;
         // SAFETY: as for RowsTile.
         unsafe {
-            let mut acc = [[S::splat(0.0); NV]; CHAINS];
-            acc[0] = t.starts::<S, NV>();
             let mut right = t.right;
-            for run in t.runs {
-                let mut left = t.left[0].add(run.offset);
-                let end = left.add(run.len);
-                let whole = left.add(run.len / CHAINS * CHAINS);
-                while left < whole {
-                    for c in 0..CHAINS {
-                        let a = S::splat(*left.add(c));
-                        for v in 0..NV {
-                            acc[c][v] = S::fma(a, S::load(right.add((c * NV + v) * S::LANES)), acc[c][v]);
+            for column in t.firsts::<S, NV>() {
+                let mut acc = [[S::splat(0.0); NV]; CHAINS];
+                acc[0] = t.starts::<S, NV>(column);
+                for run in t.runs {
+                    let mut left = t.left[0].add(run.offset);
+                    let end = left.add(run.len);
+                    let whole = left.add(run.len / CHAINS * CHAINS);
+                    while left < whole {
+                        for c in 0..CHAINS {
+                            let a = S::splat(*left.add(c));
+                            for v in 0..NV {
+                                acc[c][v] = S::fma(a, S::load(right.add((c * NV + v) * S::LANES)), acc[c][v]);
+                            }
                         }
+                        left = left.add(CHAINS);
+                        right = right.add(CHAINS * NV * S::LANES);
                     }
-                    left = left.add(CHAINS);
-                    right = right.add(CHAINS * NV * S::LANES);
-                }
-                while left < end {
-                    let a = S::splat(*left);
-                    for v in 0..NV {
-                        acc[0][v] = S::fma(a, S::load(right.add(v * S::LANES)), acc[0][v]);
+                    while left < end {
+                        let a = S::splat(*left);
+                        for v in 0..NV {
+                            acc[0][v] = S::fma(a, S::load(right.add(v * S::LANES)), acc[0][v]);
+                        }
+                        left = left.add(1);
+                        right = right.add(NV * S::LANES);
                     }
-                    left = left.add(1);
-                    right = right.add(NV * S::LANES);
                 }
+                let mut sums = Sums(MaybeUninit::uninit());
+                let to = sums.0.as_mut_ptr().cast::<f32>();
+                for v in 0..NV {
+                    let sum = S::add(S::add(acc[0][v], acc[1][v]), S::add(acc[2][v], acc[3][v]));
+                    S::store(to.add(v * S::LANES), sum);
+                }
+                t.write::<S, NV>(to, column);
             }
-            let mut sums = Sums(MaybeUninit::uninit());
-            let to = sums.0.as_mut_ptr().cast::<f32>();
-            for v in 0..NV {
-                let sum = S::add(S::add(acc[0][v], acc[1][v]), S::add(acc[2][v], acc[3][v]));
-                S::store(to.add(v * S::LANES), sum);
-            }
-            t.write::<S, NV>(to);
         }
     }
 }

@@ -37,7 +37,7 @@ const APART: usize = 16;
 const BLOCK_FLOATS: usize = 160 * 1024;
 
 /// Tiles that a block has at least, so that the weights are not read too often.
-const BLOCK_TILES: usize = 48;
+const BLOCK_TILES: usize = 50;
 
 /// Tiles for each thread from which on threads work on blocks of their own, though each then reads all weights.
 const OWN_TILES: usize = 24;
