@@ -154,6 +154,6 @@ fn int8_can(geometry: &Geometry, x: Place) -> bool {
 
 /// Each input is rounded once, which must be little beside the products it takes part in.
 fn int8_pays(geometry: &Geometry, x: Place, y: Place) -> bool {
-    let taps = geometry.kernel[0] * geometry.kernel[1] * y.h * y.w / (x.h * x.w).max(1);
-    x.c / geometry.groups >= 4 && y.c / geometry.groups * taps >= 32
+    let windows = geometry.kernel[0] * geometry.kernel[1] * y.h * y.w;
+    x.c / geometry.groups >= 4 && y.c / geometry.groups * windows >= 32 * x.h * x.w
 }

@@ -196,38 +196,17 @@ impl Gemm<'_> {
     pub(super) unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
         assert!(self.right.len() >= self.panels.floats() && rows.end <= self.rows.len());
-        let Panels { k, n, lanes } = self.panels;
-        let often = rows.len() >= MANY_ROWS && (rows.len() * k <= MANY_FLOATS );
-        let group = (GROUP_FLOATS[usize::from(!often)] / (k * 2 * lanes)).max(1);
-        for panel in panels.clone().step_by(group) {
-            let group = panel..(panel + group).min(panels.end);
-            let mut first = rows.start;
-            while first < rows.end {
-                let (height, count) = height(rows.end - first);
-                let last = first + count - 1;
-                // Rows beyond the last stand in for it and are not written.
-                let left = std::array::from_fn(|m| self.rows[last.min(first + m)] as usize);
-                let whole = group.end.min(n / (2 * lanes)).max(group.start);
-                // SAFETY: the caller's promise, and the assertions above.
-                unsafe {
-                    if whole > group.start {
-                        self.tiles(height, first, count, group.start..whole, &left);
-                    }
-                    if whole < group.end {
-                        self.tiles(height, first, count, whole..group.end, &left);
-                    }
-                }
-                first += count;
-            }
-        }
+        // SAFETY: the caller's promise, and the assertions above.
+        walk(self.panels, rows, panels, height, |rows, panels| unsafe { self.tiles(rows, panels) });
     }
 
-    /// `count` rows from `first` on, which start at `left`, times panels that are whole, or one that is not.
+    /// Rows of a tile times panels that are whole, or one that is not.
     ///
     /// # Safety
     /// As [`Gemm::block`].
     #[inline(always)]
-    unsafe fn tiles(&self, height: Height, first: usize, count: usize, panels: Range<usize>, left: &[usize; MAX_ROWS]) {
+    unsafe fn tiles(&self, rows: Range<usize>, panels: Range<usize>) {
+        let (first, last) = (rows.start, rows.end - 1);
         let (column, width) = (self.panels.column(panels.start), self.panels.width(panels.start));
         let start = match self.start {
             Start::Bias(bias) => bias[column..][..panels.len() * width].as_ptr(),
@@ -236,7 +215,8 @@ impl Gemm<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             let tile = Tiles {
-                left: left.map(|offset| self.left.at(offset).cast_const()),
+                // Rows beyond the last stand in for it and are not written.
+                left: std::array::from_fn(|m| self.left.at(self.rows[last.min(first + m)] as usize).cast_const()),
                 runs: self.runs,
                 right: self.right.as_ptr().add(self.panels.start(panels.start)),
                 panels: panels.len(),
@@ -246,38 +226,58 @@ impl Gemm<'_> {
                 bounds: self.bounds,
                 out: self.out.at(first * self.pitch + column),
                 pitch: self.pitch,
-                rows: count,
+                rows: rows.len(),
                 columns: self.panels.columns(panels.start),
             };
-            match (height, width > self.panels.lanes) {
-                (Height::One, true) => simd::dispatch(RowTile::<2>(&tile)),
-                (Height::One, false) => simd::dispatch(RowTile::<1>(&tile)),
-                (Height::Few, true) => simd::dispatch(RowsTile::<2, true>(&tile)),
-                (Height::Few, false) => simd::dispatch(RowsTile::<1, true>(&tile)),
-                (Height::Full, true) => simd::dispatch(RowsTile::<2, false>(&tile)),
-                (Height::Full, false) => simd::dispatch(RowsTile::<1, false>(&tile)),
+            match (rows.len() == 1, is_few(rows.len()), width > self.panels.lanes) {
+                (true, _, true) => simd::dispatch(RowTile::<2>(&tile)),
+                (true, _, false) => simd::dispatch(RowTile::<1>(&tile)),
+                (_, true, true) => simd::dispatch(RowsTile::<2, true>(&tile)),
+                (_, true, false) => simd::dispatch(RowsTile::<1, true>(&tile)),
+                (_, false, true) => simd::dispatch(RowsTile::<2, false>(&tile)),
+                (_, false, false) => simd::dispatch(RowsTile::<1, false>(&tile)),
             }
         }
     }
 }
 
-/// Rows that a tile computes.
-#[derive(Clone, Copy)]
-enum Height {
-    One,
-    /// [`FEW_ROWS`], for what is left where a full tile is higher.
-    Few,
-    /// [`simd::rows`].
-    Full,
+/// Whether so many rows are for the lower tile, where a full one is higher.
+fn is_few(rows: usize) -> bool {
+    rows <= FEW_ROWS && FEW_ROWS < simd::rows()
 }
 
-/// The tile for the first of some rows, and how many of them it takes.
+/// How many of these rows a tile takes.
+fn height(rows: usize) -> usize {
+    if is_few(rows) { rows } else { rows.min(simd::rows()) }
+}
+
+/// Calls `tile(rows, panels)` for all rows and panels of a block, in the order that suits the caches: rows as many as
+/// `height` says of those that are left, panels that are whole or one that is not.
 #[inline(always)]
-fn height(rows: usize) -> (Height, usize) {
-    match rows {
-        1 => (Height::One, 1),
-        _ if rows <= FEW_ROWS && FEW_ROWS < simd::rows() => (Height::Few, rows),
-        _ => (Height::Full, rows.min(simd::rows())),
+pub(super) fn walk(
+    panels: Panels,
+    rows: Range<usize>,
+    range: Range<usize>,
+    height: impl Fn(usize) -> usize,
+    tile: impl Fn(Range<usize>, Range<usize>),
+) {
+    let Panels { k, n, lanes } = panels;
+    let often = rows.len() >= MANY_ROWS && rows.len() * k <= MANY_FLOATS;
+    let group = (GROUP_FLOATS[usize::from(!often)] / (k * 2 * lanes)).max(1);
+    for panel in range.clone().step_by(group) {
+        let end = (panel + group).min(range.end);
+        let whole = end.min(n / (2 * lanes)).max(panel);
+        let mut first = rows.start;
+        while first < rows.end {
+            let next = first + height(rows.end - first);
+            if whole > panel {
+                tile(first..next, panel..whole);
+            }
+            if whole < end {
+                tile(first..next, whole..end);
+            }
+            first = next;
+        }
     }
 }
 

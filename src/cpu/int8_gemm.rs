@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::gemm::{Addend, Bounds, Panels, Run};
+use super::gemm::{Addend, Bounds, Panels, Run, walk};
 use super::memory::Shared;
 use super::pool::Pool;
 use super::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
@@ -62,48 +62,49 @@ impl Int8Gemm<'_> {
     unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
         assert!(self.right.len() >= self.word * self.panels.floats() && rows.end <= self.rows.len());
-        // SAFETY: nothing is read or written.
-        let step = if rows.len() == 1 { 1 } else { unsafe { simd::dispatch(TileRows(self.word)) } };
-        for panel in panels {
-            for first in rows.clone().step_by(step) {
-                let count = step.min(rows.end - first);
-                // SAFETY: the caller's promise, and the assertions above.
-                unsafe {
-                    let tile = self.tile(panel, first, count);
-                    match (step, self.panels.width(panel) > self.panels.lanes, self.word) {
-                        (1, true, 2) => simd::dispatch(Product::<2, true, false>(&tile)),
-                        (1, false, 2) => simd::dispatch(Product::<1, true, false>(&tile)),
-                        (_, true, 2) => simd::dispatch(Product::<2, false, false>(&tile)),
-                        (_, false, 2) => simd::dispatch(Product::<1, false, false>(&tile)),
-                        (1, true, _) => simd::dispatch(Product::<2, true, true>(&tile)),
-                        (1, false, _) => simd::dispatch(Product::<1, true, true>(&tile)),
-                        (_, true, _) => simd::dispatch(Product::<2, false, true>(&tile)),
-                        (_, false, _) => simd::dispatch(Product::<1, false, true>(&tile)),
-                    }
-                }
-            }
-        }
+        let full = tile_height(self.word);
+        // One row that is left has a tile of its own.
+        let height = |left: usize| if left == 1 { 1 } else { left.min(full) };
+        // SAFETY: the caller's promise, and the assertions above.
+        walk(self.panels, rows, panels, height, |rows, panels| unsafe { self.tiles(rows, panels) });
     }
 
+    /// Rows of a tile times panels that are whole, or one that is not.
+    ///
     /// # Safety
-    /// The rows and the panel must exist.
-    unsafe fn tile(&self, panel: usize, first: usize, count: usize) -> Tile<'_> {
-        let (column, width) = (self.panels.column(panel), self.panels.width(panel));
-        // SAFETY: the rows exist; those beyond the last stand in for it and are not written.
+    /// As [`Int8Gemm::block`].
+    #[inline(always)]
+    unsafe fn tiles(&self, rows: Range<usize>, panels: Range<usize>) {
+        let (first, last) = (rows.start, rows.end - 1);
+        let (column, width) = (self.panels.column(panels.start), self.panels.width(panels.start));
+        let columns = column..column + panels.len() * width;
+        // SAFETY: the caller's promise.
         unsafe {
-            Tile {
-                left: std::array::from_fn(|m| self.left.at(self.rows[first + m.min(count - 1)] as usize).cast_const()),
+            let tile = Tiles {
+                // Rows beyond the last stand in for it and are not written.
+                left: std::array::from_fn(|m| self.left.at(self.rows[last.min(first + m)] as usize).cast_const()),
                 runs: self.runs,
-                right: self.right.as_ptr().add(self.word * self.panels.start(panel)),
-                scales: self.scales[column..][..width].as_ptr(),
-                bias: self.bias[column..][..width].as_ptr(),
+                right: self.right.as_ptr().add(self.word * self.panels.start(panels.start)),
+                panels: panels.len(),
+                scales: self.scales[columns.clone()].as_ptr(),
+                bias: self.bias[columns].as_ptr(),
                 addend: self.addend.map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
                 addend_pitch: self.addend.map_or(0, |a| a.pitch),
                 bounds: self.bounds,
                 out: self.out.at(first * self.pitch + column),
                 pitch: self.pitch,
-                rows: count,
-                columns: self.panels.columns(panel),
+                rows: rows.len(),
+                columns: self.panels.columns(panels.start),
+            };
+            match (rows.len() == 1, width > self.panels.lanes, self.word) {
+                (true, true, 2) => simd::dispatch(Product::<2, true, false>(&tile)),
+                (true, false, 2) => simd::dispatch(Product::<1, true, false>(&tile)),
+                (false, true, 2) => simd::dispatch(Product::<2, false, false>(&tile)),
+                (false, false, 2) => simd::dispatch(Product::<1, false, false>(&tile)),
+                (true, true, _) => simd::dispatch(Product::<2, true, true>(&tile)),
+                (true, false, _) => simd::dispatch(Product::<1, true, true>(&tile)),
+                (false, true, _) => simd::dispatch(Product::<2, false, true>(&tile)),
+                (false, false, _) => simd::dispatch(Product::<1, false, true>(&tile)),
             }
         }
     }
@@ -116,6 +117,11 @@ const fn tile_rows<S: Simd>(word: usize) -> usize {
     if word == 4 { S::ROWS } else { S::INT_ROWS }
 }
 
+fn tile_height(word: usize) -> usize {
+    // SAFETY: nothing is read or written.
+    unsafe { simd::dispatch(TileRows(word)) }
+}
+
 impl Kernel for TileRows {
     type Output = usize;
 
@@ -125,11 +131,12 @@ impl Kernel for TileRows {
     }
 }
 
-/// The part of a product that fits the registers.
-struct Tile<'a> {
+/// Parts of a product that fit the registers, as in `gemm.rs`: rows times panels that follow each other.
+struct Tiles<'a> {
     left: [*const f32; MAX_ROWS],
     runs: &'a [Run],
     right: *const i8,
+    panels: usize,
     scales: *const f32,
     bias: *const f32,
     /// Null when nothing is added.
@@ -139,6 +146,7 @@ struct Tile<'a> {
     out: *mut f32,
     pitch: usize,
     rows: usize,
+    /// Of a panel.
     columns: usize,
 }
 
@@ -146,49 +154,52 @@ struct Tile<'a> {
 #[repr(C, align(64))]
 struct Sums(MaybeUninit<[f32; MAX_ROWS * 2 * MAX_LANES]>);
 
-impl Tile<'_> {
-    /// Makes floats of the sums, finishes and writes them.
+impl Tiles<'_> {
+    /// Finishes and writes the rows of the panel at this column, some lanes at the end of a row alone.
     ///
     /// # Safety
     /// S must be available; `sums` holds NV vectors for each row, `out` the rows and their columns.
     #[inline(always)]
-    unsafe fn write<S: Simd, const NV: usize>(&self, sums: *const f32) {
+    unsafe fn write<S: Simd, const NV: usize>(&self, sums: *const f32, column: usize) {
         for m in 0..self.rows {
             for v in 0..NV {
+                let n = self.columns.saturating_sub(v * S::LANES);
+                let at = column + v * S::LANES;
                 // SAFETY: the caller's promise; no lane beyond the last column is touched.
                 unsafe {
-                    let sum = S::to_float(S::load(sums.add((m * NV + v) * S::LANES)));
-                    let (scale, bias) = (self.scales.add(v * S::LANES), self.bias.add(v * S::LANES));
-                    // Not fused, so that every machine rounds twice.
-                    let y = S::add(S::mul(sum, S::load(scale)), S::load(bias));
-                    let to = self.out.add(m * self.pitch + v * S::LANES);
-                    let addend = self.addend.wrapping_add(m * self.addend_pitch + v * S::LANES);
-                    let n = self.columns.saturating_sub(v * S::LANES);
+                    let sum = S::load(sums.add((m * NV + v) * S::LANES));
                     if n >= S::LANES {
-                        self.finish::<S, _>(Whole, y, addend, to);
+                        self.finish::<S, _>(Whole, m, at, sum);
                     } else if n > 0 {
-                        self.finish::<S, _>(Part(n), y, addend, to);
+                        self.finish::<S, _>(Part(n), m, at, sum);
                     }
                 }
             }
         }
     }
 
+    /// Makes floats of a row's sums at this column, adds, bounds and writes them.
+    ///
+    /// # Safety
+    /// As `write`.
     #[inline(always)]
-    unsafe fn finish<S: Simd, A: Access>(&self, a: A, mut y: S::V, addend: *const f32, to: *mut f32) {
+    unsafe fn finish<S: Simd, A: Access>(&self, a: A, row: usize, column: usize, sum: S::V) {
         // SAFETY: see `write`.
         unsafe {
+            let (scale, bias) = (S::load(self.scales.add(column)), S::load(self.bias.add(column)));
+            // Not fused, so that every machine rounds twice.
+            let mut y = S::add(S::mul(S::to_float(sum), scale), bias);
             if !self.addend.is_null() {
-                y = S::add(a.load::<S>(addend), y);
+                y = S::add(a.load::<S>(self.addend.add(row * self.addend_pitch + column)), y);
             }
-            a.store::<S>(to, self.bounds.apply::<S>(y));
+            a.store::<S>(self.out.add(row * self.pitch + column), self.bounds.apply::<S>(y));
         }
     }
 }
 
 /// One row or [`Simd::INT_ROWS`], times NV vectors of columns; the loop has the shape of that over floats. One row needs
 /// no more chains of sums than its vectors, as integers are added in one cycle.
-struct Product<'a, const NV: usize, const ONE: bool, const BYTES: bool>(&'a Tile<'a>);
+struct Product<'a, const NV: usize, const ONE: bool, const BYTES: bool>(&'a Tiles<'a>);
 
 impl<const NV: usize, const ONE: bool, const BYTES: bool> Kernel for Product<'_, NV, ONE, BYTES> {
     type Output = ();
@@ -202,37 +213,40 @@ impl<const NV: usize, const ONE: bool, const BYTES: bool> Kernel for Product<'_,
         let (t, rows) = (self.0, if ONE { 1 } else { tile_rows::<S>(word) });
         // SAFETY: the runs lie in `left`, `right` holds a vector row for each word of them; see `Int8Gemm::run`.
         unsafe {
-            let mut acc = [[S::splat(0.0); NV]; MAX_ROWS];
             let mut right = t.right;
-            for run in t.runs {
-                let mut left = [t.left[0]; MAX_ROWS];
-                for m in 0..rows {
-                    left[m] = t.left[m].add(run.offset);
-                }
-                for k in 0..run.len {
-                    let mut b = [S::splat(0.0); NV];
-                    for v in 0..NV {
-                        let codes = right.add(word * v * S::LANES);
-                        b[v] = if BYTES { S::load(codes.cast()) } else { S::load_pairs(codes) };
-                    }
+            for panel in 0..t.panels {
+                let column = panel * NV * S::LANES;
+                let mut acc = [[S::splat(0.0); NV]; MAX_ROWS];
+                for run in t.runs {
+                    let mut left = [t.left[0]; MAX_ROWS];
                     for m in 0..rows {
-                        let a = S::splat_pair(left[m].add(k));
-                        for v in 0..NV {
-                            let acc = &mut acc[m][v];
-                            *acc = if BYTES { S::dot_bytes(a, b[v], *acc) } else { S::dot(a, b[v], *acc) };
-                        }
+                        left[m] = t.left[m].add(run.offset);
                     }
-                    right = right.add(word * NV * S::LANES);
+                    for k in 0..run.len {
+                        let mut b = [S::splat(0.0); NV];
+                        for v in 0..NV {
+                            let codes = right.add(word * v * S::LANES);
+                            b[v] = if BYTES { S::load(codes.cast()) } else { S::load_pairs(codes) };
+                        }
+                        for m in 0..rows {
+                            let a = S::splat_pair(left[m].add(k));
+                            for v in 0..NV {
+                                let acc = &mut acc[m][v];
+                                *acc = if BYTES { S::dot_bytes(a, b[v], *acc) } else { S::dot(a, b[v], *acc) };
+                            }
+                        }
+                        right = right.add(word * NV * S::LANES);
+                    }
                 }
-            }
-            let mut sums = Sums(MaybeUninit::uninit());
-            let to = sums.0.as_mut_ptr().cast::<f32>();
-            for m in 0..rows {
-                for v in 0..NV {
-                    S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
+                let mut sums = Sums(MaybeUninit::uninit());
+                let to = sums.0.as_mut_ptr().cast::<f32>();
+                for m in 0..rows {
+                    for v in 0..NV {
+                        S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
+                    }
                 }
+                t.write::<S, NV>(to, column);
             }
-            t.write::<S, NV>(to);
         }
     }
 }
