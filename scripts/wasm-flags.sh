@@ -10,8 +10,8 @@ wasm_env() {
   # LLVM's loop strength reduction ruins the address arithmetic of the kernels: with it they run
   # at half speed.
   local flags="-Cllvm-args=-disable-lsr"
-  # A tenth of the usual threshold: kernels ask for inlining where they want it, the rest is smaller.
-  flags+=" -Cllvm-args=-inline-threshold=20"
+  # A fortieth of the usual threshold: kernels ask for inlining where they want it, the rest is smaller.
+  flags+=" -Cllvm-args=-inline-threshold=5"
 
   # The kernels say what is vector code; loops elsewhere are short, and smaller as they stand.
   flags+=" -Cno-vectorize-loops -Cno-vectorize-slp"

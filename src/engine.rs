@@ -54,18 +54,24 @@ pub enum Engine {
 
 impl Engine {
     /// The same; on the CPU `params` are then without those tensors that the engine can give back, so that none is held
-    /// twice.
+    /// twice, and what is still in a file is read when it is packed.
     ///
     /// # Errors
-    /// Those of the backend.
-    pub async fn borrowing(graph: &Graph, params: &mut Params, backend: &Backend) -> Result<Self> {
+    /// Those of the backend, of `read`, and [`crate::Error::NotFinite`].
+    #[cfg(feature = "bindings")]
+    pub(crate) async fn borrowing(
+        graph: &Graph,
+        params: &mut Params,
+        backend: &Backend,
+        read: &crate::graph::Read<'_>,
+    ) -> Result<Self> {
         match backend {
             Backend::Cpu(pool) => {
-                let engine = cpu::Engine::borrowing(graph, params, pool, cpu::Prefer::default())?;
+                let engine = cpu::Engine::reading(graph, params, pool, cpu::Prefer::default(), read)?;
                 Ok(Engine::Cpu(Box::new(engine)))
             }
             #[cfg(feature = "gpu")]
-            Backend::Gpu(_) => Self::new(graph, params, backend).await,
+            Backend::Gpu(_) => Self::new(graph, &params.read(read)?, backend).await,
         }
     }
 

@@ -11,10 +11,13 @@ use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::{Unpacked, Weights};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, INPUT, Params, Ranges};
+use crate::graph::{Graph, INPUT, Params, Ranges, Read};
 use crate::layers::Layer;
 use crate::plan::{Place, Plan, Purpose, Step, rewrite};
 use crate::tensor::{Tensor, dims};
+
+/// Values that are read from a file before they are packed: enough for all threads, and little beside the packed ones.
+pub(super) const READ_AT_ONCE: usize = 2 << 20;
 
 /// A network ready to classify.
 pub struct Engine {
@@ -64,6 +67,22 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn borrowing(graph: &Graph, params: &mut Params, pool: &Arc<Pool>, prefer: Prefer) -> Result<Self> {
+        let none = |name: &str| panic!("`{name}` is in no file");
+        Self::reading(graph, params, pool, prefer, &none)
+    }
+
+    /// The same; tensors that are in a file are read a few at a time, so that of the file's form of the weights there is
+    /// never more than these.
+    ///
+    /// # Errors
+    /// As [`Engine::new`], those of `read`, and [`Error::NotFinite`].
+    pub(crate) fn reading(
+        graph: &Graph,
+        params: &mut Params,
+        pool: &Arc<Pool>,
+        prefer: Prefer,
+        read: &Read,
+    ) -> Result<Self> {
         let ranges = params.ranges().clone();
         let (graph, own) = rewrite::for_inference(graph, params.clone())?;
         let own = own.calibrated(&graph, &ranges);
@@ -81,11 +100,26 @@ impl Engine {
         }
         drop(own);
         // Tensors that nobody else has go when they are packed; the largest first, so that others find room.
-        let mut order: Vec<usize> = (0..waiting.len()).collect();
-        order.sort_unstable_by_key(|&i| std::cmp::Reverse(lock(&waiting[i]).as_ref().map(Unpacked::room)));
+        let room = |i: usize| lock(&waiting[i]).as_ref().map_or(0, Unpacked::room) as u64;
+        let mut order: Vec<_> = (0..waiting.len()).map(|i| (u64::MAX - room(i), i)).collect();
+        order.sort_unstable();
         let packed: Vec<_> = waiting.iter().map(|_| Mutex::new(None)).collect();
         let pack = |i: usize| *lock(&packed[i]) = lock(&waiting[i]).take().map(Unpacked::pack);
-        pool.run(order.len(), &|i| pack(order[i]));
+        let mut left = &order[..];
+        while !left.is_empty() {
+            let mut floats = 0;
+            let mut count = 0;
+            while count < left.len() && floats < READ_AT_ONCE {
+                if let Some(unpacked) = &mut *lock(&waiting[left[count].1]) {
+                    floats += unpacked.filed();
+                    unpacked.read(read)?;
+                }
+                count += 1;
+            }
+            let (now, later) = left.split_at(count);
+            pool.run(count, &|i| pack(now[i].1));
+            left = later;
+        }
         for (step, packed) in steps.iter().zip(packed) {
             engine.weights[step.node] = lock(&packed).take();
         }

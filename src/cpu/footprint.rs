@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::algorithm::{Algorithm, Calibrated, Prefer};
 use super::codes;
+#[cfg(feature = "bindings")]
+use super::engine::READ_AT_ONCE;
 use super::operation::{Sizes, nothing_frozen};
 use super::pool::Pool;
 use super::weights::Layout;
@@ -19,6 +21,8 @@ use crate::train::Config;
 pub struct Footprint {
     /// Every weight once, as its file has it or in the order in which kernels read it.
     pub weights: u64,
+    /// Of these, the weights that are there in the file's form, because kernels read them in a second one.
+    pub originals: u64,
     /// What layers have beside that: Winograd's transforms, and weights that a batch normalisation was folded into or
     /// that are computed in another precision than their file's.
     pub transformed: u64,
@@ -114,9 +118,25 @@ impl Footprint {
                 all.transformed += 4 * layout.floats() as u64;
             }
         }
-        ordered.sort_unstable();
-        all.packing = ordered.iter().rev().take(pool.threads()).sum();
+        all.originals = all.weights - ordered.iter().sum::<u64>();
+        for _ in 0..pool.threads().min(ordered.len()) {
+            let largest = (0..ordered.len()).max_by_key(|&i| ordered[i]).expect("some are left");
+            all.packing += ordered.swap_remove(largest);
+        }
         Ok(all)
+    }
+
+    /// Whether the file is worth keeping beside the engine for the weights that kernels have in a second form: most are.
+    #[cfg(feature = "bindings")]
+    pub(crate) fn keeps_file(&self) -> bool {
+        2 * self.originals >= self.weights
+    }
+
+    /// The most that is taken at once where the file stays outside this memory.
+    #[cfg(feature = "bindings")]
+    pub(crate) fn peak_beside_file(&self) -> u64 {
+        let read = 4 * READ_AT_ONCE as u64 + self.packing;
+        self.weights - self.originals + self.transformed + read + self.activations
     }
 
     /// What is taken once the network is ready.

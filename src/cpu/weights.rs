@@ -11,7 +11,8 @@ use super::int8;
 use super::linear;
 use super::memory::Buffer;
 use super::winograd;
-use crate::graph::{Graph, Param, Params};
+use crate::error::Result;
+use crate::graph::{Graph, Param, Params, Read};
 use crate::layers::Layer;
 use crate::plan::{Place, Step};
 use crate::quant::{self, Quantized};
@@ -196,7 +197,8 @@ impl Unpacked {
         let layout = Layout::of(&node.layer, step, prefer, calibrated)?;
         let tensors: Vec<_> = params.of_node(graph, step.node).into_iter().cloned().collect();
         let codes = layout.algorithm == Algorithm::Direct
-            && matches!((&node.layer, &*tensors[0]), (Layer::Linear(_), Param::Codes { .. }))
+            && matches!(node.layer, Layer::Linear(_))
+            && tensors[0].in_codes()
             && codes::can_hold(&layout);
         let momentum = match &node.layer {
             Layer::BatchNorm2d(norm) => norm.momentum,
@@ -209,7 +211,7 @@ impl Unpacked {
     /// [`Weights::give_back`] brings them back as they were.
     pub(super) fn is_reordered(&self) -> bool {
         let ordered = matches!(self.layout.algorithm, Algorithm::Direct | Algorithm::Depthwise);
-        let floats = matches!(*self.tensors[0], Param::Floats(_));
+        let floats = matches!(*self.tensors[0], Param::Floats(_) | Param::Filed { codes: false, .. });
         ordered && self.tensors.len() <= 2 && (floats || self.codes)
     }
 
@@ -218,15 +220,38 @@ impl Unpacked {
         if self.is_reordered() { self.tensors[0].shape().iter().product() } else { 0 }
     }
 
+    /// Values that are still in a file.
+    pub(super) fn filed(&self) -> usize {
+        let filed = |param: &Param| match param {
+            Param::Filed { .. } => true,
+            Param::Scaled { of, .. } => matches!(**of, Param::Filed { .. }),
+            _ => false,
+        };
+        self.tensors.iter().filter(|t| filed(t)).map(|t| t.shape().iter().product::<usize>()).sum()
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// As [`Param::read`].
+    pub(super) fn read(&mut self, read: &Read) -> Result<()> {
+        self.tensors.iter_mut().try_for_each(|tensor| {
+            *tensor = tensor.read(read)?;
+            Ok(())
+        })
+    }
+
     pub(super) fn pack(self) -> Weights {
-        let Unpacked { layout, tensors, codes, momentum, range } = self;
+        let Unpacked { layout, mut tensors, codes, momentum, range } = self;
         let vector = |i: usize| tensors.get(i).map(|t: &Arc<Param>| t.values());
+        let has_bias = tensors.len() > 1;
         let bias = match vector(1) {
             Some(bias) => layout.pack_bias(&bias.data),
             None => Buffer::zeros(layout.bias_floats()),
         };
         let statistics = [2, 3].map(|i| vector(i).map_or_else(Buffer::default, |t| Buffer::from(&t.data[..])));
-        let (weight, scales, range) = match (layout.algorithm, range, &*tensors[0]) {
+        let weight = tensors.swap_remove(0);
+        let (weight, scales, range) = match (layout.algorithm, range, &*weight) {
             (Algorithm::Int8, Some(range), weight) => {
                 let Quantized { values, mut scales } = quant::quantize(&weight.values());
                 scales.iter_mut().for_each(|scale| *scale *= range / quant::INPUT_LEVELS);
@@ -235,9 +260,10 @@ impl Unpacked {
             (_, _, Param::Codes { codes: Quantized { values, scales }, .. }) if codes => {
                 (int8::pack(&layout.in_words(2), values), layout.pack_bias(scales), 0.0)
             }
+            (_, _, Param::Scaled { .. }) => (layout.pack_weight(&weight.into_values().data), Buffer::default(), 0.0),
             (_, _, weight) => (layout.pack_weight(&weight.values().data), Buffer::default(), 0.0),
         };
-        Weights { layout, weight, bias, has_bias: tensors.len() > 1, statistics, momentum, scales, range }
+        Weights { layout, weight, bias, has_bias, statistics, momentum, scales, range }
     }
 }
 

@@ -127,6 +127,8 @@ pub(crate) struct Container<'a> {
     start: usize,
     layout: Metadata,
     metadata: BTreeMap<String, String>,
+    /// Weights stay where they are until they are asked for again.
+    lazy: bool,
 }
 
 impl<'a> Container<'a> {
@@ -155,7 +157,7 @@ impl<'a> Container<'a> {
                 return Err(Error::Integrity { what: "model".into(), expected: expected.clone(), actual });
             }
         }
-        Ok(Container { source, start, layout, metadata })
+        Ok(Container { source, start, layout, metadata, lazy: false })
     }
 
     /// An entry of the metadata that must be there.
@@ -190,9 +192,18 @@ impl<'a> Container<'a> {
         owner.is_some_and(|info| info.dtype == Dtype::I8)
     }
 
+    /// The same file, of which weights are not read yet.
+    #[cfg(feature = "bindings")]
+    pub(crate) fn lazy(self) -> Self {
+        Container { lazy: true, ..self }
+    }
+
     /// A tensor as it is stored: in 8 bits, with its scales, or in floats.
     pub(crate) fn param(&self, name: &str) -> Result<Param> {
         match self.info(name)? {
+            TensorInfo { dtype, shape, .. } if self.lazy && shape.len() > 1 => {
+                Ok(Param::Filed { shape: shape.clone(), name: name.into(), codes: *dtype == Dtype::I8 })
+            }
             TensorInfo { dtype: Dtype::I8, shape, .. } => self.codes(name, shape),
             _ => self.floats(name).map(Param::Floats),
         }

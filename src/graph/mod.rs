@@ -7,7 +7,7 @@ pub mod reference;
 
 pub use builder::Builder;
 pub use file::GRAPH_VERSION;
-pub use params::{Init, Param, Params, Ranges, Tensors};
+pub use params::{Init, Param, Params, Ranges, Read, Tensors};
 
 use crate::error::{Error, Result};
 use crate::layers::{Arity, Layer, Mismatch, ParamSpec};

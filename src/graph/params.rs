@@ -72,7 +72,10 @@ impl FromIterator<(String, f32)> for Ranges {
     }
 }
 
-/// A tensor of weights as its file has it. Two are equal when they have the same values.
+/// Reads the tensor of this name from the file that [`Param::Filed`] ones are in.
+pub type Read<'a> = dyn Fn(&str) -> Result<Param> + 'a;
+
+/// A tensor of weights. Two are equal when they have the same values, or are the same one of a file.
 #[derive(Debug, Clone)]
 pub enum Param {
     /// In single precision.
@@ -84,6 +87,22 @@ pub enum Param {
         /// As many codes, and a scale for each entry of the first dimension.
         codes: Quantized,
     },
+    /// Still in its file.
+    Filed {
+        /// The dimensions, outermost first.
+        shape: Vec<usize>,
+        /// What the file calls it.
+        name: String,
+        /// Whether it is in 8 bits there.
+        codes: bool,
+    },
+    /// Another, whose entries of the first dimension are multiplied with a factor each.
+    Scaled {
+        /// The other.
+        of: Arc<Param>,
+        /// The factors.
+        factors: Vec<f64>,
+    },
 }
 
 impl Param {
@@ -91,7 +110,8 @@ impl Param {
     pub fn shape(&self) -> &[usize] {
         match self {
             Param::Floats(tensor) => &tensor.shape,
-            Param::Codes { shape, .. } => shape,
+            Param::Codes { shape, .. } | Param::Filed { shape, .. } => shape,
+            Param::Scaled { of, .. } => of.shape(),
         }
     }
 
@@ -99,27 +119,78 @@ impl Param {
     pub fn shape_mut(&mut self) -> &mut Vec<usize> {
         match self {
             Param::Floats(tensor) => &mut tensor.shape,
-            Param::Codes { shape, .. } => shape,
+            Param::Codes { shape, .. } | Param::Filed { shape, .. } => shape,
+            Param::Scaled { .. } => &mut self.values_mut().shape,
+        }
+    }
+
+    /// Whether its values are stored in 8 bits.
+    pub fn in_codes(&self) -> bool {
+        matches!(self, Param::Codes { .. } | Param::Filed { codes: true, .. })
+    }
+
+    /// The same, no longer in a file.
+    ///
+    /// # Errors
+    /// Those of `read`, and [`Error::NotFinite`] for NaN or infinity.
+    pub(crate) fn read(self: &Arc<Self>, read: &Read) -> Result<Arc<Param>> {
+        match &**self {
+            Param::Filed { shape, name, .. } => {
+                let mut param = read(name)?;
+                param.shape_mut().clone_from(shape);
+                param.check(name)?;
+                Ok(Arc::new(param))
+            }
+            Param::Scaled { of, factors } => {
+                Ok(Arc::new(Param::Scaled { of: of.read(read)?, factors: factors.clone() }))
+            }
+            _ => Ok(self.clone()),
         }
     }
 
     /// The values in single precision.
+    ///
+    /// # Panics
+    /// When it is still in its file.
     pub fn values(&self) -> Cow<'_, Tensor> {
         match self {
             Param::Floats(tensor) => Cow::Borrowed(tensor),
             Param::Codes { shape, codes: Quantized { values, scales } } => {
                 Cow::Owned(Tensor { shape: shape.clone(), data: quant::dequantize(values, scales) })
             }
+            Param::Filed { name, .. } => panic!("`{name}` has not been read"),
+            Param::Scaled { .. } => Cow::Owned(Arc::new(self.clone()).into_values()),
+        }
+    }
+
+    /// The same of one that nobody else may have any longer: then it is scaled in its place.
+    pub(crate) fn into_values(self: Arc<Self>) -> Tensor {
+        match Arc::unwrap_or_clone(self) {
+            Param::Floats(tensor) => tensor,
+            Param::Scaled { of, factors } => {
+                let mut tensor = of.into_values();
+                let row = tensor.data.len() / factors.len();
+                tensor.data.chunks_exact_mut(row).zip(factors).for_each(|(row, factor)| scale_row(row, factor));
+                tensor
+            }
+            other => other.values().into_owned(),
         }
     }
 
     /// The same, to write to.
     pub fn values_mut(&mut self) -> &mut Tensor {
-        if let Param::Codes { .. } = self {
+        if !matches!(self, Param::Floats(_)) {
             *self = Param::Floats(self.values().into_owned());
         }
-        let Param::Floats(tensor) = self else { unreachable!("codes became floats") };
+        let Param::Floats(tensor) = self else { unreachable!("it became floats") };
         tensor
+    }
+
+    fn check(&self, name: &str) -> Result<()> {
+        match self.not_finite() {
+            Some((index, value)) => Err(Error::NotFinite { what: format!("tensor `{name}`"), index, value }),
+            None => Ok(()),
+        }
     }
 
     /// The first value that is not finite. Of codes, the first of the channel.
@@ -133,8 +204,19 @@ impl Param {
                 let channel = scales.iter().position(|s| !(s * quant::WEIGHT_LEVELS).is_finite())?;
                 Some((channel * (values.len() / scales.len()), scales[channel]))
             }
+            Param::Filed { .. } => None,
+            Param::Scaled { of, factors } => {
+                let row = factors.iter().position(|factor| !factor.is_finite());
+                row.map(|row| (row, factors[row] as f32)).or_else(|| of.not_finite())
+            }
         }
     }
+}
+
+/// Every weight of a network passes here when it is loaded.
+#[cfg_attr(optimize_attribute, optimize(speed))]
+fn scale_row(row: &mut [f32], factor: f64) {
+    row.iter_mut().for_each(|w| *w = (f64::from(*w) * factor) as f32);
 }
 
 /// Whether all of them are: the largest of the bits that say how large they are tells. Every weight of a network passes
@@ -146,7 +228,11 @@ fn is_finite(values: &[f32]) -> bool {
 
 impl PartialEq for Param {
     fn eq(&self, other: &Self) -> bool {
-        self.values() == other.values()
+        match (self, other) {
+            (Param::Filed { name: a, .. }, Param::Filed { name: b, .. }) => a == b,
+            (Param::Filed { .. }, _) | (_, Param::Filed { .. }) => false,
+            _ => self.values() == other.values(),
+        }
     }
 }
 
@@ -244,11 +330,7 @@ impl Params {
         if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
             return Err(Error::Weights { graph: graph.name().into(), missing, unexpected, misshapen });
         }
-        for (name, tensor) in &params {
-            if let Some((index, value)) = tensor.not_finite() {
-                return Err(Error::NotFinite { what: format!("tensor `{name}`"), index, value });
-            }
-        }
+        params.iter().try_for_each(|(name, tensor)| tensor.check(name))?;
         Ok(Params { tensors: params.into_iter().collect(), ranges: Ranges::default() })
     }
 
@@ -263,6 +345,16 @@ impl Params {
             }
         }
         self
+    }
+
+    /// The same, with nothing left in the file.
+    ///
+    /// # Errors
+    /// As [`Param::read`].
+    #[cfg(feature = "bindings")]
+    pub(crate) fn read(&self, read: &Read) -> Result<Self> {
+        let named = self.tensors.iter().map(|(name, param)| Ok((name.to_string(), param.read(read)?)));
+        Ok(Params { tensors: named.collect::<Result<Tensors>>()?, ranges: self.ranges.clone() })
     }
 
     /// The ranges of layers that have been calibrated.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::graph::{Graph, Node, Output, Params, Tensors, Value};
+use crate::graph::{Graph, Node, Output, Param, Params, Tensors, Value};
 use crate::layers::{BatchNorm2d, Conv2d, Layer, Linear, Padding, Window};
 use crate::tensor::Tensor;
 
@@ -214,24 +214,13 @@ fn fold(tensors: &mut Tensors, producer: &str, norm_name: &str, norm: BatchNorm2
         .map(|(&w, &v)| f64::from(w) / (f64::from(v) + f64::from(norm.epsilon)).sqrt())
         .collect();
     let w = tensors.get_mut(&format!("{producer}.weight")).expect("the layer has a weight");
-    let mut folded = w.values().into_owned();
-    let per_output = folded.data.len() / scale.len();
-    for (row, &scale) in folded.data.chunks_exact_mut(per_output).zip(&scale) {
-        scale_row(row, scale);
-    }
-    *w = folded.into();
+    *w = Arc::new(Param::Scaled { of: w.clone(), factors: scale.clone() });
     let name = format!("{producer}.bias");
     let mut b = tensors.get(&name).map_or_else(|| Tensor::zeros([scale.len()]), |b| b.values().into_owned());
     for (o, b) in b.data.iter_mut().enumerate() {
         *b = ((f64::from(*b) - f64::from(mean[o])) * scale[o] + f64::from(bias[o])) as f32;
     }
     tensors.insert(name, b.into());
-}
-
-/// Every weight of a network passes here when it is loaded.
-#[cfg_attr(optimize_attribute, optimize(speed))]
-fn scale_row(row: &mut [f32], scale: f64) {
-    row.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
 }
 
 /// The graph with `nodes`, without those that are `same_as` an earlier value.

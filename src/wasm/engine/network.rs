@@ -1,5 +1,6 @@
 //! A network with an engine to run it.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::format::{Container, Meta, Model, Source, Weights};
 #[cfg(feature = "gpu")]
 use crate::gpu;
-use crate::graph::{Cost, Graph, Init, Params, Ranges};
+use crate::graph::{Cost, Init, Params, Ranges};
 use crate::self_test::self_test;
 use crate::tensor::{Tensor, dims};
 use crate::train::transfer::check_labels;
@@ -26,8 +27,10 @@ use crate::zoo::{self, Options};
 /// A network, its weights, and the engine it was planned on.
 #[wasm_bindgen]
 pub struct Network {
-    /// Without the weights that the engine has in their place.
+    /// Without the weights that the engine has in their place, or that are in the file.
     pub(super) lent: Model,
+    /// Where its weights still are.
+    file: Option<File>,
     pub(super) pool: Arc<cpu::Pool>,
     backend: Option<Backend>,
     engine: Option<Engine>,
@@ -89,25 +92,36 @@ impl Network {
         arch: Option<String>,
         pool: &Pool,
     ) -> Result<Network, JsValue> {
-        let source = File { bytes, sha256 };
+        let source = File { bytes, sha256: sha256.map_or_else(OnceCell::new, OnceCell::from) };
         let file = Container::read(&source)?;
-        if let Some(arch) = arch {
-            let graph = zoo::network(&arch, Options::default())?;
-            check_memory(&graph, file.has_codes(), pool)?;
-            return Ok(Network::of(Model::from_weights(&file, graph)?, pool.inner.clone()));
-        }
-        if let Some(Checkpoint { model, config }) = Checkpoint::of(&file)? {
+        let named = arch.map(|arch| zoo::network(&arch, Options::default())).transpose()?;
+        if named.is_none()
+            && let Some(Checkpoint { model, config }) = Checkpoint::of(&file)?
+        {
             let resume = Some(Resume { checkpoint: source.bytes.to_vec(), config });
             return Ok(Network { resume, ..Network::of(model, pool.inner.clone()) });
         }
-        check_memory(&Model::graph_of(&file)?, file.has_codes(), pool)?;
-        Ok(Network::of(Model::of(&file)?, pool.inner.clone()))
+        let (codes, file) = (file.has_codes(), file.lazy());
+        let model = match named {
+            Some(graph) => Model::from_weights(&file, graph)?,
+            None => Model::of(&file)?,
+        };
+        let need = cpu::Footprint::of(&model.graph, codes, model.params.ranges(), &pool.inner)?;
+        let keeps = need.keeps_file();
+        check_memory(model.graph.name(), &need, if keeps { need.peak_beside_file() } else { need.peak() })?;
+        let mut network = Network { file: Some(source), ..Network::of(model, pool.inner.clone()) };
+        if !keeps {
+            network.lent = network.model()?;
+            network.file = None;
+        }
+        Ok(network)
     }
 
     /// The network of this name with fresh weights, and with its auxiliary heads if it has some: it is made to be trained.
     pub fn create(name: &str, classes: Option<usize>, seed: u32, pool: &Pool) -> Result<Network, JsValue> {
         let graph = zoo::network(name, Options { classes, auxiliary: true, width: None })?;
-        check_memory(&graph, false, pool)?;
+        let need = cpu::Footprint::of(&graph, false, &Ranges::default(), &pool.inner)?;
+        check_memory(graph.name(), &need, need.peak())?;
         let params = Params::init(&graph, Init::of(&graph), seed);
         Ok(Network::of(Model { graph, params, meta: Meta::default() }, pool.inner.clone()))
     }
@@ -124,18 +138,20 @@ impl Network {
     }
 
     /// The same network and weights, to be planned anew.
-    pub fn copy(&self) -> Network {
-        Network { resume: self.resume.clone(), ..Network::of(self.model(), self.pool.clone()) }
+    pub fn copy(&self) -> Result<Network, JsValue> {
+        Ok(Network { resume: self.resume.clone(), ..self.derived(self.unread()?) })
     }
 
     /// Prepares the network to run on `cpu` or `webgpu`.
     pub async fn plan(&mut self, backend: &str) -> Result<(), JsValue> {
         let backend = backend_named(backend, &self.pool).await?;
         // Its memory goes before the new engine's comes.
-        if let Some(engine) = self.engine.take() {
+        if let Some(engine) = self.engine.take()
+            && self.file.is_none()
+        {
             engine.give_back(&mut self.lent.params);
         }
-        self.engine = Some(Engine::borrowing(&self.lent.graph, &mut self.lent.params, &backend).await?);
+        self.engine = Some(self.planned(&backend).await?);
         self.backend = Some(backend);
         Ok(())
     }
@@ -209,13 +225,13 @@ impl Network {
 
     /// The part of the network that ends in this layer, to be planned.
     pub fn until(&self, layer: &str) -> Result<Network, JsValue> {
-        Ok(Network::of(self.model().until(layer)?, self.pool.clone()))
+        Ok(self.derived(self.unread()?.until(layer)?))
     }
 
     /// One of the network's weights.
     #[wasm_bindgen(unchecked_return_type = "{ data: Float32Array<ArrayBuffer>, shape: number[] }")]
     pub fn weight(&self, name: &str) -> Result<JsValue, JsValue> {
-        let Model { graph, params, .. } = self.model();
+        let Model { graph, params, .. } = self.model()?;
         if !graph.params().iter().any(|(own, _)| own == name) {
             return Err(Error::argument("weights", format_args!("names of `{}`'s", graph.name()), name).into());
         }
@@ -244,7 +260,7 @@ impl Network {
     /// How far each step is from exact on `cpu` or `webgpu`; `progress(done, steps)` is called after each.
     #[wasm_bindgen(js_name = selfTest, unchecked_return_type = "any")]
     pub async fn self_test(&mut self, backend: &str, progress: Function) -> Result<JsValue, JsValue> {
-        let Model { graph, params, .. } = &self.model();
+        let Model { graph, params, .. } = &self.model()?;
         let mut other; // Made for this when the network runs elsewhere.
         let engine = match &mut self.engine {
             Some(engine) if self.backend.as_ref().is_some_and(|b| b.name() == backend) => engine,
@@ -268,22 +284,47 @@ impl Network {
             Some("int8") => Weights::Int8,
             Some(other) => return Err(Error::argument("quantize", "int8", other).into()),
         };
-        Ok(bytes_to_js(&self.model().to_bytes(weights)?))
+        Ok(bytes_to_js(&self.model()?.to_bytes(weights)?))
     }
 }
 
 impl Network {
     pub(super) fn of(model: Model, pool: Arc<cpu::Pool>) -> Self {
-        Network { lent: model, pool, backend: None, engine: None, resume: None }
+        Network { lent: model, file: None, pool, backend: None, engine: None, resume: None }
     }
 
     /// The network with all its weights.
-    pub(super) fn model(&self) -> Model {
+    pub(super) fn model(&self) -> Result<Model> {
         let mut model = self.lent.clone();
-        if let Some(engine) = &self.engine {
+        if let Some(file) = &self.file {
+            let file = Container::read(file)?;
+            model.params = model.params.read(&|name| file.param(name))?;
+        } else if let Some(engine) = &self.engine {
             engine.give_back(&mut model.params);
         }
-        model
+        Ok(model)
+    }
+
+    /// The same, where weights that are in the file stay there.
+    fn unread(&self) -> Result<Model> {
+        if self.file.is_some() { Ok(self.lent.clone()) } else { self.model() }
+    }
+
+    /// What [`Network::unread`] was made into.
+    fn derived(&self, model: Model) -> Network {
+        Network { file: self.file.clone(), ..Network::of(model, self.pool.clone()) }
+    }
+
+    /// An engine for its weights.
+    async fn planned(&mut self, backend: &Backend) -> Result<Engine> {
+        let Model { graph, params, .. } = &mut self.lent;
+        match &self.file {
+            None => Engine::borrowing(graph, params, backend, &|name| unreachable!("`{name}` is in no file")).await,
+            Some(file) => {
+                let file = Container::read(file)?;
+                Engine::borrowing(graph, &mut params.clone(), backend, &|name| file.param(name)).await
+            }
+        }
     }
 
     fn backend_name(&self) -> &'static str {
@@ -293,9 +334,10 @@ impl Network {
     /// New weights for the same network.
     pub(super) async fn update(&mut self, params: Params) -> Result<()> {
         self.lent.params = params;
-        if let Some(backend) = &self.backend {
+        self.file = None;
+        if let Some(backend) = self.backend.clone() {
             self.engine = None;
-            self.engine = Some(Engine::borrowing(&self.lent.graph, &mut self.lent.params, backend).await?);
+            self.engine = Some(self.planned(&backend).await?);
         }
         Ok(())
     }
@@ -315,9 +357,10 @@ impl Network {
 }
 
 /// A file in JavaScript's memory.
+#[derive(Clone)]
 struct File {
     bytes: Uint8Array,
-    sha256: Option<String>,
+    sha256: OnceCell<String>,
 }
 
 impl Source for File {
@@ -331,16 +374,15 @@ impl Source for File {
 
     fn sha256(&self, start: usize) -> String {
         let own = || self.bytes.subarray(start as u32, self.bytes.length()).to_vec().as_slice().sha256(0);
-        self.sha256.clone().unwrap_or_else(own)
+        self.sha256.get_or_init(own).clone()
     }
 }
 
 /// Refuses a network that needs more than is left of the 4 GiB that a page can have.
-fn check_memory(graph: &Graph, codes: bool, pool: &Pool) -> Result<()> {
-    let need = cpu::Footprint::of(graph, codes, &Ranges::default(), &pool.inner)?;
-    let cpu::Footprint { weights, transformed, activations, packing } = need;
+fn check_memory(name: &str, need: &cpu::Footprint, peak: u64) -> Result<()> {
+    let cpu::Footprint { weights, transformed, activations, packing, .. } = need;
     let parts = format!("weights {weights}, transformed {transformed}, activations {activations}, packing {packing}");
-    check_room(graph.name(), &parts, need.peak())
+    check_room(name, &parts, peak)
 }
 
 /// Bytes that can still be taken.

@@ -298,7 +298,7 @@ impl Trainer {
         self.config.epochs = epochs;
         let params = match &self.run {
             Some(run) => run.params().await?,
-            None => network.model().params,
+            None => network.model()?.params,
         };
         Run::new(&self.graph, &params, data, self.config.clone(), &self.backend).await
     }
