@@ -110,9 +110,12 @@ impl Engine {
             let mut floats = 0;
             let mut count = 0;
             while count < left.len() && floats < READ_AT_ONCE {
-                if let Some(unpacked) = &mut *lock(&waiting[left[count].1]) {
+                let i = left[count].1;
+                if let Some(unpacked) = &mut *lock(&waiting[i])
+                    && unpacked.filed() > 0
+                {
                     floats += unpacked.filed();
-                    unpacked.read(read)?;
+                    unpacked.read(&engine.graph.nodes()[steps[i].node].name, read)?;
                 }
                 count += 1;
             }
@@ -121,7 +124,7 @@ impl Engine {
             left = later;
         }
         for (step, packed) in steps.iter().zip(packed) {
-            engine.weights[step.node] = lock(&packed).take();
+            engine.weights[step.node] = lock(&packed).take().transpose()?;
         }
         Ok(engine)
     }

@@ -186,6 +186,8 @@ pub(super) struct Unpacked {
     codes: bool,
     momentum: f32,
     range: Option<f32>,
+    /// The layer's name, where its weights came from a file and nobody has looked at them yet.
+    unseen: Option<String>,
 }
 
 impl Unpacked {
@@ -204,7 +206,7 @@ impl Unpacked {
             Layer::BatchNorm2d(norm) => norm.momentum,
             _ => 0.0,
         };
-        Some(Unpacked { layout, tensors, codes, momentum, range })
+        Some(Unpacked { layout, tensors, codes, momentum, range, unseen: None })
     }
 
     /// Whether packing a convolution's or linear layer's tensors only puts them in another order, from which
@@ -230,19 +232,25 @@ impl Unpacked {
         self.tensors.iter().filter(|t| filed(t)).map(|t| t.shape().iter().product::<usize>()).sum()
     }
 
-    /// Reads them.
+    /// Reads them, of the layer of this name.
     ///
     /// # Errors
     /// As [`Param::read`].
-    pub(super) fn read(&mut self, read: &Read) -> Result<()> {
+    pub(super) fn read(&mut self, name: &str, read: &Read) -> Result<()> {
+        self.unseen = Some(name.into());
         self.tensors.iter_mut().try_for_each(|tensor| {
             *tensor = tensor.read(read)?;
             Ok(())
         })
     }
 
-    pub(super) fn pack(self) -> Weights {
-        let Unpacked { layout, mut tensors, codes, momentum, range } = self;
+    /// # Errors
+    /// [`Error::NotFinite`] of weights that came from a file.
+    pub(super) fn pack(self) -> Result<Weights> {
+        let Unpacked { layout, mut tensors, codes, momentum, range, unseen } = self;
+        if let Some(layer) = unseen {
+            tensors[0].check(&format!("{layer}.weight"))?;
+        }
         let vector = |i: usize| tensors.get(i).map(|t: &Arc<Param>| t.values());
         let has_bias = tensors.len() > 1;
         let bias = match vector(1) {
@@ -263,7 +271,7 @@ impl Unpacked {
             (_, _, Param::Scaled { .. }) => (layout.pack_weight(&weight.into_values().data), Buffer::default(), 0.0),
             (_, _, weight) => (layout.pack_weight(&weight.values().data), Buffer::default(), 0.0),
         };
-        Weights { layout, weight, bias, has_bias, statistics, momentum, scales, range }
+        Ok(Weights { layout, weight, bias, has_bias, statistics, momentum, scales, range })
     }
 }
 
@@ -288,7 +296,7 @@ pub(super) struct Weights {
 impl Weights {
     /// Those of a step's layer, when it has some.
     pub(super) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
-        Unpacked::of(graph, params, step, prefer).map(|unpacked| unpacked.pack())
+        Unpacked::of(graph, params, step, prefer).map(|unpacked| unpacked.pack().expect("checked when they were given"))
     }
 
     /// Adds others; statistics stay.

@@ -129,16 +129,15 @@ impl Param {
         matches!(self, Param::Codes { .. } | Param::Filed { codes: true, .. })
     }
 
-    /// The same, no longer in a file.
+    /// The same, no longer in a file, but not checked yet.
     ///
     /// # Errors
-    /// Those of `read`, and [`Error::NotFinite`] for NaN or infinity.
+    /// Those of `read`.
     pub(crate) fn read(self: &Arc<Self>, read: &Read) -> Result<Arc<Param>> {
         match &**self {
             Param::Filed { shape, name, .. } => {
                 let mut param = read(name)?;
                 param.shape_mut().clone_from(shape);
-                param.check(name)?;
                 Ok(Arc::new(param))
             }
             Param::Scaled { of, factors } => {
@@ -186,7 +185,9 @@ impl Param {
         tensor
     }
 
-    fn check(&self, name: &str) -> Result<()> {
+    /// # Errors
+    /// [`Error::NotFinite`] for NaN or infinity; `name` says where.
+    pub(crate) fn check(&self, name: &str) -> Result<()> {
         match self.not_finite() {
             Some((index, value)) => Err(Error::NotFinite { what: format!("tensor `{name}`"), index, value }),
             None => Ok(()),
@@ -350,10 +351,15 @@ impl Params {
     /// The same, with nothing left in the file.
     ///
     /// # Errors
-    /// As [`Param::read`].
+    /// As [`Param::read`], and [`Error::NotFinite`].
     #[cfg(feature = "bindings")]
     pub(crate) fn read(&self, read: &Read) -> Result<Self> {
-        let named = self.tensors.iter().map(|(name, param)| Ok((name.to_string(), param.read(read)?)));
+        let read = |(name, param): (&str, &Arc<Param>)| {
+            let param = param.read(read)?;
+            param.check(name)?;
+            Ok((name.to_string(), param))
+        };
+        let named = self.tensors.iter().map(read);
         Ok(Params { tensors: named.collect::<Result<Tensors>>()?, ranges: self.ranges.clone() })
     }
 
