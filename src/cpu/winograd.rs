@@ -10,13 +10,11 @@
 //! ±2 this makes the transforms' numbers smaller and the rounding error a quarter.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::conv2d::Geometry;
 use super::gemm::{Bounds, Gemm, Panels, Run, Start};
-use super::memory::{Buffer, Shared, split};
+use super::memory::{Buffer, Shared};
 use super::operation::{Frame, Operation, Setting};
-use super::pool::Pool;
 use super::simd::{self, Kernel, Simd};
 use super::weights::{Layout, Weights};
 use crate::plan::Step;
@@ -39,7 +37,9 @@ const BLOCK_FLOATS: usize = 160 * 1024;
 /// Tiles that a block has at least, so that the weights are not read too often.
 const BLOCK_TILES: usize = 50;
 
-/// Tiles for each thread from which on threads work on blocks of their own, though each then reads all weights.
+/// Tiles for each thread from which on threads work on blocks of their own, though each then reads all weights. With fewer,
+/// each has some of the weights, and transforms the tiles for itself: that takes less than to wait for another's, and to
+/// bring them from its cache.
 const OWN_TILES: usize = 24;
 
 /// Outputs of a tile along an axis, for a kernel of this size.
@@ -62,10 +62,10 @@ pub(super) struct Winograd {
     blocks: usize,
     /// Where each tile's channels start in a plane, of the largest block.
     rows: Vec<u32>,
-    /// Blocks that are worked on at once: one for each thread, or one by all.
-    regions: usize,
-    /// For blocks that a thread has by itself.
-    alone: Arc<Pool>,
+    /// Threads that share a block: each transforms all of its tiles and has some panels. One where there are blocks for all.
+    shares: usize,
+    /// Blocks, or parts of one, that are worked on at once.
+    threads: usize,
 }
 
 impl Winograd {
@@ -76,10 +76,10 @@ impl Winograd {
         let tiles = setting.n * grid[0] * grid[1];
         let most = (BLOCK_FLOATS / (PLANES * (k + n))).max(BLOCK_TILES);
         let threads = setting.pool.threads();
-        let regions = if tiles >= OWN_TILES * threads { threads } else { 1 };
-        let blocks = tiles.div_ceil(most).next_multiple_of(regions);
+        let shares = if tiles >= OWN_TILES * threads { 1 } else { threads };
+        let blocks = tiles.div_ceil(most).next_multiple_of(threads / shares);
         let rows = (0..largest(tiles, blocks)).map(|t| (t * k) as u32).collect();
-        Winograd { pads: geometry.pads, layout, step, out, grid, tiles, blocks, rows, regions, alone: Pool::single() }
+        Winograd { pads: geometry.pads, layout, step, out, grid, tiles, blocks, rows, shares, threads }
     }
 
     /// Floats from one plane to the next, before the multiplication and after it.
@@ -93,25 +93,21 @@ impl Winograd {
         apart(self.layout.panels.k) + PLANES * (before + after)
     }
 
-    /// From the input channels of a block to its output. The pool's threads share the work: first tiles, then panels, so
-    /// that each brings those products back that it has just computed.
+    /// From the input channels of a block to a share of its output.
     ///
     /// # Safety
     /// The block's memory must be for nobody else.
-    unsafe fn block(&self, frame: &Frame, pool: &Pool, block: &Block) {
+    unsafe fn block(&self, frame: &Frame, block: &Block, share: usize) {
         let weights = frame.weights(self.step.node);
-        let Panels { k, .. } = self.layout.panels;
-        let (count, parts) = (block.tiles.len(), self.parts());
-        // SAFETY: tasks have their own tiles, then their own panels; the plan keeps inputs and output apart.
+        let part = |share| self.parts() * share / self.shares;
+        let end = if share + 1 == self.shares { self.layout.panels.count() } else { part(share + 1) };
+        let (panels, tiles) = (part(share)..end, 0..block.tiles.len());
+        // SAFETY: shares have their own panels; the plan keeps inputs and output apart.
         unsafe {
-            std::slice::from_raw_parts_mut(block.zeros.at(0), k).fill(0.0);
-            split(pool, count, PLANES * k, |tiles| tiles.for_each(|t| self.gather(frame, block, t)));
-            split(pool, parts, PLANES * count * k, |range| {
-                let end = if range.end == parts { self.layout.panels.count() } else { range.end };
-                let panels = range.start..end;
-                (0..PLANES).for_each(|plane| self.multiply(weights, block, plane, panels.clone()));
-                (0..count).for_each(|t| self.spread(frame, weights, block, t, panels.clone()));
-            });
+            std::slice::from_raw_parts_mut(block.zeros.at(0), self.layout.panels.k).fill(0.0);
+            tiles.clone().for_each(|t| self.gather(frame, block, t));
+            (0..PLANES).for_each(|plane| self.multiply(weights, block, plane, panels.clone()));
+            tiles.for_each(|t| self.spread(frame, weights, block, t, panels.clone()));
         }
     }
 
@@ -224,31 +220,26 @@ struct Block {
 
 impl Operation for Winograd {
     fn forward(&self, frame: &Frame) {
-        let blocks = self.blocks;
-        let run = |thread: usize, pool: &Pool, i: usize| {
+        let (blocks, shares) = (self.blocks, self.shares);
+        frame.pool.run_on(self.layout.groups * blocks * shares, &|thread, i| {
+            let (i, share) = (i / shares, i % shares);
             let (group, i) = (i / blocks, i % blocks);
             let tiles = edge(self.tiles, blocks, i)..edge(self.tiles, blocks, i + 1);
-            // SAFETY: the scratch memory holds as many regions as threads get here at once, and blocks have their own
-            // outputs.
+            // SAFETY: the scratch memory holds a region for each thread, and blocks have their own outputs.
             unsafe {
                 let zeros = frame.scratch.from(thread * self.region());
                 let before = zeros.from(apart(self.layout.panels.k));
                 let after = before.from(PLANES * self.planes()[0]);
-                self.block(frame, pool, &Block { group, tiles, zeros, before, after });
+                self.block(frame, &Block { group, tiles, zeros, before, after }, share);
             }
-        };
-        if self.regions > 1 {
-            frame.pool.run_on(self.layout.groups * blocks, &|thread, i| run(thread, &self.alone, i));
-        } else {
-            (0..self.layout.groups * blocks).for_each(|i| run(0, frame.pool, i));
-        }
+        });
         let y = frame.map(self.step.output);
         // SAFETY: nobody else uses the output.
         unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
     }
 
     fn scratch(&self) -> usize {
-        self.region().saturating_mul(self.regions)
+        self.region().saturating_mul(self.threads)
     }
 }
 
