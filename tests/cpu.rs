@@ -191,6 +191,7 @@ fn stored(params: &Params) -> usize {
     let bytes = |tensor: &Param| match tensor {
         Param::Floats(tensor) => 4 * tensor.data.len(),
         Param::Codes { codes, .. } => codes.values.len() + 4 * codes.scales.len(),
+        Param::Filed { .. } | Param::Scaled { .. } => panic!("neither is in a model that was read"),
     };
     params.iter_shared().map(|(_, tensor)| bytes(tensor)).sum()
 }

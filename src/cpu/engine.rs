@@ -326,3 +326,56 @@ pub(super) fn export(frame: &Frame, place: Place, shape: Vec<usize>) -> Tensor {
     }
     y
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Init, Param};
+    use crate::{quant, zoo};
+
+    /// Every weight under another name in a file, vectors as they are.
+    fn filed(graph: &Graph, params: &Params) -> Params {
+        let tensors = params.iter_shared().map(|(name, param)| {
+            let shape = param.shape().to_vec();
+            let weight = Param::Filed { name: format!("file.{name}"), codes: param.in_codes(), shape };
+            (name.to_string(), if param.shape().len() > 1 { Arc::new(weight) } else { param.clone() })
+        });
+        Params::new(graph, tensors.collect()).unwrap()
+    }
+
+    /// Windows of several layers, batch normalisation that is folded in, linear layers in floats and in codes.
+    #[test]
+    fn weights_in_a_file_are_read_when_they_are_packed() {
+        for name in ["lenet5", "resnet20", "googlenet-cifar", "resnet18"] {
+            let graph = zoo::network(name, zoo::Options::default()).unwrap();
+            let floats = Params::init(&graph, Init::He, 3);
+            let code = |(name, param): (&str, &Arc<Param>)| {
+                let (shape, codes) = (param.shape().to_vec(), || quant::quantize(&param.values()));
+                let coded = (shape.len() > 1).then(|| Param::Codes { codes: codes(), shape });
+                (name.to_string(), coded.map_or_else(|| param.clone(), Arc::new))
+            };
+            let codes = Params::new(&graph, floats.iter_shared().map(code).collect()).unwrap();
+            let x = Tensor { data: vec![0.5; graph.input().elements()], shape: graph.input().batched(1) };
+            for params in [floats, codes] {
+                let own = |name: &str| params.share(name.strip_prefix("file.").expect("its name in the file"));
+                let (mut left, pool) = (filed(&graph, &params), Pool::new(2));
+                let read = |name: &str| Ok((**own(name)).clone());
+                let mut engine = Engine::reading(&graph, &mut left, &pool, Prefer::Speed, &read).unwrap();
+                let mut whole = Engine::new(&graph, &params, &pool).unwrap();
+                assert_eq!(engine.run(&x).unwrap(), whole.run(&x).unwrap(), "{name}");
+
+                let broken = |name: &str| {
+                    let mut param = (**own(name)).clone();
+                    param.values_mut().data[2] = f32::NAN;
+                    Ok(param)
+                };
+                let error = Engine::reading(&graph, &mut filed(&graph, &params), &pool, Prefer::Speed, &broken);
+                let error = error.unwrap_err().to_string();
+                assert!(error.contains(".weight"), "{error}");
+                let gone = |_: &str| Err(Error::format("file", "its values", "no such tensor"));
+                let error = Engine::reading(&graph, &mut filed(&graph, &params), &pool, Prefer::Speed, &gone);
+                assert!(error.unwrap_err().to_string().contains("no such tensor"));
+            }
+        }
+    }
+}

@@ -76,7 +76,7 @@ impl Winograd {
         let tiles = setting.n * grid[0] * grid[1];
         let most = (BLOCK_FLOATS / (PLANES * (k + n))).max(BLOCK_TILES);
         let threads = setting.pool.threads();
-        let shares = if tiles >= OWN_TILES * threads { 1 } else { threads };
+        let shares = if tiles >= OWN_TILES * threads { 1 } else { threads.min(parts(&layout.panels)) };
         let blocks = tiles.div_ceil(most).next_multiple_of(threads / shares);
         let rows = (0..largest(tiles, blocks)).map(|t| (t * k) as u32).collect();
         Winograd { pads: geometry.pads, layout, step, out, grid, tiles, blocks, rows, shares, threads }
@@ -99,7 +99,7 @@ impl Winograd {
     /// The block's memory must be for nobody else.
     unsafe fn block(&self, frame: &Frame, block: &Block, share: usize) {
         let weights = frame.weights(self.step.node);
-        let part = |share| self.parts() * share / self.shares;
+        let part = |share| parts(&self.layout.panels) * share / self.shares;
         let end = if share + 1 == self.shares { self.layout.panels.count() } else { part(share + 1) };
         let (panels, tiles) = (part(share)..end, 0..block.tiles.len());
         // SAFETY: shares have their own panels; the plan keeps inputs and output apart.
@@ -109,13 +109,6 @@ impl Winograd {
             (0..PLANES).for_each(|plane| self.multiply(weights, block, plane, panels.clone()));
             tiles.for_each(|t| self.spread(frame, weights, block, t, panels.clone()));
         }
-    }
-
-    /// How many panels may be taken apart: a last one that is narrower than a vector goes with the one before it.
-    fn parts(&self) -> usize {
-        let panels = self.layout.panels;
-        let last = panels.count() - 1;
-        if panels.columns(last) < panels.lanes { last } else { last + 1 }
     }
 
     /// The sample of a tile, and its first output pixel.
@@ -241,6 +234,12 @@ impl Operation for Winograd {
     fn scratch(&self) -> usize {
         self.region().saturating_mul(self.threads)
     }
+}
+
+/// How many panels may be taken apart: a last one that is narrower than a vector goes with the one before it.
+fn parts(panels: &Panels) -> usize {
+    let last = panels.count() - 1;
+    if panels.columns(last) < panels.lanes { last } else { last + 1 }
 }
 
 /// Where block `i` begins, or the one before it ends. Blocks are as large as each other but for rows of the matrices'
