@@ -1,4 +1,4 @@
-// Bundles dist/: a page fetches three files instead of eleven, and what is in one file compresses together. The two small
+// Bundles dist/: a page fetches two files instead of ten, and what is in one file compresses together. The two small
 // libraries go in with the rest: no bare name is left for the browser to resolve (import maps do not reach into workers), so
 // dist/ works as it is from a plain <script type="module">. Their licences, and the types that ours name, go beside.
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ const options = {
   logLevel: "warning",
 };
 const entries = (names) => names.map((name) => `src/${name}.ts`);
-await build({ ...options, entryPoints: entries(["index", "worker", "thread", "onnx"]), splitting: true });
+await build({ ...options, entryPoints: entries(["index", "worker", "thread"]), splitting: true });
 await build({ ...options, entryPoints: entries(["node"]) });
 
 const libraries = {

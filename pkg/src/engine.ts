@@ -1,6 +1,7 @@
 // Networks and trainers by number, over one wasm instance. Runs in the worker, or on the caller's own thread.
 import { digest } from "./download.js";
 import { ConvokeError, fromEngine, message, wrongArgument } from "./errors.js";
+import { modelToOnnx, onnxToModel } from "./onnx.js";
 import { type Pixels, pixelsOf } from "./pixels.js";
 import { transfer } from "./rpc.js";
 import { startThreads } from "./threads.js";
@@ -297,7 +298,6 @@ export class Engine {
       wasmUrl,
       model: network.save(),
     }));
-    const { modelToOnnx } = await import("./onnx.js");
     const bytes = await modelToOnnx(model, wasmUrl);
     return transfer(bytes, [bytes.buffer]);
   }
@@ -619,7 +619,6 @@ async function modelOf(file: Bytes, o: OpenOptions, onProgress?: (p: Progress) =
   if (o.format ? o.format !== "onnx" : !looksLikeOnnx) return file;
   if (o.arch !== undefined) throw wrongArgument("arch", "none, as an ONNX file holds its network", o.arch);
   onProgress?.({ phase: "convert", loaded: 0, total: 1 });
-  const { onnxToModel } = await import("./onnx.js");
   const model = await onnxToModel(file, o.wasmUrl);
   onProgress?.({ phase: "convert", loaded: 1, total: 1 });
   return model;
