@@ -253,8 +253,11 @@ fn describe_shows_the_plan() {
         succeed(args).lines().skip(2).map(words).collect()
     };
     let plan = rows(&["describe", "resnet20", "--plan"]);
-    assert_eq!(plan[1][..4], ["conv1", "conv2d", "direct", "16x32x32"]);
-    assert!(plan.iter().any(|row| row[..3] == ["layer1.0.conv1", "conv2d", "winograd"]));
+    assert_eq!(plan[1][..3], ["conv1", "conv2d", "direct"]);
+    assert_eq!(plan[1][4], "16x32x32");
+    let (rows_of_tile, columns) = plan[1][3].split_once('x').unwrap();
+    assert!([rows_of_tile, columns].iter().all(|side| (1..=32).contains(&side.parse().unwrap())), "{:?}", plan[1]);
+    assert!(plan.iter().any(|row| row[..4] == ["layer1.0.conv1", "conv2d", "winograd", "4x4"]));
     // Batch normalisation, ReLU and sums have no steps of their own, but for sums with a shortcut of option A's zeros.
     assert!(plan.iter().all(|row| !["batch_norm2d", "relu"].contains(&row[1].as_str())));
     let total = &plan[plan.len() - 1];

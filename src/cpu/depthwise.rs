@@ -12,7 +12,7 @@ use super::weights::{Layout, Weights};
 use crate::plan::Step;
 
 /// Pixels that are computed side by side, each in sums of its own, so that additions need not wait for each other.
-const PIXELS: usize = 4;
+pub(super) const PIXELS: usize = 4;
 
 /// What a window sees of one axis.
 #[derive(Clone, Debug)]

@@ -163,6 +163,16 @@ impl Engine {
         self.ready.plan.steps.iter().map(info).collect()
     }
 
+    /// What the innermost loop of each of [`Engine::steps`] with weights computes at once, for one sample: pixels and channels;
+    /// of Winograd's algorithm, the rows and columns of outputs whose inputs are transformed together.
+    pub fn tiles(&self) -> Vec<Option<[usize; 2]>> {
+        let tile = |step: &Step| {
+            let layout = &self.weights[step.node].as_ref()?.layout;
+            Some(layout.tile(step.output.h * step.output.w))
+        };
+        self.ready.plan.steps.iter().map(tile).collect()
+    }
+
     /// The main output for a batch `[N, ...input]` in NCHW. Memory for activations is kept from run to run while N stays
     /// the same.
     ///
@@ -372,6 +382,9 @@ mod tests {
                 let error = Engine::reading(&graph, &mut filed(&graph, &params), &pool, Prefer::Speed, &broken);
                 let error = error.unwrap_err().to_string();
                 assert!(error.contains(".weight"), "{error}");
+                let other = |_: &str| Ok(Param::Floats(Tensor::zeros([5, 5])));
+                let error = Engine::reading(&graph, &mut filed(&graph, &params), &pool, Prefer::Speed, &other);
+                assert!(error.unwrap_err().to_string().contains("5x5"));
                 let gone = |_: &str| Err(Error::format("file", "its values", "no such tensor"));
                 let error = Engine::reading(&graph, &mut filed(&graph, &params), &pool, Prefer::Speed, &gone);
                 assert!(error.unwrap_err().to_string().contains("no such tensor"));

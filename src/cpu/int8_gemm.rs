@@ -117,7 +117,8 @@ const fn tile_rows<S: Simd>(word: usize) -> usize {
     if word == 4 { S::ROWS } else { S::INT_ROWS }
 }
 
-fn tile_height(word: usize) -> usize {
+/// Rows of a full tile.
+pub(super) fn tile_height(word: usize) -> usize {
     // SAFETY: nothing is read or written.
     unsafe { simd::dispatch(TileRows(word)) }
 }

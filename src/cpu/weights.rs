@@ -6,10 +6,13 @@ use std::sync::Arc;
 use super::algorithm::{self, Algorithm, Calibrated, Prefer};
 use super::codes;
 use super::conv2d::Geometry;
+use super::depthwise;
 use super::gemm::Panels;
 use super::int8;
+use super::int8_gemm;
 use super::linear;
 use super::memory::Buffer;
+use super::simd;
 use super::winograd;
 use crate::error::Result;
 use crate::graph::{Graph, Param, Params, Read};
@@ -93,6 +96,19 @@ impl Layout {
             }
             Layer::BatchNorm2d(_) => Some(Layout::new(1, 1, 1, x.c)),
             _ => None,
+        }
+    }
+
+    /// What the innermost loop computes at once of so many pixels.
+    pub(super) fn tile(&self, pixels: usize) -> [usize; 2] {
+        let Panels { n, lanes, .. } = self.panels;
+        let columns = n.next_multiple_of(lanes).min(2 * lanes);
+        let rows = |most: usize| if pixels == 1 { 1 } else { most };
+        match self.algorithm {
+            Algorithm::Direct => [rows(simd::rows()), columns],
+            Algorithm::Int8 => [rows(int8_gemm::tile_height(self.word)), columns],
+            Algorithm::Depthwise => [depthwise::PIXELS.min(pixels), lanes],
+            Algorithm::Winograd => [winograd::outputs(if self.taps == 9 { 3 } else { 5 }); 2],
         }
     }
 

@@ -132,11 +132,16 @@ impl Param {
     /// The same, no longer in a file, but not checked yet.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// Those of `read`; [`Error::Shape`] when the file is no longer what it was.
     pub(crate) fn read(self: &Arc<Self>, read: &Read) -> Result<Arc<Param>> {
         match &**self {
             Param::Filed { shape, name, .. } => {
                 let mut param = read(name)?;
+                let form = |shape: &[usize]| (shape.first().copied(), shape.iter().product::<usize>());
+                if form(param.shape()) != form(shape) {
+                    let (expected, actual) = (dims(shape), dims(param.shape()));
+                    return Err(Error::Shape { tensor: name.clone(), expected, actual });
+                }
                 param.shape_mut().clone_from(shape);
                 Ok(Arc::new(param))
             }

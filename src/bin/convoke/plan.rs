@@ -13,7 +13,7 @@ use crate::files::grouped;
 /// Runs that are timed, after one that warms up; the shortest time of each step counts.
 const RUNS: usize = 3;
 
-/// Steps with their algorithms and, measured here on one thread, times and rates. Layers that are fused into another
+/// Steps with their algorithms and tiles ([`Engine::tiles`]) and, measured here on one thread, times and rates. Layers that are fused into another
 /// have no step.
 pub fn table(model: &Model, prefer: Prefer) -> Result<String> {
     let Model { graph, params, .. } = model;
@@ -21,27 +21,37 @@ pub fn table(model: &Model, prefer: Prefer) -> Result<String> {
     let times = times(&mut engine, &Tensor::zeros(graph.input().batched(1)))?;
     let costs = graph.costs();
     let shape = |name: &str| costs.iter().find(|c| c.name == name).map_or(String::new(), |c| c.shape.to_string());
-    let mut rows = vec![["step", "kind", "algorithm", "output", "MACs", "ms", "GFLOP/s"].map(String::from)];
+    let mut rows = vec![["step", "kind", "algorithm", "tile", "output", "MACs", "ms", "GFLOP/s"].map(String::from)];
     let steps = engine.steps();
-    for (step, time) in steps.iter().zip(&times) {
+    for ((step, time), tile) in steps.iter().zip(&times).zip(engine.tiles()) {
         let algorithm = step.algorithm.map_or("", Algorithm::name).to_string();
+        let tile = tile.map_or(String::new(), |[rows, columns]| format!("{rows}x{columns}"));
         let rate = if step.macs > 0 { rate(step.macs, *time) } else { String::new() };
         let (macs, ms) = (grouped(step.macs), milliseconds(*time));
-        rows.push([step.name.clone(), step.kind.into(), algorithm, shape(&step.name), macs, ms, rate]);
+        rows.push([step.name.clone(), step.kind.into(), algorithm, tile, shape(&step.name), macs, ms, rate]);
     }
     let (macs, time) = (steps.iter().map(|s| s.macs).sum(), times.iter().sum());
     let empty = String::new;
-    rows.push(["total".into(), empty(), empty(), empty(), grouped(macs), milliseconds(time), rate(macs, time)]);
+    rows.push([
+        "total".into(),
+        empty(),
+        empty(),
+        empty(),
+        empty(),
+        grouped(macs),
+        milliseconds(time),
+        rate(macs, time),
+    ]);
 
     let head = format!("{}, input {}, {} on one thread", graph.name(), graph.input(), convoke::cpu::isa());
-    let widths: [usize; 7] = std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
+    let widths: [usize; 8] = std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
     let mut text = head + "\n";
     for row in &rows {
         text.push('\n');
         for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
             let gap = if i == 0 { "" } else { "  " };
             // Words to the left, numbers to the right.
-            let written = if i < 4 { write!(text, "{gap}{cell:width$}") } else { write!(text, "{gap}{cell:>width$}") };
+            let written = if i < 5 { write!(text, "{gap}{cell:width$}") } else { write!(text, "{gap}{cell:>width$}") };
             written.expect("writing to a string");
         }
         text.truncate(text.trim_end().len());
