@@ -42,6 +42,10 @@ const BLOCK_TILES: usize = 50;
 /// bring them from its cache.
 const OWN_TILES: usize = 24;
 
+/// Outputs up to which threads work on blocks of their own all the same: to transform the tiles twice would take as long
+/// as to multiply them by half of so few columns.
+const OWN_OUTPUTS: usize = 48;
+
 /// Outputs of a tile along an axis, for a kernel of this size.
 pub(super) const fn outputs(kernel: usize) -> usize {
     IN + 1 - kernel
@@ -76,7 +80,8 @@ impl Winograd {
         let tiles = setting.n * grid[0] * grid[1];
         let most = (BLOCK_FLOATS / (PLANES * (k + n))).max(BLOCK_TILES);
         let threads = setting.pool.threads();
-        let shares = if tiles >= OWN_TILES * threads { 1 } else { threads.min(parts(&layout.panels)) };
+        let owned = tiles >= OWN_TILES * threads || n <= OWN_OUTPUTS;
+        let shares = if owned { 1 } else { threads.min(parts(&layout.panels)) };
         let blocks = tiles.div_ceil(most).next_multiple_of(threads / shares);
         let rows = (0..largest(tiles, blocks)).map(|t| (t * k) as u32).collect();
         Winograd { pads: geometry.pads, layout, step, out, grid, tiles, blocks, rows, shares, threads }
