@@ -24,14 +24,14 @@ use crate::layers::{Add, Clip, Concat, GlobalAvgPool, Layer};
 use crate::quant;
 use crate::tensor::{Tensor, dims};
 
-/// The largest magnitudes that the codes of layers' inputs stand for. A code of 0 to 255 for non-negative values is then
-/// the one that the file means; others are rounded at least as finely.
+/// The ranges of layers' inputs with which a step between codes is the file's, so that they are rounded as it means. A
+/// code less its zero point is never beyond the levels.
 pub(super) fn ranges(graph: &Graph, scales: &BTreeMap<String, Scale>) -> Ranges {
     let mut ranges = Ranges::default();
     for node in graph.nodes() {
         let name = |v: Value| v.node().map_or(INPUT, |i| &graph.nodes()[i].name);
         if let (Layer::Conv2d(_) | Layer::Linear(_), Some(scale)) = (&node.layer, scales.get(name(node.inputs[0]))) {
-            let range = scale.largest();
+            let range = scale.scale * quant::INPUT_LEVELS;
             if quant::is_range(range) {
                 ranges.insert(node.name.clone(), range);
             }
@@ -44,12 +44,6 @@ impl Scale {
     /// The smallest and the largest code.
     fn codes(&self) -> (i64, i64) {
         if self.signed { (-128, 127) } else { (0, 255) }
-    }
-
-    /// The largest magnitude that a code stands for.
-    fn largest(&self) -> f32 {
-        let (low, high) = self.codes();
-        self.scale * (low - self.zero_point).abs().max((high - self.zero_point).abs()) as f32
     }
 }
 
