@@ -143,11 +143,13 @@ const stages = {
         count: countOnnx,
       },
       {
-        name: "written files in ONNX's checker and ONNX Runtime",
+        name: "written files in ONNX's checker and ONNX Runtime, and what it quantizes of them here",
         command: bash(
           `folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
           CONVOKE_ONNX_OUT="$folder" ${onnxTest("export")}
-          tests/.onnx/bin/python tests/golden/onnx_check.py "$folder"`,
+          tests/.onnx/bin/python tests/golden/onnx_check.py "$folder"
+          tests/.onnx/bin/python tests/golden/onnx_quantized.py "$folder"
+          CONVOKE_ONNX_OUT="$folder" ${onnxTest("networks_that_onnx_runtime_quantized")}`,
         ),
       },
     ],

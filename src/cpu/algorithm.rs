@@ -64,6 +64,7 @@ fn nonnegative(graph: &Graph) -> Vec<bool> {
         let sign = match &node.layer {
             Layer::Relu(_) | Layer::Sigmoid(_) | Layer::HardSigmoid(_) | Layer::Softmax(_) => true,
             Layer::Clip(clip) => clip.min >= 0.0 || inputs(),
+            Layer::FakeQuantize(layer) => layer.zero_point == 0 || inputs(),
             Layer::MaxPool2d(_)
             | Layer::AvgPool2d(_)
             | Layer::GlobalAvgPool(_)
@@ -145,9 +146,9 @@ fn depthwise_can(geometry: &Geometry, x: Place, y: Place) -> bool {
     geometry.groups == x.c && x.c == y.c && x.c > 1
 }
 
-/// No sum of products may leave 32 bits.
+/// No sum of products may leave 32 bits; files bring codes that are one beyond the levels.
 fn int8_can(geometry: &Geometry, x: Place) -> bool {
-    let largest = (INPUT_LEVELS as usize) * (WEIGHT_LEVELS as usize);
+    let largest = (INPUT_LEVELS as usize) * (WEIGHT_LEVELS as usize + 1);
     let products = (x.c / geometry.groups).saturating_mul(geometry.kernel[0] * geometry.kernel[1]);
     products.saturating_mul(largest) <= i32::MAX as usize
 }

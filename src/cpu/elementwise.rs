@@ -3,7 +3,7 @@
 use super::memory::{Map, split, stretches};
 use super::operation::{Frame, Operation};
 use super::pool::Pool;
-use super::simd::{self, Lanewise, Simd};
+use super::simd::{self, Lanewise, MAGIC, Simd};
 use super::weights::Weights;
 use crate::layers::Activation;
 use crate::plan::{BackwardStep, Step};
@@ -100,6 +100,26 @@ impl Lanewise<2> for ClampGrad {
     }
 }
 
+/// scale * round(min(max(x / scale, low), high))
+struct FakeQuantize {
+    scale: f32,
+    low: f32,
+    high: f32,
+}
+
+impl Lanewise<1> for FakeQuantize {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            let (scale, magic) = (S::splat(self.scale), S::splat(MAGIC));
+            let bounded = S::at_most(S::at_least(S::div(x, scale), S::splat(self.low)), S::splat(self.high));
+            // Beside so large a number nothing is left behind the point.
+            S::mul(S::sub(S::add(bounded, magic), magic), scale)
+        }
+    }
+}
+
 impl Clamp {
     fn clip(min: f32, max: f32) -> Self {
         Clamp { scale: 1.0, shift: 0.0, min, max }
@@ -159,6 +179,7 @@ pub(super) unsafe fn activate(pool: &Pool, activation: Activation, x: &Map, y: &
             Activation::LeakyRelu { slope } => on_maps(pool, &LeakyRelu(slope), [x], y),
             Activation::Clip { min, max } => on_maps(pool, &Clamp::clip(min, max), [x], y),
             Activation::HardSigmoid { alpha, beta } => on_maps(pool, &Clamp::hard_sigmoid(alpha, beta), [x], y),
+            Activation::FakeQuantize { scale, low, high } => on_maps(pool, &FakeQuantize { scale, low, high }, [x], y),
         }
     }
 }
@@ -178,6 +199,9 @@ pub(super) unsafe fn differentiate(pool: &Pool, activation: Activation, y: &Map,
             Activation::Clip { min, max } => write(pool, ClampGrad(Clamp::clip(min, max)), [y, dy], dx, accumulate),
             Activation::HardSigmoid { alpha, beta } => {
                 write(pool, ClampGrad(Clamp::hard_sigmoid(alpha, beta)), [y, dy], dx, accumulate);
+            }
+            Activation::FakeQuantize { scale, low, high } => {
+                write(pool, ClampGrad(Clamp::clip(low * scale, high * scale)), [y, dy], dx, accumulate);
             }
         }
     }

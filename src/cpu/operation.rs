@@ -192,7 +192,8 @@ fn operation(graph: &Graph, step: &Step, setting: &Setting) -> Box<dyn Operation
         | Layer::Tanh(_)
         | Layer::LeakyRelu(_)
         | Layer::Clip(_)
-        | Layer::HardSigmoid(_) => {
+        | Layer::HardSigmoid(_)
+        | Layer::FakeQuantize(_) => {
             let activation = node.layer.activation().expect("these layers are activations");
             Box::new(elementwise::Elementwise { step: s, activation })
         }

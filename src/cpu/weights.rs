@@ -277,9 +277,9 @@ impl Unpacked {
         let weight = tensors.swap_remove(0);
         let (weight, scales, range) = match (layout.algorithm, range, &*weight) {
             (Algorithm::Int8, Some(range), weight) => {
-                let Quantized { values, mut scales } = quant::quantize(&weight.values());
-                scales.iter_mut().for_each(|scale| *scale *= range / quant::INPUT_LEVELS);
-                (int8::pack(&layout, &values), layout.pack_bias(&scales), range)
+                let codes = weight.quantized();
+                let scales: Vec<f32> = codes.scales.iter().map(|scale| scale * (range / quant::INPUT_LEVELS)).collect();
+                (int8::pack(&layout, &codes.values), layout.pack_bias(&scales), range)
             }
             (_, _, Param::Codes { codes: Quantized { values, scales }, .. }) if codes => {
                 (int8::pack(&layout.in_words(2), values), layout.pack_bias(scales), 0.0)

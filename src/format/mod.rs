@@ -69,8 +69,11 @@ pub struct Meta {
 pub enum Weights {
     /// Exactly.
     F32,
-    /// In 8 bits with a scale for each output channel; vectors exactly.
+    /// In 8 bits with a scale for each output channel; vectors exactly. What is held in 8 bits keeps its codes.
     Int8,
+    /// Exactly, and in 8 bits what is held so.
+    #[serde(skip)]
+    AsHeld,
 }
 
 impl Model {
@@ -174,14 +177,19 @@ impl Model {
         self.meta.check(&self.graph)?;
         let mut tensors = vec![];
         for (name, param) in self.params.iter_shared() {
-            match (weights, &**param) {
-                (Weights::Int8, param) if param.shape().len() > 1 => {
-                    let [codes, scales] = Stored::quantized(param.shape(), quant::quantize(&param.values()));
+            let coded = match weights {
+                Weights::F32 => false,
+                Weights::Int8 => param.shape().len() > 1,
+                Weights::AsHeld => param.in_codes(),
+            };
+            match &**param {
+                param if coded => {
+                    let [codes, scales] = Stored::quantized(param.shape(), param.quantized().into_owned());
                     tensors.push((name.into(), codes));
                     tensors.push((scale_name(name), scales));
                 }
-                (_, Param::Floats(tensor)) => tensors.push((name.into(), Stored::f32(&tensor.shape, &tensor.data))),
-                (_, param) => {
+                Param::Floats(tensor) => tensors.push((name.into(), Stored::f32(&tensor.shape, &tensor.data))),
+                param => {
                     let tensor = param.values().into_owned();
                     tensors.push((name.into(), Stored::owned(&tensor.shape, tensor.data)));
                 }

@@ -19,6 +19,7 @@ pub(super) fn constants(activation: Option<Activation>, more: &[Constant]) -> Ve
         // WebGPU takes no infinite constants.
         Some(Activation::Clip { min, max }) => (5, min.max(f32::MIN), max.min(f32::MAX)),
         Some(Activation::HardSigmoid { alpha, beta }) => (6, alpha, beta),
+        Some(Activation::FakeQuantize { scale, low, .. }) => (7, scale, low),
     };
     let mut constants = vec![("ACTIVATION", f64::from(code)), ("ALPHA", alpha.into()), ("BETA", beta.into())];
     constants.extend(more);

@@ -48,7 +48,8 @@ struct Control {
 const WORKGROUP: u32 = 64u;
 const NONE: u32 = 0xffffffffu;
 
-// 0 none, 1 ReLU, 2 sigmoid, 3 tanh, 4 leaky ReLU (slope), 5 clip (bounds), 6 hard sigmoid (slope, value at 0).
+// 0 none, 1 ReLU, 2 sigmoid, 3 tanh, 4 leaky ReLU (slope), 5 clip (bounds), 6 hard sigmoid (slope, value at 0),
+// 7 fake quantization (scale, the lowest of 256 multiples).
 override ACTIVATION: u32 = 0u;
 override ALPHA: f32 = 0.0;
 override BETA: f32 = 0.0;
@@ -111,6 +112,9 @@ fn activate(v: f32) -> f32 {
     if (ACTIVATION == 6u) {
         return min(max(ALPHA * v + BETA, 0.0), 1.0);
     }
+    if (ACTIVATION == 7u) {
+        return ALPHA * clamp(round(v / ALPHA), BETA, BETA + 255.0);
+    }
     return v;
 }
 
@@ -133,6 +137,9 @@ fn derivative(y: f32) -> f32 {
     }
     if (ACTIVATION == 6u) {
         return select(0.0, ALPHA, (y > 0.0) & (y < 1.0));
+    }
+    if (ACTIVATION == 7u) {
+        return select(0.0, 1.0, (y > ALPHA * BETA) & (y < ALPHA * (BETA + 255.0)));
     }
     return 1.0;
 }

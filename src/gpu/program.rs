@@ -132,7 +132,8 @@ impl<'a> Recorder<'a> {
             | Layer::Tanh(_)
             | Layer::LeakyRelu(_)
             | Layer::Clip(_)
-            | Layer::HardSigmoid(_)) => activation::forward(self, layer.activation(), step),
+            | Layer::HardSigmoid(_)
+            | Layer::FakeQuantize(_)) => activation::forward(self, layer.activation(), step),
         }
     }
 
@@ -168,7 +169,8 @@ impl<'a> Recorder<'a> {
             | Layer::Tanh(_)
             | Layer::LeakyRelu(_)
             | Layer::Clip(_)
-            | Layer::HardSigmoid(_)) => {
+            | Layer::HardSigmoid(_)
+            | Layer::FakeQuantize(_)) => {
                 if let Some(dx) = back.dx[0] {
                     activation::backward(self, layer.activation(), step.output, back.dy, dx.place, dx.accumulate);
                 }

@@ -167,6 +167,22 @@ impl Param {
         }
     }
 
+    /// The form in 8 bits: its own codes, where it has some.
+    ///
+    /// # Panics
+    /// As [`Param::values`].
+    pub fn quantized(&self) -> Cow<'_, Quantized> {
+        match self {
+            Param::Codes { codes, .. } => Cow::Borrowed(codes),
+            Param::Scaled { of, factors } if of.in_codes() => {
+                let Quantized { values, mut scales } = of.quantized().into_owned();
+                scales.iter_mut().zip(factors).for_each(|(s, factor)| *s = (f64::from(*s) * factor) as f32);
+                Cow::Owned(Quantized { values, scales })
+            }
+            _ => Cow::Owned(quant::quantize(&self.values())),
+        }
+    }
+
     /// The same of one that nobody else may have any longer: then it is scaled in its place.
     pub(crate) fn into_values(self: Arc<Self>) -> Tensor {
         match Arc::unwrap_or_clone(self) {
@@ -207,7 +223,8 @@ impl Param {
                 Some((index, data[index]))
             }
             Param::Codes { codes: Quantized { values, scales }, .. } => {
-                let channel = scales.iter().position(|s| !(s * quant::WEIGHT_LEVELS).is_finite())?;
+                // A file's codes may be one beyond the levels.
+                let channel = scales.iter().position(|s| !(s * (quant::WEIGHT_LEVELS + 1.0)).is_finite())?;
                 Some((channel * (values.len() / scales.len()), scales[channel]))
             }
             Param::Filed { .. } => None,

@@ -28,6 +28,15 @@ pub enum Activation {
         /// The value at 0.
         beta: f32,
     },
+    /// scale * min(max(round(x / scale), low), high), halves rounded to even
+    FakeQuantize {
+        /// Positive.
+        scale: f32,
+        /// The lower bound, integral.
+        low: f32,
+        /// The upper bound, integral.
+        high: f32,
+    },
 }
 
 impl Activation {
@@ -46,10 +55,15 @@ impl Activation {
             }
             Activation::Clip { min, max } => x.max(f64::from(min)).min(f64::from(max)),
             Activation::HardSigmoid { alpha, beta } => (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0),
+            Activation::FakeQuantize { scale, low, high } => {
+                let scale = f64::from(scale);
+                (x / scale).round_ties_even().max(f64::from(low)).min(f64::from(high)) * scale
+            }
         }
     }
 
-    /// f'(x) as a function of y = f(x). At a kink it is the derivative on the flat side, as in PyTorch.
+    /// f'(x) as a function of y = f(x). At a kink it is the derivative on the flat side, as in PyTorch;
+    /// what is rounded has the derivative of what is not.
     pub fn derivative(self, y: f64) -> f64 {
         let inside = |low: f64, high: f64| f64::from(u8::from(y > low && y < high));
         match self {
@@ -65,6 +79,9 @@ impl Activation {
             }
             Activation::Clip { min, max } => inside(f64::from(min), f64::from(max)),
             Activation::HardSigmoid { alpha, .. } => f64::from(alpha) * inside(0.0, 1.0),
+            Activation::FakeQuantize { scale, low, high } => {
+                inside(f64::from(low) * f64::from(scale), f64::from(high) * f64::from(scale))
+            }
         }
     }
 }

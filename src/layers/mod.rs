@@ -14,6 +14,7 @@ mod clip;
 mod concat;
 mod conv2d;
 mod dropout;
+mod fake_quantize;
 mod flatten;
 mod global_avg_pool;
 mod hard_sigmoid;
@@ -46,6 +47,7 @@ pub use clip::Clip;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
+pub use fake_quantize::FakeQuantize;
 pub use flatten::Flatten;
 pub use global_avg_pool::GlobalAvgPool;
 pub use hard_sigmoid::HardSigmoid;
@@ -334,6 +336,8 @@ registry! {
     ChannelShuffle = "channel_shuffle",
     /// Axes in another order.
     Permute = "permute",
+    /// Rounded to 8 bits.
+    FakeQuantize = "fake_quantize",
 }
 
 impl Layer {
@@ -346,6 +350,7 @@ impl Layer {
             Layer::LeakyRelu(layer) => Some(layer.activation()),
             Layer::Clip(layer) => Some(layer.activation()),
             Layer::HardSigmoid(layer) => Some(layer.activation()),
+            Layer::FakeQuantize(layer) => Some(layer.activation()),
             _ => None,
         }
     }

@@ -5,10 +5,10 @@ use wasm_bindgen::prelude::*;
 use super::bytes_to_js;
 use crate::format::{Model, Weights, onnx};
 
-/// The network in an ONNX file as a model file.
+/// The network in an ONNX file as a model file, in which weights of 8 bits stay such.
 #[wasm_bindgen(js_name = onnxToModel, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
 pub fn onnx_to_model(bytes: Vec<u8>) -> Result<JsValue, JsValue> {
-    Ok(bytes_to_js(&onnx::read(bytes)?.to_bytes(Weights::F32)?))
+    Ok(bytes_to_js(&onnx::read(bytes)?.to_bytes(Weights::AsHeld)?))
 }
 
 /// The network in a model file as an ONNX file.

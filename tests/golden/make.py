@@ -132,7 +132,15 @@ def cut(layer, x):
     return x[(slice(None), *(slice(a, b, s) for a, b, s in zip(layer["start"], layer["end"], layer["step"])))]
 
 
+def fake_quantize(layer, x):
+    scale, low = layer["scale"], -layer["zero_point"]
+    code = lax.stop_gradient(jnp.clip(jnp.round(x / scale), low, low + 255))
+    # Straight through, but for what ends at the smallest or largest code.
+    return code * scale + jnp.where((code > low) & (code < low + 255), x - lax.stop_gradient(x), 0)
+
+
 FUNCTIONS = dict(
+    fake_quantize=fake_quantize,
     adaptive_avg_pool2d=adaptive_avg_pool2d,
     global_avg_pool=lambda _, x: x.mean((2, 3), keepdims=True),
     batch_norm2d=batch_norm2d,
@@ -247,6 +255,7 @@ def main():
     ]
     # Drawn last, which leaves the numbers of the others as they are.
     layers.append(entry(dict(kind="permute", view=[2, 6, 3], order=[2, 0, 1]), [draw(2, 4, 3, 3)]))
+    layers.append(entry(dict(kind="fake_quantize", scale=2.0**-6, zero_point=96), [draw(2, 4, 3, 3)]))
     made_with = f"jax {jax.__version__}, numpy {np.__version__}"
     path = pathlib.Path(__file__).with_name("layers.json")
     entries = ",\n".join(json.dumps(e) for e in layers)

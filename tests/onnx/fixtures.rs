@@ -59,11 +59,20 @@ fn mobile_parts() {
 }
 
 #[test]
-fn quantized_networks_are_read_as_floats() {
+fn quantized_networks_round_where_the_file_says() {
     let (kinds, imported) = check("qdq");
+    let kinds: Vec<_> = kinds.into_iter().filter(|&kind| kind != "fake_quantize").collect();
     // The quantizer leaves ReLUs to the smallest code.
-    assert_eq!(kinds, ["conv2d", "clip", "conv2d", "add", "global_avg_pool", "flatten", "linear"]);
-    assert!(imported.scales.contains_key("input") && imported.scales.len() > 4, "{:?}", imported.scales);
+    assert_eq!(kinds, ["conv2d", "conv2d", "add", "global_avg_pool", "flatten", "linear"]);
+    let rounded = imported.graph.nodes().iter().filter(|n| n.layer.kind() == "fake_quantize").count();
+    assert_eq!(rounded, 6);
+    assert!(
+        imported.scales.contains_key("x_QuantizeLinear") && imported.scales.len() > rounded,
+        "{:?}",
+        imported.scales
+    );
+    // The first convolution's file has a code for each weight.
+    assert!(imported.params.share("r.weight").in_codes());
     check("qlinear");
     check("dynamic");
 }
@@ -84,14 +93,66 @@ fn quantized_networks_run_in_integers() {
     }
 }
 
+/// What `tests/golden/onnx_quantized.py` made of the networks that [`export`] wrote: on floats, in integers wherever that
+/// is possible, and as the engine chooses, within one step of the output of what ONNX Runtime computes.
+#[test]
+#[ignore = "needs files that another program makes"]
+fn networks_that_onnx_runtime_quantized() {
+    let folder = folder().join("quantized");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|e| e == "onnx")).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    let mut failures = vec![];
+    for path in paths {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let imported = match onnx::read_with(fs::read(&path).unwrap(), &onnx::Options::default()) {
+            Ok(imported) => imported,
+            Err(e) => {
+                failures.push(format!("{name}: {e}"));
+                continue;
+            }
+        };
+        let floats = |suffix: &str| -> Vec<f32> {
+            let bytes = fs::read(path.with_extension(suffix)).unwrap();
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+        };
+        let x = Tensor::new(imported.graph.input().batched(2), floats("x.f32")).unwrap();
+        let want = floats("y.f32");
+        let step = last_step(&imported);
+        for prefer in [Prefer::Only(Algorithm::Direct), Prefer::Only(Algorithm::Int8), Prefer::Speed] {
+            let mut engine = Engine::with(&imported.graph, &imported.params, &Pool::single(), prefer).unwrap();
+            let steps = engine.steps();
+            let (all, integers) = (steps.len(), steps.iter().filter(|s| s.algorithm == Some(Algorithm::Int8)).count());
+            let y = engine.run(&x).unwrap();
+            let largest = y.data.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            println!("{name}, {prefer:?}: {integers} of {all} steps in integers, {:.3} steps off", largest / step);
+            if !(largest <= 1.01 * step && y.data.len() == want.len()) {
+                failures.push(format!("{name}, {prefer:?}: {} steps off", largest / step));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The distance between neighbouring values of the last value that a file quantizes.
+fn last_step(imported: &onnx::Imported) -> f32 {
+    let mut nodes = imported.graph.nodes().iter().rev();
+    nodes.find_map(|node| imported.scales.get(&node.name)).expect("a quantized network").scale
+}
+
+/// Where [`export`] writes.
+fn folder() -> PathBuf {
+    let folder = std::env::var_os("CONVOKE_ONNX_OUT").map(PathBuf::from);
+    folder.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("onnx"))
+}
+
 /// Writes every case of the suite and some networks for `tests/golden/onnx_check.py`, into `target/tmp/onnx` or where
 /// `CONVOKE_ONNX_OUT` says.
 #[test]
 #[ignore = "writes files that another program checks"]
 fn export() {
-    let folder =
-        std::env::var("CONVOKE_ONNX_OUT").unwrap_or_else(|_| concat!(env!("CARGO_TARGET_TMPDIR"), "/onnx").into());
-    let folder = PathBuf::from(folder);
+    let folder = folder();
     fs::create_dir_all(&folder).unwrap();
     let store = |name: &str, graph: &convoke::graph::Graph, params: &Params| {
         let x = random(&graph.input().batched(2), 5);

@@ -2,9 +2,9 @@
 
 use convoke::graph::{Builder, Value};
 use convoke::layers::{
-    AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, ChannelShuffle, Clip, Conv2d, Dropout, Flatten, GlobalAvgPool,
-    HardSigmoid, HardSwish, Layer, LeakyRelu, Linear, LocalResponseNorm, LogSoftmax, MaxPool2d, Pad, Padding, Permute,
-    Relu, Sigmoid, Slice, Softmax, Tanh, Window,
+    AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, ChannelShuffle, Clip, Conv2d, Dropout, FakeQuantize, Flatten,
+    GlobalAvgPool, HardSigmoid, HardSwish, Layer, LeakyRelu, Linear, LocalResponseNorm, LogSoftmax, MaxPool2d, Pad,
+    Padding, Permute, Relu, Sigmoid, Slice, Softmax, Tanh, Window,
 };
 use convoke::rng::Rng;
 
@@ -134,7 +134,7 @@ fn poolings(cases: &mut Vec<Case>) {
 }
 
 fn elementwise(cases: &mut Vec<Case>) {
-    let layers: [Layer; 10] = [
+    let layers: [Layer; 12] = [
         Relu {}.into(),
         Sigmoid {}.into(),
         Tanh {}.into(),
@@ -145,6 +145,8 @@ fn elementwise(cases: &mut Vec<Case>) {
         HardSigmoid { alpha: 0.9, beta: 0.4 }.into(),
         HardSwish {}.into(),
         LogSoftmax {}.into(),
+        FakeQuantize { scale: 0.25, zero_point: 0 }.into(),
+        FakeQuantize { scale: 0.01, zero_point: 100 }.into(),
     ];
     for layer in layers {
         for c in [1, 3, 4, 17] {
@@ -195,13 +197,14 @@ fn structures(cases: &mut Vec<Case>) {
     };
     let conv = |c: usize| Conv2d::new(c, 3).padding(Padding::all(1));
 
-    let activations: [Layer; 6] = [
+    let activations: [Layer; 7] = [
         Relu {}.into(),
         Sigmoid {}.into(),
         Tanh {}.into(),
         Clip { min: -0.2, max: 0.3 }.into(),
         LeakyRelu { slope: 0.2 }.into(),
         HardSigmoid { alpha: 0.9, beta: 0.4 }.into(),
+        FakeQuantize { scale: 0.05, zero_point: 128 }.into(),
     ];
     for activation in activations {
         let name = activation.kind();

@@ -7,7 +7,7 @@ use super::node::{Op, Step, Stop, unsupported};
 use super::numbers::{SmallFloat, power_of_two};
 use super::proto::DataType;
 use super::quantized;
-use super::reader::{BATCH, Reader};
+use super::reader::{BATCH, Reader, Val};
 use crate::tensor::Tensor;
 
 /// Whether [`evaluate`] knows an operator.
@@ -63,13 +63,15 @@ pub(super) fn knows(kind: &str) -> bool {
 }
 
 /// The values of an operator of constants.
-pub(super) fn evaluate<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Host>> {
-    match op.proto.op_type.as_str() {
-        "MaxPool" => maxima::max_pool(reader, op),
-        "Split" => arithmetic::split(reader, op),
-        "DynamicQuantizeLinear" => quantized::quantize_dynamically(reader, op),
-        _ => Ok(vec![value(reader, op)?]),
-    }
+pub(super) fn evaluate<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    let values = match op.proto.op_type.as_str() {
+        "DequantizeLinear" => return Ok(vec![quantized::dequantize_constant(reader, op)?]),
+        "MaxPool" => maxima::max_pool(reader, op)?,
+        "Split" => arithmetic::split(reader, op)?,
+        "DynamicQuantizeLinear" => quantized::quantize_dynamically(reader, op)?,
+        _ => vec![value(reader, op)?],
+    };
+    Ok(values.into_iter().map(Val::Const).collect())
 }
 
 fn value<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
@@ -91,7 +93,6 @@ fn value<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
         "Gather" => gather(reader, op),
         "Slice" => slice(reader, op),
         "Transpose" => transpose(reader, op),
-        "DequantizeLinear" => quantized::dequantize_constant(reader, op),
         "QuantizeLinear" => quantized::quantize_constant(reader, op),
         "QLinearMatMul" => quantized::multiply_constants(reader, op),
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {

@@ -1,5 +1,7 @@
 //! Arithmetic of values with each other and with constants, and activations with constants.
 
+use std::sync::Arc;
+
 use super::host::{Host, broadcast, broadcast_index};
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, Reader, Val, vector_of};
@@ -69,6 +71,7 @@ fn operand<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize) -> Step<Operand> 
     match reader.input(op, i)? {
         Val::Act(x) => Ok(Operand::Act(x)),
         Val::Const(c) => Ok(Operand::Const(c)),
+        Val::Coded(coded) => Ok(Operand::Const(reader.uncoded(&coded)?)),
         Val::Stored(proto) => Ok(Operand::Const(reader.decode(proto)?)),
         _ => unsupported(format!("input {i}: expected floats, got quantized values")),
     }
@@ -172,12 +175,12 @@ pub(super) fn combined<'a>(
     let value = if dims.len() == 1 {
         let layer = Linear { out_features: out, bias: false };
         let vector = reader.vector(op, x)?;
-        reader.emit(op, suffix, layer, &[vector], vec![weight])?
+        reader.emit(op, suffix, layer, &[vector], vec![weight.into()])?
     } else {
         weight.shape.resize(4, 1);
         let layer = Conv2d { out_channels: out, window: Window::new(1), groups: 1, bias: false };
         let map = reader.channelled(op, x)?;
-        reader.emit(op, suffix, layer, &[map], vec![weight])?
+        reader.emit(op, suffix, layer, &[map], vec![weight.into()])?
     };
     Ok(Activation::new(value, &dims))
 }
@@ -341,6 +344,7 @@ pub(super) fn apply<'a>(
     let params =
         vec![single(&affine.scale), single(&affine.shift), vector_of(vec![0.0; n]), vector_of(vec![1.0 - epsilon; n])];
     let layer = BatchNorm2d { epsilon, ..BatchNorm2d::default() };
+    let params = params.into_iter().map(Arc::from).collect();
     let value = reader.emit(op, suffix, layer, &[value], params)?;
     Ok(Activation::new(value, &x.dims))
 }
@@ -354,11 +358,16 @@ fn fold(reader: &mut Reader, value: Value, affine: &Affine) -> bool {
         _ => return false,
     }
     let weight = tensors.get_mut(&format!("{}.weight", node.name)).expect("the layer has a weight");
+    let weight = Arc::make_mut(weight).values_mut();
     let per_channel = weight.data.len() / affine.scale.len();
     for (i, w) in weight.data.iter_mut().enumerate() {
         *w = (f64::from(*w) * affine.scale[i / per_channel]) as f32;
     }
-    let bias = tensors.entry(format!("{}.bias", node.name)).or_insert_with(|| Tensor::zeros([affine.scale.len()]));
+    let name = format!("{}.bias", node.name);
+    if tensors.get(&name).is_none() {
+        tensors.insert(name.clone(), Tensor::zeros([affine.scale.len()]).into());
+    }
+    let bias = Arc::make_mut(tensors.get_mut(&name).expect("it is there now")).values_mut();
     for (i, b) in bias.data.iter_mut().enumerate() {
         *b = (f64::from(*b) * affine.scale[i] + affine.shift[i]) as f32;
     }

@@ -72,6 +72,12 @@ impl Data {
     }
 }
 
+impl From<Tensor> for Host {
+    fn from(tensor: Tensor) -> Self {
+        Host { shape: tensor.shape, data: Data::Float(tensor.data) }
+    }
+}
+
 impl Host {
     pub(super) fn ints(values: Vec<i64>) -> Self {
         Host { shape: vec![values.len()], data: Data::Int(values, DataType::Int64) }

@@ -1,16 +1,19 @@
 //! Convolutions and matrix products.
 
+use std::sync::Arc;
+
 use super::elementwise::{add, scaled};
 use super::host::{Host, broadcast, broadcast_index};
 use super::node::{Op, Step, Stop, unsupported};
 use super::reader::{Activation, Reader};
+use crate::graph::Param;
 use crate::layers::{AdaptiveAvgPool2d, Conv2d, Linear, Padding, Window};
 use crate::tensor::{Tensor, dims};
 
 /// A convolution of weights `[out, in / groups, kh, kw]`, or `[out, in / groups, k]` over lines.
 pub(super) fn conv<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
-    let weight = reader.weights(op, 1)?;
+    let weight = reader.layer_weights(op, 1, false)?;
     let bias = bias(reader, op, 2)?;
     conv_of(reader, op, &x, weight, bias)
 }
@@ -24,12 +27,12 @@ pub(super) fn conv_of<'a>(
     reader: &mut Reader<'a>,
     op: &Op<'a>,
     x: &Activation,
-    weight: Tensor,
+    weight: Arc<Param>,
     bias: Option<Tensor>,
 ) -> Step<Activation> {
     let map = reader.frame(op, x)?;
-    let &[out_channels, _, ref kernel @ ..] = &weight.shape[..] else {
-        return unsupported(format!("weights: expected 3 or 4 dimensions, got {}", dims(&weight.shape)));
+    let &[out_channels, _, ref kernel @ ..] = weight.shape() else {
+        return unsupported(format!("weights: expected 3 or 4 dimensions, got {}", dims(weight.shape())));
     };
     let given = op.ints("kernel_shape").map(|k| k.iter().map(|&k| usize::try_from(k).unwrap_or(0)));
     if given.is_some_and(|given| !given.eq(kernel.iter().copied())) {
@@ -37,11 +40,11 @@ pub(super) fn conv_of<'a>(
     }
     let window = window(op, kernel, x)?;
     let mut weight = weight;
-    weight.shape.resize(4, 1);
+    Arc::make_mut(&mut weight).shape_mut().resize(4, 1);
     let groups = op.int("group", 1)?;
     let groups = usize::try_from(groups).map_err(|_| op.invalid("attribute `group`", "1 or more", groups))?;
     let layer = Conv2d { out_channels, window, groups, bias: bias.is_some() };
-    let y = reader.push(op, layer, &[map], std::iter::once(weight).chain(bias).collect())?;
+    let y = reader.push(op, layer, &[map], std::iter::once(weight).chain(bias.map(Arc::from)).collect())?;
     Ok(unframed(y, x))
 }
 
@@ -103,12 +106,11 @@ pub(super) fn gemm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation>
         return unsupported("attribute `transA`: expected 0 (the first dimension is the batch), got 1");
     }
     let (alpha, beta) = (op.float("alpha", 1.0)?, op.float("beta", 1.0)?);
-    let mut weight = reader.weights(op, 1)?;
-    if op.int("transB", 0)? == 0 {
-        weight = transposed(reader, weight)?;
+    let mut weight = reader.layer_weights(op, 1, op.int("transB", 0)? == 0)?;
+    if alpha != 1.0 {
+        Arc::make_mut(&mut weight).values_mut().data.iter_mut().for_each(|w| *w *= alpha);
     }
-    weight.data.iter_mut().for_each(|w| *w *= alpha);
-    let out = weight.shape[0];
+    let out = weight.shape().first().copied().unwrap_or(1);
     if op.input(2).is_some_and(|name| !reader.is_constant(name)) {
         let product = linear(reader, op, &x, weight, None)?;
         let c = reader.activation(op, 2)?;
@@ -153,18 +155,18 @@ pub(super) fn linear<'a>(
     reader: &mut Reader<'a>,
     op: &Op<'a>,
     x: &Activation,
-    weight: Tensor,
+    weight: Arc<Param>,
     bias: Option<Tensor>,
 ) -> Step<Activation> {
-    if weight.shape.len() != 2 {
-        return unsupported(format!("weights: expected a matrix, got {}", dims(&weight.shape)));
+    if weight.shape().len() != 2 {
+        return unsupported(format!("weights: expected a matrix, got {}", dims(weight.shape())));
     }
     if x.dims.len() != 1 {
         return unsupported(format!("input shape: expected vectors NxF, got {}", x.text()));
     }
     let vector = reader.vector(op, x)?;
-    let layer = Linear { out_features: weight.shape[0], bias: bias.is_some() };
-    reader.push(op, layer, &[vector], std::iter::once(weight).chain(bias).collect())
+    let layer = Linear { out_features: weight.shape()[0], bias: bias.is_some() };
+    reader.push(op, layer, &[vector], std::iter::once(weight).chain(bias.map(Arc::from)).collect())
 }
 
 /// A matrix product with a constant: a linear layer where the constant is on the right. Products with the matrices of
@@ -176,10 +178,9 @@ pub(super) fn matmul<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activatio
         return adaptive(reader, op, &x, &matrix, 0);
     }
     let x = reader.activation(op, 0)?;
-    let weight = reader.weights(op, 1)?;
-    let weight = transposed(reader, weight)?;
+    let weight = reader.layer_weights(op, 1, true)?;
     if x.dims.len() == 3 {
-        return adaptive(reader, op, &x, &weight, 1);
+        return adaptive(reader, op, &x, &weight.values(), 1);
     }
     linear(reader, op, &x, weight, None)
 }

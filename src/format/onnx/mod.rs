@@ -25,6 +25,7 @@
 //! `convoke.*`, which [`read`] finds again.
 
 mod arithmetic;
+mod coded;
 mod constants;
 mod elementwise;
 mod host;

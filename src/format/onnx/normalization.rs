@@ -1,5 +1,7 @@
 //! Batch normalisation, local response normalisation and softmax.
 
+use std::sync::Arc;
+
 use super::node::{Op, Step, unsupported};
 use super::reader::{Activation, Reader};
 use crate::layers::{BatchNorm2d, Layer, LocalResponseNorm, LogSoftmax, Softmax};
@@ -10,7 +12,7 @@ pub(super) fn batch_norm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activ
         return unsupported("attributes: expected training_mode 0 and spatial 1");
     }
     let names = ["scale", "B", "mean", "var"];
-    let params = (1..=names.len()).map(|i| reader.weights(op, i)).collect::<Step<Vec<_>>>()?;
+    let params = (1..=names.len()).map(|i| reader.weights(op, i).map(Arc::from)).collect::<Step<Vec<_>>>()?;
     // ONNX keeps what PyTorch forgets.
     let momentum = (1.0 - op.float("momentum", 0.9)?).clamp(0.0, 1.0);
     let layer = BatchNorm2d { epsilon: op.float("epsilon", 1e-5)?, momentum };

@@ -23,10 +23,11 @@ fn values<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let own = matches!(op.proto.domain.as_str(), "" | "ai.onnx");
     let kind = op.proto.op_type.as_str();
     if own && constants::knows(kind) && all_constant(reader, op) {
-        return Ok(constants::evaluate(reader, op)?.into_iter().map(Val::Const).collect());
+        return constants::evaluate(reader, op);
     }
     match (own, kind) {
-        (_, "QLinearAdd" | "QLinearConv" | "QLinearMatMul" | "QLinearGlobalAveragePool" | "QLinearConcat")
+        (_, "QLinearAdd" | "QLinearConv" | "QLinearMatMul" | "QLinearConcat" | "QGemm")
+        | (_, "QLinearAveragePool" | "QLinearGlobalAveragePool")
         | (_, "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger") => {
             return quantized::read(reader, op);
         }
@@ -48,8 +49,7 @@ fn values<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
         "Gemm" => linear::gemm(reader, op)?,
         "MatMul" => linear::matmul(reader, op)?,
         "MaxPool" => pooling::max(reader, op)?,
-        "AveragePool" => pooling::average(reader, op)?,
-        "GlobalAveragePool" => pooling::global_average(reader, op)?,
+        "AveragePool" | "GlobalAveragePool" => pooling::average(reader, op)?,
         "GlobalMaxPool" => pooling::global_max(reader, op)?,
         "ReduceMean" | "ReduceSum" => pooling::reduce(reader, op)?,
         "BatchNormalization" => normalization::batch_norm(reader, op)?,

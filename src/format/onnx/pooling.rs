@@ -8,33 +8,38 @@ use super::reader::{Activation, Reader};
 use crate::layers::{AvgPool2d, GlobalAvgPool, Layer, MaxPool2d, Window};
 
 /// Pools with the layer of a window.
-fn pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>, layer: &dyn Fn(Window) -> Layer) -> Step<Activation> {
-    let x = reader.activation(op, 0)?;
+fn pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation, layer: &dyn Fn(Window) -> Layer) -> Step<Activation> {
     let Some(kernel) = op.ints("kernel_shape") else {
         return Err(op.invalid("attribute `kernel_shape`", "a list", "none"));
     };
     let kernel: Vec<usize> = kernel.iter().map(|&k| usize::try_from(k).unwrap_or(0)).collect();
-    let map = reader.frame(op, &x)?;
-    let mut window = window(op, &kernel, &x)?;
+    let map = reader.frame(op, x)?;
+    let mut window = window(op, &kernel, x)?;
     window.ceil_mode = op.int("ceil_mode", 0)? != 0;
     let y = reader.push(op, layer(window), &[map], vec![])?;
-    Ok(unframed(y, &x))
+    Ok(unframed(y, x))
 }
 
 pub(super) fn max<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
-    pool(reader, op, &|window| MaxPool2d { window }.into())
-}
-
-pub(super) fn average<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
-    let count_include_pad = op.int("count_include_pad", 0)? != 0;
-    pool(reader, op, &|window| AvgPool2d { window, count_include_pad }.into())
-}
-
-pub(super) fn global_average<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
     let x = reader.activation(op, 0)?;
-    let map = reader.frame(op, &x)?;
-    let y = reader.push(op, GlobalAvgPool {}, &[map], vec![])?;
-    Ok(unframed(y, &x))
+    pool(reader, op, &x, &|window| MaxPool2d { window }.into())
+}
+
+/// Means over windows or whole maps.
+pub(super) fn average<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Activation> {
+    let x = reader.activation(op, 0)?;
+    average_of(reader, op, &x)
+}
+
+/// The same of another value than the first input.
+pub(super) fn average_of<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<Activation> {
+    if op.proto.op_type.ends_with("GlobalAveragePool") {
+        let map = reader.frame(op, x)?;
+        let y = reader.push(op, GlobalAvgPool {}, &[map], vec![])?;
+        return Ok(unframed(y, x));
+    }
+    let count_include_pad = op.int("count_include_pad", 0)? != 0;
+    pool(reader, op, x, &|window| AvgPool2d { window, count_include_pad }.into())
 }
 
 /// The maximum of each feature map: one window that covers it.

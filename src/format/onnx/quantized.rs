@@ -8,42 +8,29 @@
 //! back. Here `q` and the output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights'
 //! scale only.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Scale;
 use super::arithmetic;
+use super::coded::Coded;
 use super::elementwise::{self, scaled};
 use super::host::{Data, Host};
-use super::linear::{conv_of, linear};
+use super::linear::{self, conv_of, linear};
 use super::node::{Op, Step, Stop, unsupported};
 use super::numbers::{SmallFloat, range};
+use super::pooling;
 use super::proto::DataType;
 use super::reader::{Activation, Reader, Val, vector_of};
-use crate::graph::{Graph, INPUT, Ranges, Value};
-use crate::layers::{Add, Clip, Concat, GlobalAvgPool, Layer};
-use crate::quant;
+use crate::graph::Param;
+use crate::layers::{Add, Concat, FakeQuantize};
 use crate::tensor::{Tensor, dims};
 
-/// The ranges of layers' inputs with which a step between codes is the file's, so that they are rounded as it means. A
-/// code less its zero point is never beyond the levels.
-pub(super) fn ranges(graph: &Graph, scales: &BTreeMap<String, Scale>) -> Ranges {
-    let mut ranges = Ranges::default();
-    for node in graph.nodes() {
-        let name = |v: Value| v.node().map_or(INPUT, |i| &graph.nodes()[i].name);
-        if let (Layer::Conv2d(_) | Layer::Linear(_), Some(scale)) = (&node.layer, scales.get(name(node.inputs[0]))) {
-            let range = scale.scale * quant::INPUT_LEVELS;
-            if quant::is_range(range) {
-                ranges.insert(node.name.clone(), range);
-            }
-        }
-    }
-    ranges
-}
-
 impl Scale {
-    /// The smallest and the largest code.
-    fn codes(&self) -> (i64, i64) {
-        if self.signed { (-128, 127) } else { (0, 255) }
+    /// The layer that rounds to its values, which counts codes from the smallest.
+    fn layer(&self) -> Option<FakeQuantize> {
+        let smallest = if self.signed { -128 } else { 0 };
+        let zero_point = u8::try_from(self.zero_point - smallest).ok()?;
+        Some(FakeQuantize { scale: self.scale, zero_point: zero_point.into() })
     }
 }
 
@@ -66,7 +53,8 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
         "QLinearMatMul" => qlinear_matmul(reader, op),
         "QLinearAdd" => qlinear_add(reader, op),
         "QLinearConcat" => qlinear_concat(reader, op),
-        "QLinearGlobalAveragePool" => qlinear_pool(reader, op),
+        "QLinearAveragePool" | "QLinearGlobalAveragePool" => qlinear_pool(reader, op),
+        "QGemm" => q_gemm(reader, op),
         "DynamicQuantizeLinear" => {
             let x = reader.activation(op, 0)?;
             let source = reader.best_form(&x);
@@ -77,26 +65,16 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
     }
 }
 
-/// A value in 8 bits. Where zero is the smallest code, negative values end at it: converters leave a ReLU before to that.
+/// A value in 8 bits: rounded, unless it already has these values.
 fn quantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: Activation, scale: Scale) -> Step<Val<'a>> {
-    let mut value = reader.best_form(&x);
-    let (low, high) = scale.codes();
-    if scale.zero_point == low && !reader.is_never_negative(value) {
-        let max = (high - low) as f32 * scale.scale;
-        value = reader.emit(op, ".clip", Clip { min: 0.0, max }, &[value], vec![])?;
+    if reader.scale(reader.best_form(&x)) == Some(scale) {
+        return Ok(Val::Quantized(x.view(x.dims.clone()), scale));
     }
-    reader.note_scale(value, scale);
-    Ok(Val::Quantized(Activation::new(value, &x.dims), scale))
-}
-
-/// A value in 8 bits as an output of the network: the floats that its codes stand for, but not rounded to them.
-pub(super) fn as_output(reader: &mut Reader, op: &Op, x: &Activation, scale: Scale) -> Step<Activation> {
-    let low = if scale.signed { -128 } else { 0 };
-    let bound = |code: i64| (code - scale.zero_point) as f32 * scale.scale;
-    let layer = Clip { min: bound(low), max: bound(low + 255) };
-    let y = reader.elementwise(op, ".clip", layer.into(), x)?;
-    reader.note_scale(y.forms[0], scale);
-    Ok(y)
+    let layer = scale.layer().ok_or_else(|| op.invalid("zero point", "a code of 8 bits", scale.zero_point))?;
+    let suffix = if op.proto.op_type == "QuantizeLinear" { "" } else { ".quantized" };
+    let y = reader.elementwise(op, suffix, layer.into(), &x)?;
+    reader.note_scale(&y, scale);
+    Ok(Val::Quantized(y, scale))
 }
 
 /// The scale at input `i` and the zero point at the next.
@@ -122,7 +100,9 @@ fn dequantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, scale: &Scale
         Val::Codes(q) => {
             let zero = Host::int(scale.zero_point);
             let centred = shifted(reader, op, &q, &zero)?;
-            scaled(reader, op, ".scaled", &centred, &Host::scalar(scale.scale))
+            let x = scaled(reader, op, ".scaled", &centred, &Host::scalar(scale.scale))?;
+            reader.note_scale(&x, *scale);
+            Ok(x)
         }
         Val::Quantized(_, own) => unsupported(format!("input {i}: expected scale {own:?} as quantized, got {scale:?}")),
         _ => unsupported(format!("input {i}: expected quantized values, got others")),
@@ -162,19 +142,54 @@ fn shifted<'a>(reader: &mut Reader<'a>, op: &Op<'a>, q: &Activation, zero: &Host
     elementwise::translated(reader, op, ".centred", q, &Host { shape: zero.shape.clone(), data })
 }
 
-/// Weights at input `i` in floats, with the scale (one, or one for each index of `axis`) and zero point after them.
-fn dequantized_weights<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, axis: usize) -> Step<(Tensor, Vec<f32>)> {
+/// Weights at input `i`, outputs first, with the scale (one, or one for each output) and zero point after them. A matrix
+/// `[in, out]` is to be transposed.
+fn weights<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, transposed: bool) -> Step<(Arc<Param>, Vec<f32>)> {
     let (q, scale, zero) = (reader.constant(op, i)?, reader.constant(op, i + 1)?, reader.maybe_constant(op, i + 2)?);
-    let x = dequantize(reader, op, &q, &scale, zero.as_ref(), axis)?;
-    Ok((x, scale.to_floats().unwrap_or_default().to_vec()))
+    let weights = outputs_first(reader, op, &q, &scale, zero.as_ref(), transposed)?;
+    Ok((weights, scale.to_floats().unwrap_or_default().to_vec()))
+}
+
+/// `(q - zero) * scale` as a layer's weights.
+fn outputs_first(
+    reader: &mut Reader,
+    op: &Op,
+    q: &Host,
+    scale: &Host,
+    zero: Option<&Host>,
+    transposed: bool,
+) -> Step<Arc<Param>> {
+    let axis = usize::from(transposed);
+    if let Some(coded) = coded(reader, op, q, scale, zero, axis)? {
+        return reader.coded_weights(&coded, transposed);
+    }
+    let weights = dequantize(reader, op, q, scale, zero, axis)?;
+    if transposed { linear::transposed(reader, weights).map(Arc::from) } else { Ok(weights.into()) }
+}
+
+/// `(q - zero) * scale` in 8 bits, if they are.
+fn coded(
+    reader: &mut Reader,
+    op: &Op,
+    q: &Host,
+    scale: &Host,
+    zero: Option<&Host>,
+    axis: usize,
+) -> Step<Option<Coded>> {
+    let Some(scales) = scale.to_floats().filter(|_| scale.shape.len() < 2) else { return Ok(None) };
+    let zeros = zeros(op, zero, scale)?;
+    reader.charge(&q.shape, 1)?;
+    Ok(Coded::of(q, scales, &zeros, axis))
 }
 
 /// DequantizeLinear of a constant.
-pub(super) fn dequantize_constant<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Host> {
+pub(super) fn dequantize_constant<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Val<'a>> {
     let (q, scale, zero) = (reader.constant(op, 0)?, reader.constant(op, 1)?, reader.maybe_constant(op, 2)?);
     let axis = if scale.data.len() == 1 { 0 } else { op.axis(op.int("axis", 1)?, q.shape.len())? };
-    let x = dequantize(reader, op, &q, &scale, zero.as_ref(), axis)?;
-    Ok(Host { shape: x.shape, data: Data::Float(x.data) })
+    if let Some(coded) = coded(reader, op, &q, &scale, zero.as_ref(), axis)? {
+        return Ok(Val::Coded(coded));
+    }
+    dequantize(reader, op, &q, &scale, zero.as_ref(), axis).map(|x| Val::Const(x.into()))
 }
 
 /// Which of the scales belongs to a value: there is one for all, one for each index of an axis, or one for each block of
@@ -283,7 +298,7 @@ pub(super) fn multiply_constants<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> St
         let (q, scale, zero) =
             (reader.constant(op, first)?, reader.constant(op, first + 1)?, reader.maybe_constant(op, first + 2)?);
         let x = dequantize(reader, op, &q, &scale, zero.as_ref(), 0)?;
-        Ok::<Host, Stop>(Host { shape: x.shape, data: Data::Float(x.data) })
+        Ok::<Host, Stop>(x.into())
     };
     let (a, b) = (factor(0)?, factor(3)?);
     let product = arithmetic::matmul(reader, op, &a, &b)?.into_tensor();
@@ -307,21 +322,42 @@ pub(super) fn quantize_dynamically<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> 
 fn qlinear_conv<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let x_scale = scale(reader, op, 1)?;
     let x = dequantized(reader, op, 0, &x_scale)?;
-    let (weight, w_scales) = dequantized_weights(reader, op, 3, 0)?;
+    let (weight, w_scales) = weights(reader, op, 3, false)?;
     let y_scale = scale(reader, op, 6)?;
-    let unit = |i: usize| x_scale.scale * w_scales[i % w_scales.len()];
-    let bias = reader.maybe_ints(op, 8)?;
-    let bias = bias.map(|b| vector_of(b.iter().enumerate().map(|(i, &b)| b as f32 * unit(i)).collect()));
+    let bias = q_bias(reader, op, 8, &x_scale, &w_scales)?;
     let y = conv_of(reader, op, &x, weight, bias)?;
+    Ok(vec![quantized(reader, op, y, y_scale)?])
+}
+
+/// Biases at input `i`, if there: integers in units of x's scale times w's.
+fn q_bias<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, x: &Scale, w: &[f32]) -> Step<Option<Tensor>> {
+    let bias = |(o, b): (usize, i64)| b as f32 * (x.scale * w[o % w.len()]);
+    Ok(reader.maybe_ints(op, i)?.map(|b| vector_of(b.into_iter().enumerate().map(bias).collect())))
+}
+
+/// com.microsoft: as [`qlinear_conv`], but that the bias stands before y's scale and zero point. Without these two, y is
+/// floats.
+fn q_gemm<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
+    if op.int("transA", 0)? != 0 || op.float("alpha", 1.0)? != 1.0 {
+        return unsupported("attributes: expected transA 0 and alpha 1");
+    }
+    let x_scale = scale(reader, op, 1)?;
+    let x = dequantized(reader, op, 0, &x_scale)?;
+    let (weight, w_scales) = weights(reader, op, 3, op.int("transB", 0)? == 0)?;
+    let bias = q_bias(reader, op, 6, &x_scale, &w_scales)?;
+    if op.input(7).is_none() {
+        return Ok(vec![Val::Act(linear(reader, op, &x, weight, bias)?)]);
+    }
+    let y_scale = scale(reader, op, 7)?;
+    let y = linear(reader, op, &x, weight, bias)?;
     Ok(vec![quantized(reader, op, y, y_scale)?])
 }
 
 fn qlinear_matmul<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let x_scale = scale(reader, op, 1)?;
     let x = dequantized(reader, op, 0, &x_scale)?;
-    let (weight, _) = dequantized_weights(reader, op, 3, 1)?;
+    let (weight, _) = weights(reader, op, 3, true)?;
     let y_scale = scale(reader, op, 6)?;
-    let weight = super::linear::transposed(reader, weight)?;
     let y = linear(reader, op, &x, weight, None)?;
     Ok(vec![quantized(reader, op, y, y_scale)?])
 }
@@ -355,14 +391,14 @@ fn qlinear_concat<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>
     Ok(vec![quantized(reader, op, y, y_scale)?])
 }
 
+/// com.microsoft: x, its scale and zero point, y's scale and zero point.
 fn qlinear_pool<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> {
     let (x_scale, y_scale) = (scale(reader, op, 1)?, scale(reader, op, 3)?);
     let x = dequantized(reader, op, 0, &x_scale)?;
     if op.int("channels_last", 0)? != 0 {
         return unsupported("attribute `channels_last`: expected 0");
     }
-    let map = reader.map(op, &x)?;
-    let y = reader.push(op, GlobalAvgPool {}, &[map], vec![])?;
+    let y = pooling::average_of(reader, op, &x)?;
     Ok(vec![quantized(reader, op, y, y_scale)?])
 }
 
@@ -389,12 +425,12 @@ fn integer_product<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>
 fn with_integers<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: &Activation) -> Step<Activation> {
     let (weight, zero) = (reader.constant(op, 1)?, reader.maybe_constant(op, 3)?);
     let is_matrix = op.proto.op_type == "MatMulInteger";
-    let weight = dequantize(reader, op, &weight, &Host::scalar(1.0), zero.as_ref(), usize::from(is_matrix))?;
-    if !is_matrix {
-        return conv_of(reader, op, x, weight, None);
+    let mut scale = Host::scalar(1.0);
+    if let Some(zero) = &zero {
+        scale = Host { shape: zero.shape.clone(), data: Data::Float(vec![1.0; zero.data.len()]) };
     }
-    let weight = super::linear::transposed(reader, weight)?;
-    linear(reader, op, x, weight, None)
+    let weight = outputs_first(reader, op, &weight, &scale, zero.as_ref(), is_matrix)?;
+    if is_matrix { linear(reader, op, x, weight, None) } else { conv_of(reader, op, x, weight, None) }
 }
 
 /// Cast between floats, or of what is held as floats.
@@ -423,6 +459,7 @@ pub(super) fn rescaled<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Option<
             let by = match other {
                 Val::Const(host) => host,
                 Val::Stored(proto) => reader.decode(proto)?,
+                Val::Coded(coded) => reader.uncoded(&coded)?,
                 _ => return Err(mixed()),
             };
             if one != Host::scalar(1.0) {

@@ -1,14 +1,17 @@
 //! ONNX values to Convoke's: names, constants, activations and the nodes that are made on the way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::coded::Coded;
 use super::host::Host;
 use super::node::{Op, Step, Stop, unsupported};
 use super::proto::{DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use super::{Imported, Options, Scale, operators, quantized};
+use super::{Imported, Options, Scale, linear, operators};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, INPUT, MAX_NODES, Node, Output, Params, Value};
+use crate::graph::{Graph, INPUT, MAX_NODES, Node, Output, Param, Params, Ranges, Tensors, Value};
 use crate::layers::{Dropout, Flatten, Layer, Permute, Slice};
+use crate::quant;
 use crate::tensor::{MAX_ELEMENTS, Shape, Tensor, dims};
 
 /// The batch size in shape arithmetic: no real dimension is so large, and its sums and products with real ones stay
@@ -56,6 +59,8 @@ pub(super) enum Val<'a> {
     Stored(&'a TensorProto),
     /// Computed while reading.
     Const(Host),
+    /// The same, of weights in 8 bits.
+    Coded(Coded),
     /// Computed by the network.
     Act(Activation),
     /// Integers that the network is given or computes exactly, held as floats.
@@ -81,10 +86,11 @@ pub(super) struct Reader<'a> {
     readers: Vec<usize>,
     /// Which values are known to hold positive numbers and zero only.
     never_negative: Vec<bool>,
-    tensors: BTreeMap<String, Tensor>,
+    tensors: Tensors,
     /// The names of nodes, each with the number that the next of this name gets.
     names: HashMap<String, usize>,
-    scales: BTreeMap<String, Scale>,
+    /// The scale with which each value is a multiple of a step, where the file gives it one.
+    scales: Vec<Option<Scale>>,
     /// The batch size that the file says, if it says one.
     batch: Option<i64>,
     /// An input that the file has with its channels last, and the network with its channels first.
@@ -115,6 +121,7 @@ impl<'a> Reader<'a> {
             match reader.take(&op, &info.name) {
                 Ok(Val::Stored(tensor)) => outputs.push(Host::decode(tensor)?.into_tensor()),
                 Ok(Val::Const(host)) => outputs.push(host.into_tensor()),
+                Ok(Val::Coded(coded)) => outputs.push(coded.floats()),
                 Err(Stop::Invalid(error)) => return Err(error),
                 _ => reader.problem(format!("output `{}` (graph): expected a constant", info.name)),
             }
@@ -154,9 +161,9 @@ impl<'a> Reader<'a> {
             shapes: vec![],
             readers: vec![0],
             never_negative: vec![false],
-            tensors: BTreeMap::new(),
+            tensors: Tensors::default(),
             names: HashMap::from([(INPUT.to_string(), 2)]),
-            scales: BTreeMap::new(),
+            scales: vec![None],
             batch: None,
             channels_first: None,
             budget,
@@ -320,17 +327,18 @@ impl<'a> Reader<'a> {
         let outputs = self.drop_unused(outputs);
         let name = if proto.name.is_empty() { "onnx" } else { &proto.name };
         let graph = Graph::new(name, input, self.nodes, outputs)?;
-        let params = Params::new(&graph, self.tensors.into_iter().map(|(name, t)| (name, t.into())).collect())?;
-        let params = params.calibrated(&graph, &quantized::ranges(&graph, &self.scales));
-        Ok(Imported { graph, params, scales: self.scales })
+        let params = Params::new(&graph, self.tensors)?;
+        let params = params.calibrated(&graph, &ranges(&graph, &self.scales));
+        let named = |(i, scale): (usize, Option<Scale>)| Some((graph.nodes()[i].name.clone(), scale?));
+        let scales = self.scales.into_iter().skip(1).enumerate().filter_map(named).collect();
+        Ok(Imported { graph, params, scales })
     }
 
     /// The value of a graph output: a vector where ONNX has one, and not the input itself.
     fn output(&mut self, op: &Op, name: &'a str) -> Step<Value> {
         let x = match self.take(op, name)? {
-            Val::Act(x) | Val::Codes(x) => x,
-            Val::Quantized(x, scale) => quantized::as_output(self, op, &x, scale)?,
-            Val::Stored(_) | Val::Const(_) => {
+            Val::Act(x) | Val::Codes(x) | Val::Quantized(x, _) => x,
+            Val::Stored(_) | Val::Const(_) | Val::Coded(_) => {
                 return unsupported("expected a value that depends on the input, got a constant");
             }
             _ => return unsupported("expected floats, got integers whose scale depends on them"),
@@ -352,11 +360,12 @@ impl<'a> Reader<'a> {
             }
         }
         let mut map = vec![Value::INPUT];
-        let mut kept: Vec<Node> = vec![];
+        let (mut kept, mut scales): (Vec<Node>, _) = (vec![], vec![None]);
         for node in std::mem::take(&mut self.nodes) {
             if needed[map.len()] {
                 let inputs = node.inputs.iter().map(|v| map[v.index()]).collect();
                 kept.push(Node { inputs, ..node });
+                scales.push(self.scales[map.len()]);
                 map.push(Value::of_node(kept.len() - 1));
             } else {
                 for suffix in PARAMETERS {
@@ -365,7 +374,7 @@ impl<'a> Reader<'a> {
                 map.push(Value::INPUT);
             }
         }
-        self.nodes = kept;
+        (self.nodes, self.scales) = (kept, scales);
         // The first output is the main one; others are given out, but have no part in a loss.
         let weight = |i| if i == 0 { 1.0 } else { 0.0 };
         outputs.iter().enumerate().map(|(i, v)| Output { value: map[v.index()], loss_weight: weight(i) }).collect()
@@ -373,7 +382,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a name stands for a value that is known while reading.
     pub(super) fn is_constant(&self, name: &str) -> bool {
-        matches!(self.values.get(name), Some(Val::Stored(_) | Val::Const(_)))
+        matches!(self.values.get(name), Some(Val::Stored(_) | Val::Const(_) | Val::Coded(_)))
     }
 
     /// Whether a name stands for integers that the network is given.
@@ -407,9 +416,13 @@ impl<'a> Reader<'a> {
         });
         let value = match value {
             Val::Unknown => return Err(Stop::Unknown),
-            Val::Const(_) if left == 0 => self.values.insert(key, Val::Unknown).expect("found above"),
+            Val::Const(_) | Val::Coded(_) if left == 0 => self.values.insert(key, Val::Unknown).expect("found above"),
             Val::Const(host) => {
                 charge(&mut self.budget, Host::bytes(&host.shape, 8))?;
+                value.clone()
+            }
+            Val::Coded(coded) => {
+                charge(&mut self.budget, Host::bytes(coded.shape(), 1))?;
                 value.clone()
             }
             other => other.clone(),
@@ -431,8 +444,39 @@ impl<'a> Reader<'a> {
         match self.take(op, name)? {
             Val::Stored(proto) => self.decode(proto).map(Some),
             Val::Const(host) => Ok(Some(host)),
+            Val::Coded(coded) => self.uncoded(&coded).map(Some),
             _ => unsupported(format!("input {i} (`{name}`): expected a constant, got a value computed by the network")),
         }
+    }
+
+    /// Weights in 8 bits as floats.
+    pub(super) fn uncoded(&mut self, coded: &Coded) -> Step<Host> {
+        self.charge(coded.shape(), 4)?;
+        Ok(coded.floats().into())
+    }
+
+    /// Input `i` as the weights of a layer, its outputs first: a matrix `[in, out]` is to be transposed.
+    pub(super) fn layer_weights(&mut self, op: &Op<'a>, i: usize, transposed: bool) -> Step<Arc<Param>> {
+        match op.input(i).and_then(|name| self.values.get(name)) {
+            Some(Val::Coded(_)) => {
+                let Val::Coded(coded) = self.input(op, i)? else { unreachable!("just seen") };
+                self.coded_weights(&coded, transposed)
+            }
+            _ => {
+                let weight = self.weights(op, i)?;
+                if transposed { linear::transposed(self, weight).map(Arc::from) } else { Ok(weight.into()) }
+            }
+        }
+    }
+
+    /// The same of weights in 8 bits.
+    pub(super) fn coded_weights(&mut self, coded: &Coded, transposed: bool) -> Step<Arc<Param>> {
+        self.charge(coded.shape(), 1)?;
+        if let Some(param) = coded.param(transposed) {
+            return Ok(param);
+        }
+        self.charge(coded.shape(), 4)?;
+        if transposed { linear::transposed(self, coded.floats()).map(Arc::from) } else { Ok(coded.floats().into()) }
     }
 
     /// The type of input `i`, where it stands in the file.
@@ -468,7 +512,7 @@ impl<'a> Reader<'a> {
             Val::Codes(x) if operators::only_moves(op) => Ok(x),
             // What is padded with would be a code.
             Val::Quantized(x, _) if operators::only_moves(op) && op.proto.op_type != "Pad" => Ok(x),
-            Val::Stored(_) | Val::Const(_) => {
+            Val::Stored(_) | Val::Const(_) | Val::Coded(_) => {
                 unsupported(format!("input {i}: expected a value computed by the network, got a constant"))
             }
             _ => unsupported(format!("input {i}: expected floats, got quantized values")),
@@ -499,13 +543,20 @@ impl<'a> Reader<'a> {
         suffix: &str,
         layer: impl Into<Layer>,
         inputs: &[Value],
-        params: Vec<Tensor>,
+        params: Vec<Arc<Param>>,
     ) -> Step<Value> {
         self.append(op, suffix, layer.into(), inputs, params)
     }
 
     /// Not once for each type of layer.
-    fn append(&mut self, op: &Op, suffix: &str, layer: Layer, inputs: &[Value], params: Vec<Tensor>) -> Step<Value> {
+    fn append(
+        &mut self,
+        op: &Op,
+        suffix: &str,
+        layer: Layer,
+        inputs: &[Value],
+        params: Vec<Arc<Param>>,
+    ) -> Step<Value> {
         if self.nodes.len() == MAX_NODES {
             let what = "ONNX model: layers".into();
             return Err(Error::TooLarge { what, actual: MAX_NODES as u64 + 1, limit: MAX_NODES as u64 }.into());
@@ -523,18 +574,20 @@ impl<'a> Reader<'a> {
         let specs = layer.def().params(&shapes);
         assert_eq!(specs.len(), params.len(), "operators give every parameter");
         let never_negative = self.stays_positive(&layer, inputs, &params);
-        for (spec, tensor) in specs.iter().zip(params) {
-            if spec.shape != tensor.shape {
+        let scale = self.moved_scale(&layer, inputs);
+        for (spec, param) in specs.iter().zip(params) {
+            if spec.shape != param.shape() {
                 let expected = dims(&spec.shape);
-                return Err(op.invalid(format!("shape of `{}`", spec.name), expected, dims(&tensor.shape)));
+                return Err(op.invalid(format!("shape of `{}`", spec.name), expected, dims(param.shape())));
             }
-            self.tensors.insert(format!("{name}.{}", spec.name), tensor);
+            self.tensors.insert(format!("{name}.{}", spec.name), param);
         }
         inputs.iter().for_each(|v| self.readers[v.index()] += 1);
         self.nodes.push(Node { name, layer, inputs: inputs.to_vec() });
         self.shapes.push(shape);
         self.readers.push(0);
         self.never_negative.push(never_negative);
+        self.scales.push(scale);
         Ok(Value::of_node(self.nodes.len() - 1))
     }
 
@@ -544,7 +597,7 @@ impl<'a> Reader<'a> {
         op: &Op,
         layer: impl Into<Layer>,
         inputs: &[Value],
-        params: Vec<Tensor>,
+        params: Vec<Arc<Param>>,
     ) -> Step<Activation> {
         let value = self.append(op, "", layer.into(), inputs, params)?;
         Ok(self.whole(value))
@@ -649,9 +702,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The node that made a value which nothing else has read, and its weights, to change both.
-    pub(super) fn producer(&mut self, value: Value) -> Option<(&mut Node, &mut BTreeMap<String, Tensor>)> {
+    pub(super) fn producer(&mut self, value: Value) -> Option<(&mut Node, &mut Tensors)> {
         let i = value.node().filter(|_| self.readers[value.index()] == 0)?;
         self.never_negative[value.index()] = false;
+        self.scales[value.index()] = None;
         Some((&mut self.nodes[i], &mut self.tensors))
     }
 
@@ -666,9 +720,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The same of the output of a layer that is about to be added.
-    fn stays_positive(&self, layer: &Layer, inputs: &[Value], params: &[Tensor]) -> bool {
+    fn stays_positive(&self, layer: &Layer, inputs: &[Value], params: &[Arc<Param>]) -> bool {
         // The third parameter, a running mean, is subtracted.
-        let positive = |(i, p): (usize, &Tensor)| p.data.iter().all(|&v| if i == 2 { v <= 0.0 } else { v >= 0.0 });
+        let positive = |(i, p): (usize, &Arc<Param>)| match &**p {
+            Param::Floats(p) => p.data.iter().all(|&v| if i == 2 { v <= 0.0 } else { v >= 0.0 }),
+            _ => false,
+        };
         match layer {
             Layer::Relu(_) | Layer::Sigmoid(_) | Layer::HardSigmoid(_) | Layer::Softmax(_) => true,
             Layer::Mul(_) if inputs[0] == inputs[1] => true,
@@ -680,10 +737,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes the scale with which the file quantizes a value.
-    pub(super) fn note_scale(&mut self, value: Value, scale: Scale) {
-        let name = value.node().map_or(INPUT, |i| &self.nodes[i].name).to_string();
-        self.scales.insert(name, scale);
+    /// The scale of which a value is multiples, if the file gives it one.
+    pub(super) fn scale(&self, value: Value) -> Option<Scale> {
+        self.scales[value.index()]
+    }
+
+    /// Notes the scale of a value that was just made.
+    pub(super) fn note_scale(&mut self, x: &Activation, scale: Scale) {
+        x.forms.iter().for_each(|v| self.scales[v.index()] = Some(scale));
+    }
+
+    /// The scale of the output of a layer that gives values of its inputs, and zero, and no others.
+    fn moved_scale(&self, layer: &Layer, inputs: &[Value]) -> Option<Scale> {
+        use Layer as L;
+        let moves = matches!(layer, L::MaxPool2d(_) | L::Relu(_) | L::Dropout(_) | L::Flatten(_) | L::Concat(_))
+            || matches!(layer, L::Slice(_) | L::ChannelShuffle(_) | L::Permute(_));
+        let scale = self.scale(*inputs.first()?);
+        scale.filter(|_| moves && inputs.iter().all(|&v| self.scale(v) == scale))
     }
 }
 
@@ -692,6 +762,21 @@ pub(super) const WHAT: &str = "ONNX model";
 
 fn product(dims: &[usize]) -> usize {
     dims.iter().product()
+}
+
+/// The ranges of layers' inputs with which a step between codes is the file's, so that they are rounded as it means. A
+/// code less its zero point is never beyond the levels.
+fn ranges(graph: &Graph, scales: &[Option<Scale>]) -> Ranges {
+    let mut ranges = Ranges::default();
+    for node in graph.nodes() {
+        if let (Layer::Conv2d(_) | Layer::Linear(_), Some(scale)) = (&node.layer, scales[node.inputs[0].index()]) {
+            let range = scale.scale * quant::INPUT_LEVELS;
+            if quant::is_range(range) {
+                ranges.insert(node.name.clone(), range);
+            }
+        }
+    }
+    ranges
 }
 
 /// The last names of every layer's parameters.

@@ -1,5 +1,5 @@
 //! Networks as ONNX: operator set 17, IR version 8, batch `N`. Every layer becomes one operator, except the channel
-//! shuffle (Reshape, Transpose, Reshape) and adaptive poolings whose windows differ in size (two products with matrices).
+//! shuffle (Reshape, Transpose, Reshape), fake quantization (QuantizeLinear, DequantizeLinear) and adaptive poolings whose windows differ in size (two products with matrices).
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use super::proto::{
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, Node, Params, Value};
-use crate::layers::{AvgPool2d, Layer, Permute, Window};
+use crate::layers::{AvgPool2d, FakeQuantize, Layer, Permute, Window};
 use crate::tensor::{Shape, Tensor};
 
 /// The name of Convoke in files.
@@ -74,6 +74,7 @@ impl<'a> Writer<'a> {
             Layer::ChannelShuffle(layer) => self.shuffle(i, layer.groups, x.chw()),
             Layer::Permute(layer) => self.permute(i, layer),
             Layer::AdaptiveAvgPool2d(layer) => self.adaptive(i, layer.output, x.chw()),
+            Layer::FakeQuantize(layer) => self.fake_quantize(i, layer),
             layer => {
                 let (kind, attributes) = operator(layer, node.inputs.len(), &x, &y);
                 let mut inputs = self.inputs(node);
@@ -151,6 +152,21 @@ impl<'a> Writer<'a> {
         self.push("Reshape", &view, inputs, vec![]);
         let [c, h, w] = layer.order.map(|a| a as i64 + 1);
         self.push("Transpose", &node.name, vec![view], vec![ints("perm", [0, c, h, w])]);
+    }
+
+    /// To codes and back. The reader names the layer as the first of the two.
+    fn fake_quantize(&mut self, i: usize, layer: &FakeQuantize) {
+        let node = &self.graph.nodes()[i];
+        let name = |what: &str| format!("{}.{what}", node.name);
+        let scale = self.scalar(name("scale"), layer.scale);
+        let zero_point = self.store(name("zero_point"), DataType::Uint8, &[], vec![layer.zero_point as u8]);
+        let codes = self.fresh(name("codes"));
+        let inputs = [self.inputs(node), vec![scale.clone(), zero_point.clone()]].concat();
+        self.push("QuantizeLinear", &codes, inputs, vec![]);
+        self.nodes.last_mut().expect("just pushed").name.clone_from(&node.name);
+        let back = self.fresh(name("dequantize"));
+        self.push("DequantizeLinear", &node.name, vec![codes, scale, zero_point], vec![]);
+        self.nodes.last_mut().expect("just pushed").name = back;
     }
 
     fn adaptive(&mut self, i: usize, [oh, ow]: [usize; 2], (_, h, w): (usize, usize, usize)) {
@@ -260,7 +276,7 @@ fn operator(layer: &Layer, inputs: usize, x: &Shape, y: &Shape) -> (&'static str
         Layer::Mul(_) => ("Mul", vec![]),
         Layer::Pad(_) => ("Pad", vec![]),
         Layer::Slice(_) => ("Slice", vec![]),
-        Layer::AdaptiveAvgPool2d(_) | Layer::ChannelShuffle(_) | Layer::Permute(_) => {
+        Layer::AdaptiveAvgPool2d(_) | Layer::ChannelShuffle(_) | Layer::FakeQuantize(_) | Layer::Permute(_) => {
             unreachable!("written as several operators")
         }
     }
