@@ -21,6 +21,12 @@ fn objective(graph: &Graph, params: &Params, x: &Tensor<f64>, dy: &Tensor<f64>) 
     y.data.iter().zip(&dy.data).map(|(y, d)| y * d).sum()
 }
 
+/// Cases without stairs, whose gradient is by definition not that of the function.
+fn smooth_cases() -> Vec<Case> {
+    let rounds = |case: &Case| case.graph.nodes().iter().any(|n| matches!(n.layer, Layer::FakeQuantize(_)));
+    cases().into_iter().filter(|case| !rounds(case)).collect()
+}
+
 /// Checks a spread of the input's derivatives. Steps that cross a kink (ReLU, max) are told by the second difference.
 fn check(case: &Case) -> usize {
     let problem = case.problem();
@@ -51,14 +57,14 @@ fn check(case: &Case) -> usize {
 
 #[test]
 fn input_gradients_match_central_differences() {
-    let checked: usize = cases().iter().map(check).sum();
+    let checked: usize = smooth_cases().iter().map(check).sum();
     assert!(checked > 1000, "only {checked} derivatives were smooth enough to check");
 }
 
 #[test]
 fn parameter_gradients_match_central_differences() {
     let mut checked = 0;
-    for case in cases() {
+    for case in smooth_cases() {
         let problem = case.problem();
         let (x, dy) = (problem.x.to_f64(), problem.dy.to_f64());
         for (name, grad) in &problem.dparams {

@@ -14,7 +14,7 @@ impl Operation for Add {
     fn forward(&self, frame: &Frame) {
         let y = frame.map(self.step.output);
         let input = |i: usize| frame.map(self.step.inputs[i]);
-        // SAFETY: the plan keeps inputs and output apart.
+        // SAFETY: the plan keeps inputs and output apart, but for a first input that is the output.
         unsafe {
             on_maps(frame.pool, &Sum, [&input(0), &input(1)], &y);
             for i in 2..self.step.inputs.len() {

@@ -1,5 +1,6 @@
 //! Convolution as matrix multiplication. The matrix of windows is never built: [`Lowering`] says where its rows lie.
 
+use super::add::Add;
 use super::algorithm::{self, Algorithm, Calibrated};
 use super::codes;
 use super::depthwise::Depthwise;
@@ -185,11 +186,28 @@ pub(super) fn operation(layer: &layers::Conv2d, step: Step, setting: &Setting) -
     let geometry = Geometry::of(layer, x);
     let algorithm = algorithm::choose(&geometry, x, y, setting.prefer, setting.calibrated);
     let layout = Layout::of_convolution(&geometry, algorithm, x, y, setting.calibrated);
+    if let Some([conv, sum]) = step.halves().filter(|_| algorithm != Algorithm::Int8) {
+        let halves = [operation(layer, conv, setting), Box::new(Add { step: sum })];
+        return Box::new(Halves(halves));
+    }
     match algorithm {
         Algorithm::Direct => Box::new(Convolution::new(geometry, step, setting)),
         Algorithm::Winograd => Box::new(Winograd::new(geometry, layout, step, setting)),
         Algorithm::Depthwise => Box::new(Depthwise::new(geometry, layout, step)),
         Algorithm::Int8 => Box::new(Int8::new(geometry, layout, step, setting.n)),
+    }
+}
+
+/// A convolution whose result is rounded, and a sum.
+struct Halves([Box<dyn Operation>; 2]);
+
+impl Operation for Halves {
+    fn forward(&self, frame: &Frame) {
+        self.0.iter().for_each(|half| half.forward(frame));
+    }
+
+    fn scratch(&self) -> usize {
+        self.0[0].scratch()
     }
 }
 

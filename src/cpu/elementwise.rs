@@ -3,7 +3,7 @@
 use super::memory::{Map, split, stretches};
 use super::operation::{Frame, Operation};
 use super::pool::Pool;
-use super::simd::{self, Lanewise, MAGIC, Simd};
+use super::simd::{self, Lanewise, Simd};
 use super::weights::Weights;
 use crate::layers::Activation;
 use crate::plan::{BackwardStep, Step};
@@ -27,8 +27,6 @@ macro_rules! lanewise {
 lanewise! {
     /// a + b
     Sum = |[a, b]: 2| S::add(a, b);
-    /// max(x, 0)
-    Relu = |[x]: 1| S::at_least(x, S::splat(0.0));
     /// 1 / (1 + exp(-x))
     Sigmoid = |[x]: 1| {
         let one = S::splat(1.0);
@@ -36,8 +34,6 @@ lanewise! {
     };
     /// tanh(x)
     Tanh = |[x]: 1| simd::tanh::<S>(x);
-    /// dy where y > 0
-    ReluGrad = |[y, dy]: 2| S::and(S::gt(y, S::splat(0.0)), dy);
     /// dy * y * (1 - y)
     SigmoidGrad = |[y, dy]: 2| S::mul(S::mul(dy, y), S::sub(S::splat(1.0), y));
     /// dy * (1 - y^2)
@@ -66,12 +62,13 @@ impl Lanewise<2> for LeakyReluGrad {
     }
 }
 
-/// min(max(scale * x + shift, min), max)
+/// min(max(scale * x + shift, min), max); where there is a step, of x in steps, rounded to whole ones
 struct Clamp {
     scale: f32,
     shift: f32,
     min: f32,
     max: f32,
+    step: Option<f32>,
 }
 
 impl Lanewise<1> for Clamp {
@@ -79,8 +76,14 @@ impl Lanewise<1> for Clamp {
     unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
         // SAFETY: arithmetic only; S is available by the caller's promise.
         unsafe {
+            // Divided, not multiplied by the inverse, as ONNX defines it: halves are frequent.
+            let x = self.step.map_or(x, |step| S::div(x, S::splat(step)));
             let line = S::fma(x, S::splat(self.scale), S::splat(self.shift));
-            S::at_most(S::at_least(line, S::splat(self.min)), S::splat(self.max))
+            let bounded = S::at_most(S::at_least(line, S::splat(self.min)), S::splat(self.max));
+            match self.step {
+                Some(step) => S::mul(S::round(bounded), S::splat(step)),
+                None => bounded,
+            }
         }
     }
 }
@@ -100,33 +103,30 @@ impl Lanewise<2> for ClampGrad {
     }
 }
 
-/// scale * round(min(max(x / scale, low), high))
-struct FakeQuantize {
-    scale: f32,
-    low: f32,
-    high: f32,
-}
-
-impl Lanewise<1> for FakeQuantize {
-    #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            let (scale, magic) = (S::splat(self.scale), S::splat(MAGIC));
-            let bounded = S::at_most(S::at_least(S::div(x, scale), S::splat(self.low)), S::splat(self.high));
-            // Beside so large a number nothing is left behind the point.
-            S::mul(S::sub(S::add(bounded, magic), magic), scale)
-        }
-    }
-}
-
 impl Clamp {
     fn clip(min: f32, max: f32) -> Self {
-        Clamp { scale: 1.0, shift: 0.0, min, max }
+        Clamp { scale: 1.0, shift: 0.0, min, max, step: None }
     }
 
-    fn hard_sigmoid(alpha: f32, beta: f32) -> Self {
-        Clamp { scale: alpha, shift: beta, min: 0.0, max: 1.0 }
+    /// An activation of straight pieces.
+    fn of(activation: Activation) -> Option<Self> {
+        match activation {
+            Activation::Relu => Some(Self::clip(0.0, f32::INFINITY)),
+            Activation::Clip { min, max } => Some(Self::clip(min, max)),
+            Activation::HardSigmoid { alpha, beta } => {
+                Some(Clamp { scale: alpha, shift: beta, ..Self::clip(0.0, 1.0) })
+            }
+            Activation::FakeQuantize { scale, low, high } => Some(Clamp { step: Some(scale), ..Self::clip(low, high) }),
+            Activation::Sigmoid | Activation::Tanh | Activation::LeakyRelu { .. } => None,
+        }
+    }
+
+    /// That with the same derivative, as a function of the result.
+    fn straight(self) -> Self {
+        match self.step {
+            Some(step) => Self::clip(self.min * step, self.max * step),
+            None => self,
+        }
     }
 }
 
@@ -140,14 +140,20 @@ impl Lanewise<1> for Copy {
     }
 }
 
-/// What was there, plus f of the rest.
-struct Plus<F>(F);
+/// f of the last two, added to what was there if `add`: one loop for both.
+struct Onto<F> {
+    f: F,
+    add: bool,
+}
 
-impl<F: Lanewise<2>> Lanewise<3> for Plus<F> {
+impl<F: Lanewise<2>> Lanewise<3> for Onto<F> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, [old, y, dy]: [S::V; 3]) -> S::V {
         // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe { S::add(old, self.0.apply::<S>([y, dy])) }
+        unsafe {
+            let new = self.f.apply::<S>([y, dy]);
+            if self.add { S::add(old, new) } else { new }
+        }
     }
 }
 
@@ -172,14 +178,11 @@ pub(super) unsafe fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool,
 pub(super) unsafe fn activate(pool: &Pool, activation: Activation, x: &Map, y: &Map) {
     // SAFETY: the caller's promise.
     unsafe {
-        match activation {
-            Activation::Relu => on_maps(pool, &Relu, [x], y),
-            Activation::Sigmoid => on_maps(pool, &Sigmoid, [x], y),
-            Activation::Tanh => on_maps(pool, &Tanh, [x], y),
-            Activation::LeakyRelu { slope } => on_maps(pool, &LeakyRelu(slope), [x], y),
-            Activation::Clip { min, max } => on_maps(pool, &Clamp::clip(min, max), [x], y),
-            Activation::HardSigmoid { alpha, beta } => on_maps(pool, &Clamp::hard_sigmoid(alpha, beta), [x], y),
-            Activation::FakeQuantize { scale, low, high } => on_maps(pool, &FakeQuantize { scale, low, high }, [x], y),
+        match (activation, Clamp::of(activation)) {
+            (_, Some(clamp)) => on_maps(pool, &clamp, [x], y),
+            (Activation::Sigmoid, _) => on_maps(pool, &Sigmoid, [x], y),
+            (Activation::LeakyRelu { slope }, _) => on_maps(pool, &LeakyRelu(slope), [x], y),
+            _ => on_maps(pool, &Tanh, [x], y),
         }
     }
 }
@@ -191,18 +194,11 @@ pub(super) unsafe fn activate(pool: &Pool, activation: Activation, x: &Map, y: &
 pub(super) unsafe fn differentiate(pool: &Pool, activation: Activation, y: &Map, dy: &Map, dx: &Map, accumulate: bool) {
     // SAFETY: the caller's promise.
     unsafe {
-        match activation {
-            Activation::Relu => write(pool, ReluGrad, [y, dy], dx, accumulate),
-            Activation::Sigmoid => write(pool, SigmoidGrad, [y, dy], dx, accumulate),
-            Activation::Tanh => write(pool, TanhGrad, [y, dy], dx, accumulate),
-            Activation::LeakyRelu { slope } => write(pool, LeakyReluGrad(slope), [y, dy], dx, accumulate),
-            Activation::Clip { min, max } => write(pool, ClampGrad(Clamp::clip(min, max)), [y, dy], dx, accumulate),
-            Activation::HardSigmoid { alpha, beta } => {
-                write(pool, ClampGrad(Clamp::hard_sigmoid(alpha, beta)), [y, dy], dx, accumulate);
-            }
-            Activation::FakeQuantize { scale, low, high } => {
-                write(pool, ClampGrad(Clamp::clip(low * scale, high * scale)), [y, dy], dx, accumulate);
-            }
+        match (activation, Clamp::of(activation)) {
+            (_, Some(clamp)) => write(pool, ClampGrad(clamp.straight()), [y, dy], dx, accumulate),
+            (Activation::Sigmoid, _) => write(pool, SigmoidGrad, [y, dy], dx, accumulate),
+            (Activation::LeakyRelu { slope }, _) => write(pool, LeakyReluGrad(slope), [y, dy], dx, accumulate),
+            _ => write(pool, TanhGrad, [y, dy], dx, accumulate),
         }
     }
 }
@@ -214,7 +210,7 @@ pub(super) unsafe fn differentiate(pool: &Pool, activation: Activation, y: &Map,
 pub(super) unsafe fn write<F: Lanewise<2> + Sync>(pool: &Pool, f: F, from: [&Map; 2], to: &Map, accumulate: bool) {
     // SAFETY: the caller's promise.
     unsafe {
-        if accumulate { on_maps(pool, &Plus(f), [to, from[0], from[1]], to) } else { on_maps(pool, &f, from, to) }
+        on_maps(pool, &Onto { f, add: accumulate }, [to, from[0], from[1]], to);
     }
 }
 

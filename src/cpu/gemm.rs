@@ -331,14 +331,16 @@ impl Tiles<'_> {
     /// Finishes and writes the rows of the panel at this column.
     ///
     /// # Safety
-    /// S must be available; `sums` holds NV vectors for each row, `out` the rows and their columns.
-    #[inline(always)]
-    unsafe fn write<S: Simd, const NV: usize>(&self, sums: *const f32, column: usize) {
+    /// S must be available; `sums` holds `vectors` for each row, `out` the rows and their columns.
+    // Natively S is only known to be available where this is inlined; in wasm one function serves all tiles.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    unsafe fn write<S: Simd>(&self, sums: *const f32, column: usize, vectors: usize) {
         for m in 0..self.rows {
-            for v in 0..NV {
+            for v in 0..vectors {
                 // SAFETY: the caller's promise; no lane beyond the last column is touched.
                 unsafe {
-                    let y = S::load(sums.add((m * NV + v) * S::LANES));
+                    let y = S::load(sums.add((m * vectors + v) * S::LANES));
                     let to = self.out.add(m * self.pitch + column + v * S::LANES);
                     let addend = self.addend.wrapping_add(m * self.addend_pitch + column + v * S::LANES);
                     let n = self.columns.saturating_sub(v * S::LANES);
@@ -421,7 +423,7 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
                         S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
                     }
                 }
-                t.write::<S, NV>(to, column);
+                t.write::<S>(to, column, NV);
             }
         }
     }
@@ -472,7 +474,7 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
                     let sum = S::add(S::add(acc[0][v], acc[1][v]), S::add(acc[2][v], acc[3][v]));
                     S::store(to.add(v * S::LANES), sum);
                 }
-                t.write::<S, NV>(to, column);
+                t.write::<S>(to, column, NV);
             }
         }
     }

@@ -9,12 +9,13 @@
 
 use super::conv2d::{Geometry, Lowering};
 use super::gemm::{Addend, Bounds};
-use super::int8_gemm::Int8Gemm;
+use super::int8_gemm::{Int8Gemm, Rounding};
 use super::memory::{Buffer, Map, Shared, split, stretches};
 use super::operation::{Frame, Operation};
 use super::pool::Pool;
 use super::simd::{self, Kernel, MAGIC, MAX_LANES, Simd};
 use super::weights::Layout;
+use crate::layers::Activation;
 use crate::plan::{Place, Step};
 use crate::quant::INPUT_LEVELS;
 
@@ -99,13 +100,15 @@ impl Operation for Int8 {
                     scales: self.layout.group_bias(&weights.scales, g),
                     bias: self.layout.group_bias(&weights.bias, g),
                     addend: addend.as_ref().map(|map| Addend { from: map.channel(0), pitch: map.place.pitch }),
-                    bounds: Bounds::of(self.step.activation),
+                    rounding: Rounding::of(self.step.rounding),
+                    ending: Rounding::of(self.step.activation),
                     out: y.channel(g * panels.n),
                     pitch: y.place.pitch,
                 };
                 gemm.run(frame.pool);
             }
-            Bounds::activate_others(frame.pool, self.step.activation, &y);
+            let others = self.step.activation.filter(|a| !matches!(a, Activation::FakeQuantize { .. }));
+            Bounds::activate_others(frame.pool, others, &y);
         }
     }
 

@@ -7,11 +7,12 @@ use super::gemm::{Addend, Bounds, Panels, Run, walk};
 use super::memory::Shared;
 use super::pool::Pool;
 use super::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
+use crate::layers::Activation;
 
 /// Rows of the left matrix that one task multiplies with all its panels: as many as stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
 
-/// `out = left * right * scales + bias + addend`, then an activation that tiles can do. Offsets, runs and the panels' rows
+/// `out = left * right * scales + bias + addend`, bounded or rounded before and after the addend. Offsets, runs and the panels' rows
 /// count words.
 pub(super) struct Int8Gemm<'a> {
     pub left: Shared,
@@ -27,11 +28,52 @@ pub(super) struct Int8Gemm<'a> {
     pub scales: &'a [f32],
     /// The same.
     pub bias: &'a [f32],
+    /// What becomes of a product.
+    pub rounding: Rounding,
+    /// What is added then.
     pub addend: Option<Addend>,
-    pub bounds: Bounds,
+    /// What becomes of the sum.
+    pub ending: Rounding,
     pub out: Shared,
     /// Floats from one output row to the next.
     pub pitch: usize,
+}
+
+/// Bounds and, where there is a step, whole steps between them.
+#[derive(Clone, Copy)]
+pub(super) struct Rounding {
+    bounds: Bounds,
+    /// 0 for none.
+    step: f32,
+    inverse: f32,
+}
+
+impl Rounding {
+    /// That of an activation; none when it neither bounds nor rounds.
+    pub(super) fn of(activation: Option<Activation>) -> Self {
+        match activation {
+            Some(Activation::FakeQuantize { scale, low, high }) => Rounding {
+                bounds: Bounds::of(Some(Activation::Clip { min: low, max: high })),
+                step: scale,
+                inverse: 1.0 / scale,
+            },
+            other => Rounding { bounds: Bounds::of(other), step: 0.0, inverse: 0.0 },
+        }
+    }
+
+    /// # Safety
+    /// S must be available.
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(self, x: S::V) -> S::V {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            if self.step == 0.0 {
+                return self.bounds.apply::<S>(x);
+            }
+            let bounded = self.bounds.apply::<S>(S::mul(x, S::splat(self.inverse)));
+            S::mul(S::round(bounded), S::splat(self.step))
+        }
+    }
 }
 
 impl Int8Gemm<'_> {
@@ -90,7 +132,8 @@ impl Int8Gemm<'_> {
                 bias: self.bias[columns].as_ptr(),
                 addend: self.addend.map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
                 addend_pitch: self.addend.map_or(0, |a| a.pitch),
-                bounds: self.bounds,
+                rounding: self.rounding,
+                ending: self.ending,
                 out: self.out.at(first * self.pitch + column),
                 pitch: self.pitch,
                 rows: rows.len(),
@@ -143,7 +186,8 @@ struct Tiles<'a> {
     /// Null when nothing is added.
     addend: *const f32,
     addend_pitch: usize,
-    bounds: Bounds,
+    rounding: Rounding,
+    ending: Rounding,
     out: *mut f32,
     pitch: usize,
     rows: usize,
@@ -151,49 +195,59 @@ struct Tiles<'a> {
     columns: usize,
 }
 
+/// Panels whose sums wait until all of them are finished: what that needs in registers is loaded once.
+const HELD_PANELS: usize = 8;
+
 /// Sums on their way from registers to the output, as in `gemm.rs`.
 #[repr(C, align(64))]
-struct Sums(MaybeUninit<[f32; MAX_ROWS * 2 * MAX_LANES]>);
+struct Sums(MaybeUninit<[f32; HELD_PANELS * MAX_ROWS * 2 * MAX_LANES]>);
 
 impl Tiles<'_> {
-    /// Finishes and writes the rows of the panel at this column, some lanes at the end of a row alone.
+    /// Finishes and writes the rows of these panels, some lanes at the end of a row alone.
     ///
     /// # Safety
-    /// S must be available; `sums` holds NV vectors for each row, `out` the rows and their columns.
-    #[inline(always)]
-    unsafe fn write<S: Simd, const NV: usize>(&self, sums: *const f32, column: usize) {
-        for m in 0..self.rows {
-            for v in 0..NV {
+    /// S must be available; `sums` holds `vectors` of each of `rows` for each panel, `out` the rows that exist and their
+    /// columns.
+    // Natively S is only known to be available where this is inlined; in wasm one function serves all products.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    unsafe fn write<S: Simd>(&self, sums: *const f32, panels: Range<usize>, rows: usize, vectors: usize) {
+        let (width, size) = (vectors * S::LANES, rows * vectors * S::LANES);
+        for (i, panel) in panels.enumerate() {
+            for v in 0..vectors {
                 let n = self.columns.saturating_sub(v * S::LANES);
-                let at = column + v * S::LANES;
+                let column = panel * width + v * S::LANES;
                 // SAFETY: the caller's promise; no lane beyond the last column is touched.
                 unsafe {
-                    let sum = S::load(sums.add((m * NV + v) * S::LANES));
+                    let sums = sums.add(i * size + v * S::LANES);
                     if n >= S::LANES {
-                        self.finish::<S, _>(Whole, m, at, sum);
+                        self.finish::<S, _>(Whole, sums, width, column);
                     } else if n > 0 {
-                        self.finish::<S, _>(Part(n), m, at, sum);
+                        self.finish::<S, _>(Part(n), sums, width, column);
                     }
                 }
             }
         }
     }
 
-    /// Makes floats of a row's sums at this column, adds, bounds and writes them.
+    /// Makes floats of the rows' sums at this column, which are so far apart, adds, bounds and writes them.
     ///
     /// # Safety
     /// As `write`.
     #[inline(always)]
-    unsafe fn finish<S: Simd, A: Access>(&self, a: A, row: usize, column: usize, sum: S::V) {
+    unsafe fn finish<S: Simd, A: Access>(&self, a: A, sums: *const f32, apart: usize, column: usize) {
         // SAFETY: see `write`.
         unsafe {
             let (scale, bias) = (S::load(self.scales.add(column)), S::load(self.bias.add(column)));
-            // Not fused, so that every machine rounds twice.
-            let mut y = S::add(S::mul(S::to_float(sum), scale), bias);
-            if !self.addend.is_null() {
-                y = S::add(a.load::<S>(self.addend.add(row * self.addend_pitch + column)), y);
+            for m in 0..self.rows {
+                // Not fused, so that every machine rounds twice.
+                let mut y = S::add(S::mul(S::to_float(S::load(sums.add(m * apart))), scale), bias);
+                if !self.addend.is_null() {
+                    let addend = a.load::<S>(self.addend.add(m * self.addend_pitch + column));
+                    y = S::add(addend, self.rounding.apply::<S>(y));
+                }
+                a.store::<S>(self.out.add(m * self.pitch + column), self.ending.apply::<S>(y));
             }
-            a.store::<S>(self.out.add(row * self.pitch + column), self.bounds.apply::<S>(y));
         }
     }
 }
@@ -214,9 +268,9 @@ impl<const NV: usize, const ONE: bool, const BYTES: bool> Kernel for Product<'_,
         let (t, rows) = (self.0, if ONE { 1 } else { tile_rows::<S>(word) });
         // SAFETY: the runs lie in `left`, `right` holds a vector row for each word of them; see `Int8Gemm::run`.
         unsafe {
+            let mut sums = Sums(MaybeUninit::uninit());
             let mut right = t.right;
             for panel in 0..t.panels {
-                let column = panel * NV * S::LANES;
                 let mut acc = [[S::splat(0.0); NV]; MAX_ROWS];
                 for run in t.runs {
                     let mut left = [t.left[0]; MAX_ROWS];
@@ -239,14 +293,16 @@ impl<const NV: usize, const ONE: bool, const BYTES: bool> Kernel for Product<'_,
                         right = right.add(word * NV * S::LANES);
                     }
                 }
-                let mut sums = Sums(MaybeUninit::uninit());
+                let held = panel % HELD_PANELS;
                 let to = sums.0.as_mut_ptr().cast::<f32>();
                 for m in 0..rows {
                     for v in 0..NV {
-                        S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
+                        S::store(to.add(((held * rows + m) * NV + v) * S::LANES), acc[m][v]);
                     }
                 }
-                t.write::<S, NV>(to, column);
+                if held + 1 == HELD_PANELS || panel + 1 == t.panels {
+                    t.write::<S>(to, panel - held..panel + 1, rows, NV);
+                }
             }
         }
     }

@@ -42,6 +42,12 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn and(a: Self::V, b: Self::V) -> Self::V;
     /// `mask ? a : b`.
     unsafe fn select(mask: Self::V, a: Self::V, b: Self::V) -> Self::V;
+    /// The nearest integer, halves to even, of what is smaller than 2^22.
+    #[inline(always)]
+    unsafe fn round(x: Self::V) -> Self::V {
+        // SAFETY: arithmetic only; Self is available by the caller's promise.
+        unsafe { Self::sub(Self::add(x, Self::splat(MAGIC)), Self::splat(MAGIC)) }
+    }
     /// 2^n for `t = n + MAGIC`, n integral in -126..=127.
     unsafe fn exponent(t: Self::V) -> Self::V;
 
@@ -420,6 +426,10 @@ mod wasm {
         #[inline(always)]
         unsafe fn sqrt(a: v128) -> v128 {
             f32x4_sqrt(a)
+        }
+        #[inline(always)]
+        unsafe fn round(x: v128) -> v128 {
+            f32x4_nearest(x)
         }
         #[inline(always)]
         unsafe fn at_least(x: v128, c: v128) -> v128 {

@@ -1,6 +1,7 @@
 //! Convolution on the device; linear layers come here too.
 
 use super::activation::constants;
+use super::add;
 use super::kernel::kernels;
 use super::program::{GpuPlace, Recorder};
 use super::weights::{Form, Slot};
@@ -222,6 +223,10 @@ impl Splits {
 }
 
 pub(super) fn forward(r: &mut Recorder<'_>, layer: &Conv2d, step: &PlanStep) {
+    if let Some([conv, sum]) = step.halves() {
+        forward(r, layer, &conv);
+        return add::forward(r, &sum);
+    }
     let conv = Conv::new(r, layer, step);
     match conv.form().depthwise {
         true => depthwise::forward(r, &conv, step.activation),

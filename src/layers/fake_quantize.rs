@@ -5,9 +5,6 @@ use super::attributes::attributes;
 use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
 use crate::tensor::{Shape, Tensor};
 
-/// The largest code.
-const LARGEST: usize = 255;
-
 /// Fake quantization (Jacob et al., 2018, eq. 12): `y = (q - z) s` with the code `q = clamp(round(x / s) + z, 0, 255)`.
 /// Its gradient is the straight-through estimator (Bengio et al., 2013): that of clipping to the smallest and largest
 /// of these values.
@@ -22,20 +19,23 @@ pub struct FakeQuantize {
 attributes!(FakeQuantize { scale, zero_point });
 
 impl FakeQuantize {
+    /// The largest code.
+    pub const LARGEST: usize = 255;
+
     /// As a function that other layers can apply to their output.
     pub fn activation(&self) -> Activation {
         let low = -(self.zero_point as f32);
-        Activation::FakeQuantize { scale: self.scale, low, high: low + LARGEST as f32 }
+        Activation::FakeQuantize { scale: self.scale, low, high: low + Self::LARGEST as f32 }
     }
 }
 
 impl LayerDef for FakeQuantize {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
-        if !(self.scale > 0.0 && (self.scale * LARGEST as f32).is_finite()) {
+        if !(self.scale > 0.0 && (self.scale * Self::LARGEST as f32).is_finite()) {
             return Err(Mismatch::new("scale", "a positive number", self.scale));
         }
-        if self.zero_point > LARGEST {
-            return Err(Mismatch::new("zero_point", format!("0 to {LARGEST}"), self.zero_point));
+        if self.zero_point > Self::LARGEST {
+            return Err(Mismatch::new("zero_point", "at most 255", self.zero_point));
         }
         only(inputs).cloned()
     }

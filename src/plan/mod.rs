@@ -63,10 +63,22 @@ pub struct Step {
     pub channels: Vec<usize>,
     /// What it writes.
     pub output: Place,
+    /// Rounds a convolution's result before the second input is added to it.
+    pub rounding: Option<Activation>,
     /// Applied to the output as it is written.
     pub activation: Option<Activation>,
     /// In training, whether its parameters stay as they are: a batch normalisation then uses its running statistics.
     pub frozen: bool,
+}
+
+impl Step {
+    /// A convolution that rounds and a sum, for kernels that cannot round before they add.
+    pub(crate) fn halves(&self) -> Option<[Step; 2]> {
+        let (rounding, &[x, addend]) = (self.rounding?, &self.inputs[..]) else { return None };
+        let conv = Step { inputs: vec![x], activation: Some(rounding), rounding: None, ..self.clone() };
+        let sum = Step { inputs: vec![self.output, addend], rounding: None, ..self.clone() };
+        Some([conv, sum])
+    }
 }
 
 /// Where a backward operation writes the gradient of one input.
@@ -205,6 +217,7 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan
         inputs: s.inputs.iter().map(|&v| place(v)).collect(),
         channels: s.channels.clone(),
         output: place(s.output),
+        rounding: s.rounding,
         activation: s.activation,
         frozen: frozen[s.node],
     };

@@ -29,6 +29,7 @@ pub(super) struct ValueStep {
     pub inputs: Vec<Value>,
     pub channels: Vec<usize>,
     pub output: Value,
+    pub rounding: Option<Activation>,
     pub activation: Option<Activation>,
 }
 
@@ -52,7 +53,7 @@ impl Passes {
         let alive = alive(graph, &outputs);
         let same_as = aliases(graph, &outputs, training);
         let fused = fusions(graph, &outputs, &alive);
-        let sums = if training { vec![None; graph.nodes().len()] } else { sums(graph, &outputs, &alive, &same_as) };
+        let sums = if training { vec![None; fused.len()] } else { sums(graph, &outputs, &alive, &same_as, &fused) };
         let slices = slices(graph, &alive, &same_as);
         let steps = steps(graph, &alive, &same_as, &Fusions { activations: fused, sums }, &slices);
         let (buffers, slots) = slots(graph, &steps, &same_as, &slices);
@@ -170,14 +171,26 @@ fn fusions(graph: &Graph, outputs: &[Output], alive: &[bool]) -> Vec<Option<usiz
 }
 
 /// For each convolution, the sum that it computes as it writes: that of its result, which only the sum reads, and a value
-/// that is there before it, as the shortcut of a residual block is.
-fn sums(graph: &Graph, outputs: &[Output], alive: &[bool], same_as: &[Value]) -> Vec<Option<Sum>> {
+/// that is there before it, as the shortcut of a residual block is. The result may be rounded first.
+fn sums(
+    graph: &Graph,
+    outputs: &[Output],
+    alive: &[bool],
+    same_as: &[Value],
+    activations: &[Option<usize>],
+) -> Vec<Option<Sum>> {
     let consumers = graph.consumers();
     let mut sums = vec![None; graph.nodes().len()];
     for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| alive[*i]) {
         let (Layer::Add(_), [a, b]) = (&node.layer, &node.inputs[..]) else { continue };
         let (&last, &other) = if a > b { (a, b) } else { (b, a) };
-        let Some(conv) = last.node() else { continue };
+        let Some(made) = last.node() else { continue };
+        let rounded = |conv: &usize| activations[*conv] == Some(made);
+        let conv = match graph.nodes()[made].layer {
+            Layer::FakeQuantize(_) => graph.nodes()[made].inputs[0].node().filter(rounded),
+            _ => Some(made),
+        };
+        let Some(conv) = conv.filter(|&conv| other < Value::of_node(conv)) else { continue };
         let alone = consumers[last.index()].iter().filter(|&&reader| alive[reader]).eq([&i]);
         // Grouped ones, depthwise among them, have kernels of their own, and no network adds to them.
         let can = matches!(graph.nodes()[conv].layer, Layer::Conv2d(c) if c.groups == 1);
@@ -214,17 +227,17 @@ fn slices(graph: &Graph, alive: &[bool], same_as: &[Value]) -> Slices {
 
 fn steps(graph: &Graph, alive: &[bool], same_as: &[Value], fused: &Fusions, slices: &Slices) -> Vec<ValueStep> {
     let Fusions { activations, sums } = fused;
-    let is_fused_away = |i: usize| {
-        let is_fused_into = |p: usize| activations[p] == Some(i) || sums[p].is_some_and(|sum| sum.node == i);
-        graph.nodes()[i].inputs.iter().filter_map(|v| v.node()).any(is_fused_into)
-    };
+    let mut fused_away = vec![false; graph.nodes().len()];
+    let of_sums = sums.iter().flatten().map(|sum| &sum.node);
+    activations.iter().flatten().chain(of_sums).for_each(|&node| fused_away[node] = true);
     let mut steps = vec![];
     for (i, node) in graph.nodes().iter().enumerate() {
         let value = Value::of_node(i);
-        if !alive[i] || same_as[value.index()] != value || is_fused_away(i) {
+        if !alive[i] || same_as[value.index()] != value || fused_away[i] {
             continue;
         }
-        let mut step = ValueStep { node: i, inputs: vec![], channels: vec![], output: value, activation: None };
+        let mut step =
+            ValueStep { node: i, inputs: vec![], channels: vec![], output: value, rounding: None, activation: None };
         if matches!(node.layer, Layer::Concat(_)) {
             let mut channel = 0;
             for &input in &node.inputs {
@@ -241,16 +254,15 @@ fn steps(graph: &Graph, alive: &[bool], same_as: &[Value], fused: &Fusions, slic
         } else {
             step.inputs = node.inputs.iter().map(|v| same_as[v.index()]).collect();
         }
+        let activation = |node: usize| activations[node].and_then(|a| graph.nodes()[a].layer.activation());
         let mut last = i;
         if let Some(sum) = sums[i] {
             step.inputs.push(sum.addend);
+            step.rounding = activation(i);
             last = sum.node;
-            step.output = Value::of_node(last);
         }
-        if let Some(activation) = activations[last] {
-            step.activation = graph.nodes()[activation].layer.activation();
-            step.output = Value::of_node(activation);
-        }
+        step.activation = activation(last);
+        step.output = Value::of_node(activations[last].unwrap_or(last));
         steps.push(step);
     }
     steps

@@ -1,6 +1,8 @@
 use super::*;
 use crate::graph::Builder;
-use crate::layers::{Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax};
+use crate::layers::{
+    Conv2d, Dropout, FakeQuantize, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax,
+};
 use crate::zoo;
 
 const TRAINING: Purpose = Purpose::Training { input_grad: false, recompute: false };
@@ -73,6 +75,35 @@ fn a_sum_is_computed_by_the_convolution_that_it_waits_for() {
     assert_eq!(plan.steps[1].activation, Some(Activation::Relu));
     assert_eq!(plan.place(c), None, "only the sum is written");
     assert_eq!(kinds(&graph, &Plan::new(&graph, 1, TRAINING)), ["conv2d", "conv2d", "add"]);
+}
+
+#[test]
+fn what_is_rounded_before_a_sum_is_rounded_by_the_convolution() {
+    let fake = |zero_point| FakeQuantize { scale: 0.5, zero_point };
+    let mut b = Builder::new("rounded", [4, 6, 6]);
+    let a = b.add("a", conv(4), Value::INPUT);
+    let a = b.add("a-rounded", fake(0), a);
+    let c = b.add("c", conv(4), a);
+    let c = b.add("c-rounded", fake(9), c);
+    let y = b.sum("add", &[c, a]);
+    let y = b.add("sum-rounded", fake(3), y);
+    let graph = b.finish(y).unwrap();
+    let plan = Plan::new(&graph, 1, Purpose::Inference);
+    assert_eq!(kinds(&graph, &plan), ["conv2d", "conv2d"]);
+    let Step { inputs, rounding, activation, output, .. } = &plan.steps[1];
+    assert_eq!((inputs.len(), *output), (2, plan.place(y).unwrap()));
+    assert_eq!((*rounding, *activation), (Some(fake(9).activation()), Some(fake(3).activation())));
+    let [first, second] = plan.steps[1].halves().unwrap();
+    assert_eq!((first.inputs, first.activation), (vec![inputs[0]], *rounding));
+    assert_eq!((second.inputs, second.activation), (vec![*output, inputs[1]], *activation));
+
+    let mut b = Builder::new("too-late", [4, 6, 6]);
+    let c = b.add("c", conv(4), Value::INPUT);
+    let late = b.add("late", conv(4), Value::INPUT);
+    let c = b.add("c-rounded", fake(9), c);
+    let y = b.sum("add", &[c, late]);
+    let graph = b.finish(y).unwrap();
+    assert_eq!(kinds(&graph, &Plan::new(&graph, 1, Purpose::Inference)), ["conv2d", "conv2d", "add"]);
 }
 
 #[test]

@@ -249,6 +249,15 @@ fn structures(cases: &mut Vec<Case>) {
     let y = b.sum("add2", &[y, a, Value::INPUT]);
     push("residual block with fan-out of three", 3, b, y);
 
+    let mut b = Builder::new("rounded-residual", [6, 7, 5]);
+    let a = b.add("conv1", conv(8), Value::INPUT);
+    let a = b.add("rounded1", FakeQuantize { scale: 0.03, zero_point: 0 }, a);
+    let z = b.add("conv2", conv(8), a);
+    let z = b.add("rounded2", FakeQuantize { scale: 0.05, zero_point: 128 }, z);
+    let y = b.sum("add", &[z, a]);
+    let y = b.add("rounded3", FakeQuantize { scale: 0.0437, zero_point: 100 }, y);
+    push("residual block whose values are rounded", 3, b, y);
+
     // Sums that convolutions compute as they write: after Winograd's, with an activation that tiles cannot do, into a
     // concatenation; on maps of one pixel; of two convolutions.
     let strided = |kernel, padding| {

@@ -72,7 +72,9 @@ fn quantized<'a>(reader: &mut Reader<'a>, op: &Op<'a>, x: Activation, scale: Sca
     }
     let layer = scale.layer().ok_or_else(|| op.invalid("zero point", "a code of 8 bits", scale.zero_point))?;
     let suffix = if op.proto.op_type == "QuantizeLinear" { "" } else { ".quantized" };
-    let y = reader.elementwise(op, suffix, layer.into(), &x)?;
+    let largest = (FakeQuantize::LARGEST - layer.zero_point) as f32 * layer.scale;
+    let before = if layer.zero_point == 0 { reader.before_bounds(&x, largest) } else { x.clone() };
+    let y = reader.elementwise(op, suffix, layer.into(), &before)?;
     reader.note_scale(&y, scale);
     Ok(Val::Quantized(y, scale))
 }

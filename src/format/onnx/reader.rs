@@ -747,6 +747,17 @@ impl<'a> Reader<'a> {
         x.forms.iter().for_each(|v| self.scales[v.index()] = Some(scale));
     }
 
+    /// What a ReLU, or a clip to more than `largest`, was given: for whom values end at zero and `largest` anyway.
+    pub(super) fn before_bounds(&self, x: &Activation, largest: f32) -> Activation {
+        let node = self.best_form(x).node().map(|i| &self.nodes[i]);
+        let bounds = |node: &&Node| match &node.layer {
+            Layer::Relu(_) => true,
+            Layer::Clip(clip) => clip.min == 0.0 && clip.max >= largest,
+            _ => false,
+        };
+        node.filter(bounds).map_or_else(|| x.clone(), |node| Activation::new(node.inputs[0], &x.dims))
+    }
+
     /// The scale of the output of a layer that gives values of its inputs, and zero, and no others.
     fn moved_scale(&self, layer: &Layer, inputs: &[Value]) -> Option<Scale> {
         use Layer as L;
