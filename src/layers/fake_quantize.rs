@@ -31,7 +31,8 @@ impl FakeQuantize {
 
 impl LayerDef for FakeQuantize {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
-        if !(self.scale > 0.0 && (self.scale * Self::LARGEST as f32).is_finite()) {
+        // Engines multiply by its inverse, which must be a number too.
+        if !(self.scale >= f32::MIN_POSITIVE && (self.scale * Self::LARGEST as f32).is_finite()) {
             return Err(Mismatch::new("scale", "a positive number", self.scale));
         }
         if self.zero_point > Self::LARGEST {

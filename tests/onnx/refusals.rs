@@ -2,7 +2,8 @@
 
 use convoke::Error;
 use convoke::format::onnx::{self, Options};
-use convoke::graph::{Graph, Init, Params};
+use convoke::graph::{Builder, Graph, Init, Params, Value};
+use convoke::layers::FakeQuantize;
 use convoke::zoo;
 use proptest::prelude::*;
 
@@ -46,6 +47,22 @@ fn attributes_are_named() {
     assert!(message.contains("pool1") && message.contains("kernel_shape"), "{message}");
     let message = edited("transB", "transA").to_string();
     assert!(message.contains("node `fc1` (Gemm): attribute `transA`"), "{message}");
+}
+
+#[test]
+fn scales_that_are_no_scales_are_named() {
+    let mut b = Builder::new("rounded", [2, 3, 3]);
+    let scale = 0.765_432_1_f32;
+    let y = b.add("steps", FakeQuantize { scale, zero_point: 3 }, Value::INPUT);
+    let graph = b.finish(y).unwrap();
+    let bytes = write(&graph, &Params::init(&graph, Init::He, 1));
+    let at = (0..bytes.len() - 4).find(|&i| bytes[i..].starts_with(&scale.to_le_bytes())).expect("the scale is stored");
+    for wrong in [-1.0, 0.0, f32::NAN, f32::MAX] {
+        let mut bytes = bytes.clone();
+        bytes[at..][..4].copy_from_slice(&wrong.to_le_bytes());
+        let message = onnx::read(bytes).unwrap_err().to_string();
+        assert!(message.contains("steps") && message.contains("scale: expected a positive number"), "{message}");
+    }
 }
 
 #[test]

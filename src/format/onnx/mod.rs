@@ -7,15 +7,15 @@
 //! Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, InstanceNormalization, LeakyRelu,
 //! LogSoftmax, LRN, MatMul, MatMulInteger, Max, MaxPool, Min, Add, Sub, Mul, Div, Sum, Neg, Pad, Pow, PRelu,
 //! QLinearConv, QLinearMatMul, QuantizeLinear, Reciprocal, ReduceMean, ReduceSum, Relu, Reshape, Selu, Shape, Sigmoid,
-//! Slice, Softmax, Split, Sqrt, Squeeze, Tanh, Transpose, Unsqueeze, and com.microsoft's QLinearAdd, QLinearConcat and
-//! QLinearGlobalAveragePool; convolutions and poolings in one or two dimensions. What no layer computes by itself is
-//! composed of several. An image with its channels last that is at once transposed is taken with its channels first, as
-//! everything else here.
+//! Slice, Softmax, Split, Sqrt, Squeeze, Tanh, Transpose, Unsqueeze, and com.microsoft's QGemm, QLinearAdd,
+//! QLinearAveragePool, QLinearConcat and QLinearGlobalAveragePool; convolutions and poolings in one or two dimensions.
+//! What no layer computes by itself is composed of several. An image with its channels last that is at once transposed is
+//! taken with its channels first, as everything else here.
 //!
 //! Constants are computed in every type of real numbers, by those of these operators that shapes and weights need.
 //!
-//! Quantized files are read as the networks of floats that they stand for, their outputs too. Integers that a network
-//! is given are held as floats, which are exact up to 2^24.
+//! Quantized values are held as the floats that their codes stand for, outputs too (`quantized.rs`). Integers that
+//! a network is given are held as floats, which are exact up to 2^24.
 //!
 //! Hostile bytes: the number of records is limited before the file is decoded ([`MAX_RECORDS`]), tensors are only
 //! allocated once the file has shown to hold their values, and what is computed from constants is limited by
@@ -73,7 +73,7 @@ pub struct Imported {
     pub graph: Graph,
     /// Its weights.
     pub params: Params,
-    /// The 8-bit scales that a quantized file gives to values, by the name of the node (or `input`) that makes them.
+    /// The 8-bit scales of values that are rounded as a quantized file says, by the name of the node that makes them.
     pub scales: BTreeMap<String, Scale>,
 }
 

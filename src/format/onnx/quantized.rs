@@ -1,12 +1,11 @@
-//! Quantized operators: weights are dequantized while reading, values between layers are not rounded (but kept from
-//! becoming negative where their codes cannot be), and the scales that the file gives them are noted
-//! ([`super::Imported::scales`]). What a convolution or linear layer reads with such a scale is its range, with which the
-//! CPU computes it in integers.
+//! Quantized operators: weights keep their codes ([`super::coded`]), and where the file quantizes a value a layer
+//! ([`FakeQuantize`]) rounds it to the multiples of a scale that its codes stand for. What a convolution or linear layer
+//! reads with such a scale has a known range, with which the CPU computes it in integers: on the file's own codes.
 //!
 //! In a dynamically quantized network, `DynamicQuantizeLinear` gives `q = x / s + z` for a scale `s` that depends on x;
 //! `ConvInteger` and `MatMulInteger` give `(q - z) * w`, and a product with `s` times the weights' scale brings it
-//! back. Here `q` and the output are held as if `s` were 1 ([`Val::Dynamic`]), and the product applies the weights'
-//! scale only.
+//! back. There nothing is rounded: `q` and the output are held as if `s` were 1 ([`Val::Dynamic`]), and the product
+//! applies the weights' scale only.
 
 use std::sync::Arc;
 
