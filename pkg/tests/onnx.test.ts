@@ -28,6 +28,16 @@ for (const name of golden) {
   });
 }
 
+test("weights of a quantized file keep their codes when they are saved in 8 bits", async () => {
+  using net = await Network.load(read("tests/golden/onnx/qdq.onnx"), { backend: "cpu" });
+  const { shape, x } = JSON.parse(readFileSync(at("tests/golden/onnx/qdq.json"), "utf8"));
+  const small = await net.save({ quantize: "int8" });
+  expect(small.length).toBeLessThan((await net.save()).length);
+  using back = await Network.load(small, { backend: "cpu" });
+  const y = async (net: Network) => (await net.run({ data: Float32Array.from(x), shape })).data;
+  expect(await y(back)).toEqual(await y(net));
+});
+
 for (const model of ["lenet5-mnist", "resnet20-fashion-mnist"]) {
   test(`${model} comes back from ONNX with the same logits, labels and preprocessing`, async () => {
     using net = await Network.load(at(`models/${model}.safetensors`), { backend: "cpu" });
