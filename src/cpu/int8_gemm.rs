@@ -12,8 +12,8 @@ use crate::layers::Activation;
 /// Rows of the left matrix that one task multiplies with all its panels: as many as stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
 
-/// `out = left * right * scales + bias + addend`, bounded or rounded before and after the addend. Offsets, runs and the panels' rows
-/// count words.
+/// `out = left * right * scales + bias + addend`, rounded before the addend and bounded or rounded after it. Offsets, runs
+/// and the panels' rows count words.
 pub(super) struct Int8Gemm<'a> {
     pub left: Shared,
     /// Where each row starts.
@@ -28,7 +28,7 @@ pub(super) struct Int8Gemm<'a> {
     pub scales: &'a [f32],
     /// The same.
     pub bias: &'a [f32],
-    /// What becomes of a product.
+    /// What becomes of a product that something is added to.
     pub rounding: Rounding,
     /// What is added then.
     pub addend: Option<Addend>,
