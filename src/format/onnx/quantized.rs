@@ -332,10 +332,8 @@ fn qlinear_conv<'a>(reader: &mut Reader<'a>, op: &Op<'a>) -> Step<Vec<Val<'a>>> 
 
 /// Biases at input `i`, if there: integers in units of x's scale times w's.
 fn q_bias<'a>(reader: &mut Reader<'a>, op: &Op<'a>, i: usize, x: &Scale, w: &[f32]) -> Step<Option<Tensor>> {
-    // Weights without outputs, which are refused later, have no scale.
-    let unit = |o: usize| w.get(o % w.len().max(1)).map_or(0.0, |w| x.scale * w);
-    let bias = |(o, b): (usize, i64)| b as f32 * unit(o);
-    Ok(reader.maybe_ints(op, i)?.map(|b| vector_of(b.into_iter().enumerate().map(bias).collect())))
+    let bias = |(b, w): (i64, &f32)| b as f32 * (x.scale * w);
+    Ok(reader.maybe_ints(op, i)?.map(|b| vector_of(b.into_iter().zip(w.iter().cycle()).map(bias).collect())))
 }
 
 /// com.microsoft: as [`qlinear_conv`], but that the bias stands before y's scale and zero point. Without these two, y is
