@@ -97,7 +97,7 @@ fn quantized_networks_run_in_integers() {
 /// is possible, and as the engine chooses, within one step of the output of what ONNX Runtime computes. Where batch
 /// normalisations that belong to no convolution are computed in floats between codes, the two may part: two steps.
 #[test]
-#[ignore = "needs files that another program makes"]
+#[ignore = "part of the stage `onnx`: needs files that another program makes"]
 fn networks_that_onnx_runtime_quantized() {
     let folder = folder().join("quantized");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -136,7 +136,12 @@ fn broadcast_bias(reader: &mut Reader, op: &Op, c: &Host, out: usize) -> Step<Te
     Ok(Tensor { shape: vec![out], data })
 }
 
-pub(super) fn transposed(reader: &mut Reader, weight: Tensor) -> Step<Tensor> {
+/// Weights in floats with the outputs first: a matrix `[in, out]` is to be transposed.
+pub(super) fn outputs_first(reader: &mut Reader, weight: Tensor, transpose: bool) -> Step<Arc<Param>> {
+    if transpose { transposed(reader, weight).map(Arc::from) } else { Ok(weight.into()) }
+}
+
+fn transposed(reader: &mut Reader, weight: Tensor) -> Step<Tensor> {
     let &[rows, columns] = &weight.shape[..] else {
         return unsupported(format!("weights: expected a matrix, got {}", dims(&weight.shape)));
     };

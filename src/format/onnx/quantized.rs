@@ -165,7 +165,7 @@ fn outputs_first(
         return reader.coded_weights(&coded, transposed);
     }
     let weights = dequantize(reader, op, q, scale, zero, axis)?;
-    if transposed { linear::transposed(reader, weights).map(Arc::from) } else { Ok(weights.into()) }
+    linear::outputs_first(reader, weights, transposed)
 }
 
 /// `(q - zero) * scale` in 8 bits, if they are.

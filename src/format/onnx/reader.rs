@@ -464,7 +464,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let weight = self.weights(op, i)?;
-                if transposed { linear::transposed(self, weight).map(Arc::from) } else { Ok(weight.into()) }
+                linear::outputs_first(self, weight, transposed)
             }
         }
     }
@@ -476,7 +476,7 @@ impl<'a> Reader<'a> {
             return Ok(param);
         }
         self.charge(coded.shape(), 4)?;
-        if transposed { linear::transposed(self, coded.floats()).map(Arc::from) } else { Ok(coded.floats().into()) }
+        linear::outputs_first(self, coded.floats(), transposed)
     }
 
     /// The type of input `i`, where it stands in the file.
