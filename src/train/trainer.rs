@@ -148,7 +148,7 @@ impl Trainer {
         let Batch { x, labels, share, epoch, part } = batch;
         let next = part.end..part.end + part.len();
         let ahead = !matches!(self.backend, Backend::Cpu(_)) && next.end <= self.order.len();
-        self.engine.set_share(*share);
+        self.engine.set_mixup_lambda(*share);
         let step = async {
             match last {
                 true => self.engine.step(x, labels, learning_rate).await,
