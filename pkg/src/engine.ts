@@ -711,13 +711,13 @@ async function recovering<T>(entry: Entry, work: (entry: Entry) => Promise<T>): 
   }
 }
 
-/** The input that an image becomes; a tensor is one already. */
 /** Gives tensors away uncloned. */
 function transferAll(tensors: Record<string, TensorData>): Record<string, TensorData> {
   const buffers = Object.values(tensors).map(({ data }) => data.buffer as ArrayBuffer);
   return transfer(tensors, buffers);
 }
 
+/** Returns the input tensor for an image; a tensor is returned as it is. */
 function inputOf(
   network: WasmNetwork,
   image: Pixels | TensorData,

@@ -86,10 +86,10 @@ export class Trainer implements Disposable {
    * the loop, or an abort, stops after that step; its weights stay. A run that goes on from a checkpoint counts `epochs`
    * from its beginning, so the call that was interrupted comes to the same end.
    *
-   * @throws ConvokeError `format` when a checkpoint's run had other data: the checkpoint stays, `fit` it with its own.
-   * A lost GPU does not end it: it goes on from the last checkpoint on a new device, and the next report says so. A second
-   * loss before a further checkpoint does.
+   * After a lost GPU the run resumes from its last checkpoint on a new device, and the next report says so. A second loss
+   * before a further checkpoint ends it.
    *
+   * @throws ConvokeError `format` when a checkpoint's run had other data: the checkpoint stays, `fit` it with its own.
    * @throws ConvokeError `worker-crashed` or `device-lost`, whose `checkpoint` `Network.load` continues from.
    */
   async *fit(data: TrainingData, o: FitOptions): AsyncGenerator<StepReport, void, void> {

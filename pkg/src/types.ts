@@ -101,7 +101,7 @@ export interface LayerTime {
   /** The layer that the step begins with; layers fused into it have no time of their own. */
   name: string;
   kind: string;
-  /** How it was computed, of layers with weights: `direct`, `winograd` or `depthwise`. */
+  /** The algorithm of a layer with weights: `direct`, `winograd`, `depthwise` or `int8`. */
   algorithm?: string;
   milliseconds: number;
 }
@@ -111,7 +111,7 @@ export interface LayerError {
   /** The layer that the step begins with; layers fused into it have no outputs of their own. */
   name: string;
   kind: string;
-  /** How it was computed, of layers with weights on the CPU: `direct`, `winograd` or `depthwise`. */
+  /** The algorithm of a layer with weights, on the CPU only: `direct`, `winograd`, `depthwise` or `int8`. */
   algorithm?: string;
   /** The largest difference, as a share of the layer's largest exact value. Errors add up from layer to layer. */
   error: number;
