@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { conversionError } from "../src/engine/onnx.js";
 import { type ConvokeError, liveBytes, Network, type Progress } from "../src/node.js";
-import { conversionError } from "../src/onnx.js";
 import { initSync } from "../wasm/onnx/convoke.js";
 import { failure, serve } from "./support.js";
 

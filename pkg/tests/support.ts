@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished } from "vitest";
-import { ConvokeError } from "../src/errors.js";
+import { ConvokeError } from "../src/shared/errors.js";
 
 /** The `ConvokeError` that a promise fails with. */
 export async function failure(promise: Promise<unknown>): Promise<ConvokeError> {
