@@ -256,7 +256,8 @@ export class Network implements Disposable {
    * @throws ConvokeError `argument` for no image and for a batch of several, `shape` for a tensor that does not fit.
    *
    * @example
-   * const [{ label, probability }] = await net.classify(document.querySelector("img")!, { top: 1 });
+   * const [best] = await net.classify(document.querySelector("img")!, { top: 1 });
+   * console.log(best?.label, best?.probability);
    */
   async classify(image: ImageSource, { top = 5 }: ClassifyOptions = {}): Promise<Classification[]> {
     checkWhole("top", top, "a whole number from 1");
