@@ -1,25 +1,10 @@
 import { checkWhole } from "./arguments.js";
+import { FitRun } from "./fit-run.js";
 import { Gate } from "./gate.js";
 import { Handle } from "./handle.js";
-import type { Bytes, RunLength, TrainerState } from "./shared/engine-rpc.js";
+import type { TrainerState } from "./shared/engine-rpc.js";
 import { ConvokeError, wrongArgument } from "./shared/errors.js";
 import type { Backend, FitOptions, StepReport, TrainerOptions, TrainingData, TrainingMemory } from "./shared/types.js";
-import { checkData } from "./training-data.js";
-
-const CHECKPOINT_EVERY = 100;
-
-/** Errors that take the weights of the present run with them. */
-const LOSSES: readonly string[] = ["worker-crashed", "device-lost"];
-
-/** One run of `fit`: its data is checked, and its latest checkpoint is kept. */
-interface Run {
-  begin(): Promise<void>;
-  /** Continues the engine's run from a checkpoint, on a new device. */
-  resume(checkpoint: Uint8Array): Promise<void>;
-  checkpoint?: Uint8Array;
-  checkpointEvery: number;
-  signal: AbortSignal | undefined;
-}
 
 /** A trainer's handle and its state in the engine. */
 export interface StartedTrainer {
@@ -178,16 +163,11 @@ export class BaseTrainer<N> implements Disposable {
     if (this.#running) throw new ConvokeError("argument", "fit: expected one run at a time, got a second one");
     this.#handle.check();
     this.#running = true;
-    let run: Run | undefined;
     try {
-      run = this.#run(data, options);
-      await run.begin();
-      run.checkpoint = await this.checkpoint();
-      yield* this.#resuming(run);
-    } catch (error) {
-      if (error instanceof ConvokeError && LOSSES.includes(error.code) && run?.checkpoint)
-        error.checkpoint = run.checkpoint;
-      throw error;
+      const controls = () => ({ learningRate: this.#learningRate, batchSize: this.#batchSize });
+      const run = new FitRun(this.#handle, this.#gate, controls, data, options);
+      this.#memory = await run.begin();
+      yield* run.reports();
     } finally {
       this.#running = false;
     }
@@ -223,81 +203,6 @@ export class BaseTrainer<N> implements Disposable {
    */
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  #run(data: TrainingData, o: FitOptions): Run {
-    const validation = o.validation && checkData(o.validation);
-    const length: RunLength = { epochs: o.epochs, ...(o.patience !== undefined && { patience: o.patience }) };
-    return {
-      begin: async () => {
-        this.#memory = await this.#handle.call((engine, id) => engine.begin(id, checkData(data), validation, length));
-      },
-      resume: (checkpoint) =>
-        this.#handle.call((engine, id) => engine.resume(id, checkpoint as Bytes, checkData(data), validation)),
-      checkpointEvery: o.checkpointEvery ?? CHECKPOINT_EVERY,
-      signal: o.signal,
-    };
-  }
-
-  /** Yields the steps of a run. A lost GPU does not end it, once for each checkpoint. */
-  async *#resuming(run: Run): AsyncGenerator<StepReport, void, void> {
-    let tried: Uint8Array | undefined;
-    let reason: string | undefined;
-    for (;;) {
-      try {
-        for await (const report of this.#steps(run.signal)) {
-          if (report.step % run.checkpointEvery === 0) run.checkpoint = await this.checkpoint();
-          yield reason === undefined ? report : { ...report, resumed: { reason, from: report.step - 1 } };
-          reason = undefined;
-        }
-        return;
-      } catch (error) {
-        const { checkpoint } = run;
-        if (!(error instanceof ConvokeError && error.code === "device-lost")) throw error;
-        if (!checkpoint || checkpoint === tried) throw error;
-        tried = checkpoint;
-        await run.resume(checkpoint).catch(() => {
-          throw error; // The cause of the loss says more than the lack of another device.
-        });
-        reason = error.message;
-      }
-    }
-  }
-
-  /** Yields steps. One step is always on its way, except while paused. */
-  async *#steps(signal: AbortSignal | undefined): AsyncGenerator<StepReport, void, void> {
-    const next = () => {
-      const controls = { learningRate: this.#learningRate, batchSize: this.#batchSize };
-      const step = this.#handle.call((engine, id) => engine.step(id, controls));
-      step.catch(() => {}); // The next round of the loop handles its error.
-      return step;
-    };
-    let running = next();
-    try {
-      for (;;) {
-        const report = await running;
-        signal?.throwIfAborted();
-        if (!report) return;
-        if (this.#gate.closed) {
-          yield report;
-          await this.#opened(signal);
-          this.#handle.check();
-          running = next();
-        } else {
-          running = next();
-          yield report;
-          signal?.throwIfAborted();
-          if (this.#gate.closed) await this.#opened(signal);
-        }
-      }
-    } finally {
-      await running.catch(() => {});
-    }
-  }
-
-  /** Waits while paused. Fails like a call to the engine when the worker crashes meanwhile. */
-  #opened(signal: AbortSignal | undefined): Promise<void> {
-    return this.#handle.connection.call(() => this.#gate.opened(signal));
   }
 }
 
