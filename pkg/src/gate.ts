@@ -1,4 +1,4 @@
-/** Open or closed. Whoever waits for it goes on when it opens. */
+/** Holds asynchronous functions while it is closed. */
 export class Gate {
   #waiting: (() => void)[] | undefined;
 

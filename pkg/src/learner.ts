@@ -126,7 +126,7 @@ export class BaseLearner<N> implements Disposable {
   remove(name: string, index = -1): void {
     const { embeddings } = this.#class(name);
     if (embeddings.at(index) === undefined || !Number.isInteger(index)) {
-      throw wrongArgument("index", `that of one of the ${embeddings.length} images of \`${name}\``, index);
+      throw wrongArgument("index", `the position of one of the ${embeddings.length} images of \`${name}\``, index);
     }
     embeddings.splice(index, 1);
   }

@@ -14,7 +14,7 @@ const sha256 = digest(async (bytes) => createHash("sha256").update(bytes).digest
 /** Downloads without a cache, unless told otherwise. */
 const download = (url: URL, o: DownloadOptions = {}) => downloadFile(url, { cache: false, ...o }, sha256);
 
-/** `toEqual` compares large arrays slowly. */
+/** Compares bytes without `toEqual`, which is slow for large arrays. */
 function expectBody(bytes: Uint8Array): void {
   expect(Buffer.from(bytes).equals(body)).toBe(true);
 }
@@ -156,7 +156,7 @@ test("a cached file that does not match is dropped and fetched again, once", asy
   expect(requests).toBe(1);
   await download(url, { cache: true, integrity });
   expect(requests).toBe(1);
-  // What the network gives is not kept when it does not match either.
+  // A file from the network that does not match is not kept either.
   const wrong = { cache: true, integrity: `sha256-${"1".repeat(64)}` };
   expect((await failure(download(url, wrong))).code).toBe("integrity");
   expect(requests).toBe(2);

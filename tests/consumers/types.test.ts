@@ -1,4 +1,4 @@
-// The packed package's types in strict TypeScript projects, the declarations themselves checked too.
+// The packed package's types in strict TypeScript projects. The declarations themselves are checked too.
 import { execFileSync } from "node:child_process";
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ beforeAll(() => {
 });
 afterAll(() => remove(base));
 
-/** What the compiler says of the project; nothing when all is well. */
+/** Returns the compiler's messages for the project; empty when it compiles. */
 function compile(name: string, options: object): string {
   const folder = project(base, name, "");
   cpSync(source, join(folder, "main.ts"));

@@ -42,7 +42,7 @@ export class Networks {
     });
   }
 
-  /** Does `work` after the network's earlier calls. Its weights may be older than those of its trainer. */
+  /** Does `work` after the network's earlier calls. The network's weights may be older than its trainer's. */
   inTurn<T>(id: number, work: (entry: NetworkEntry) => T | Promise<T>): Promise<T> {
     const entry = this.#entries.get(id);
     if (!entry) return Promise.reject(disposed("network"));

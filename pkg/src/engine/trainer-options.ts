@@ -14,7 +14,7 @@ const ADAPTIVE_LEARNING_RATE = 0.001;
 export function toEngine({ optimizer, backend: _, ...o }: TrainerOptions): string {
   const { learningRate, ...rest } = optimizer ?? {};
   const usual = optimizer && optimizer.kind !== "sgd" ? ADAPTIVE_LEARNING_RATE : undefined;
-  // JSON leaves out what is undefined.
+  // JSON leaves out undefined properties.
   return JSON.stringify({ ...o, optimizer: optimizer && rest, learningRate: learningRate ?? usual });
 }
 

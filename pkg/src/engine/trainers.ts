@@ -1,4 +1,4 @@
-// The trainers of the engine, by number. Their calls queue with those of the networks that they train.
+// The trainers of the engine, by number. Calls to a trainer wait in the queue of its network.
 import type { Bytes, CheckedData, RunLength, StepControls, TrainerState } from "../shared/engine-rpc.js";
 import type { Backend, StepReport, TrainerOptions, TrainingMemory } from "../shared/types.js";
 import { requireWebgpu } from "./backend.js";

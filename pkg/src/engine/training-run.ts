@@ -130,7 +130,7 @@ export class TrainingRun {
     }
   }
 
-  /** Keeps the weights of an epoch that was better than those before. */
+  /** Counts an epoch, and keeps its weights if its loss is the lowest so far. */
   async #judge(loss: number): Promise<void> {
     if (!Number.isFinite(this.#patience)) return;
     if (loss < this.#best.loss) {

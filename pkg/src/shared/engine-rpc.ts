@@ -96,7 +96,7 @@ export interface EngineRpc {
   /** Copies a network with its present weights to another backend. */
   move(id: number, backend: "auto" | Backend): Promise<OpenedNetwork>;
 
-  /** Makes the parts of a learner: the head sees the features of layer `from`, by default those before the old head. */
+  /** Makes the parts of a learner. The head sees the features of layer `from`, by default the layer before the old head. */
   transfer(id: number, classes: string[], seed: number, from: string | undefined): Promise<TransferParts>;
 
   /** Joins the network `id` and the head of a learner into a new network. */

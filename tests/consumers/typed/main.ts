@@ -1,4 +1,4 @@
-// Uses all that the package exports, as strictly as TypeScript can be.
+// Uses every export of the package, under TypeScript's strictest options.
 import {
   type AdamOptions,
   type AugmentOptions,
@@ -258,7 +258,7 @@ export async function here(): Promise<string> {
   return `${known} ${why} ${threads} ${gpu} ${crossOriginIsolated} ${worker} ${await liveBytes()}`;
 }
 
-// What must not compile.
+// Calls that must not compile.
 export const wrong = [
   // @ts-expect-error: no such backend
   () => Network.load("m", { backend: "cuda" }),
@@ -270,7 +270,7 @@ export const wrong = [
   (net: Network) => net.run({ data: [1], shape: [1] }),
   // @ts-expect-error: only int8
   (net: Network) => net.save({ quantize: "int4" }),
-  // @ts-expect-error: how long is not left open
+  // @ts-expect-error: the length of the run has no default
   (trainer: Trainer, data: TrainingData) => trainer.fit(data, {}),
   // @ts-expect-error: four dimensions
   (data: TrainingData) => ({ ...data, shape: [1, 2] }) satisfies TrainingData,

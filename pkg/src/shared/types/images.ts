@@ -2,7 +2,7 @@
 
 /** Numbers with a shape, row-major. Batches of images are `[N, C, H, W]`. */
 export interface TensorData {
-  /** The numbers, as many as the product of `shape`. */
+  /** The numbers. Their count is the product of `shape`. */
   data: Float32Array;
   /** The size of each dimension, batch first. */
   shape: number[];
