@@ -1,8 +1,9 @@
 // Convoke through its public API, from the package of this checkout (pkg/dist and pkg/wasm).
 import { batch, input } from "../data.mjs";
 
-// Names of the zoo that differ from torchvision's. Networks that the zoo lacks, and quantized ones, are read from ONNX files.
+// Names of the zoo that differ from torchvision's.
 const ARCH = { alexnet: "alexnet-torchvision", googlenet: "googlenet-torchvision" };
+// Networks that the zoo lacks. They are read from ONNX files, as are quantized ones.
 const FOREIGN = ["squeezenet1_1", "mobilenet_v2", "resnet8"];
 
 async function load({ model, file, options, again }) {
