@@ -111,7 +111,7 @@ function startWorker(name: string): Worker {
   } catch (cause) {
     // A worker's script must come from the page's own origin.
     const hint = "serve the package from the page's origin, or pass worker: false";
-    throw new ConvokeError("unsupported", `the engine's worker could not be made: ${cause}; ${hint}`, {}, { cause });
+    throw new ConvokeError("unsupported", `the engine's worker could not be started: ${cause}; ${hint}`, {}, { cause });
   }
 }
 

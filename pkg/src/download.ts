@@ -19,7 +19,7 @@ import { resolveSource } from "./source.js";
  *   onProgress: ({ loaded, total }) => console.log(loaded, total),
  * });
  */
-export function download(source: string | URL, options: DownloadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+export async function download(source: string | URL, options: DownloadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
   const url = resolveSource(`${source}`);
   const sha256 = digest((bytes) => connect().call((engine) => engine.sha256(bytes, {})));
   return downloadFile(url, options, sha256);

@@ -211,5 +211,5 @@ function checkFitOptions({ epochs, checkpointEvery, patience, validation }: FitO
   if (checkpointEvery !== undefined) checkWhole("checkpointEvery", checkpointEvery, "a whole number from 1");
   if (patience === undefined) return;
   checkWhole("patience", patience, "a whole number from 1");
-  if (!validation) throw wrongArgument("validation", "some, to be patient with", "none");
+  if (!validation) throw wrongArgument("validation", "validation data, which patience needs", "none");
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { brotliCompressSync } from "node:zlib";
 import { afterEach, expect, test, vi } from "vitest";
 import { downloadFile } from "../src/download-file.js";
+import { download as publicDownload } from "../src/node.js";
 import { MAX_BYTES, readResponse } from "../src/shared/http.js";
 import { digest } from "../src/shared/integrity.js";
 import type { DownloadOptions, Progress } from "../src/shared/types.js";
@@ -174,4 +175,15 @@ test("a response that the caller fetched", async () => {
   expectBody(await readResponse(new Response(body), { what, phase: "network" }));
   const failed = new Response("no", { status: 404 });
   expect((await failure(readResponse(failed, { what, phase: "network" }))).code).toBe("http");
+});
+
+test("the public download verifies files, also where only the engine can hash", async () => {
+  const url = await serve((_, response) => void response.end(body));
+  const integrity = `sha256-${hash.toString("base64")}`;
+  expectBody(await publicDownload(url.href, { integrity }));
+  vi.stubGlobal("crypto", {});
+  expectBody(await publicDownload(url, { integrity }));
+  const other = `sha256-${"0".repeat(64)}`;
+  expect((await failure(publicDownload(url, { integrity: other }))).code).toBe("integrity");
+  expect((await failure(publicDownload("http://"))).message).toContain("source: expected a URL");
 });

@@ -504,7 +504,7 @@ test("a patient run ends when it gets no better, with the weights that were best
   }
   expect(again[0]).toBeCloseTo(losses[best]!, 5);
   expect((await failure(trainer.fit(squares(64), { epochs: 1, patience: 1 }).next())).message).toBe(
-    "validation: expected some, to be patient with, got none",
+    "validation: expected validation data, which patience needs, got none",
   );
 });
 

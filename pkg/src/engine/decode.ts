@@ -19,7 +19,7 @@ export async function decode(image: Pixels): Promise<Rgba> {
   const bitmap = image instanceof Blob ? await bitmapOf(image) : image;
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  if (!context) throw undecodable("a canvas could not be made");
+  if (!context) throw undecodable("a canvas could not be created");
   context.drawImage(bitmap, 0, 0);
   if (bitmap !== image) bitmap.close();
   const { data } = context.getImageData(0, 0, width, height);

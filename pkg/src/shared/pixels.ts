@@ -14,5 +14,5 @@ export function isPixelData(image: object): image is PixelData {
 }
 
 export function undecodable(cause: unknown): ConvokeError {
-  return wrongArgument("image", "one that can be decoded", message(cause));
+  return wrongArgument("image", "an image that can be decoded", message(cause));
 }
