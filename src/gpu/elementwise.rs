@@ -1,6 +1,6 @@
 //! The numbers that element-wise layers give their shaders.
 
-use super::program::{GpuView, Recorder};
+use super::recorder::{GpuView, Recorder};
 use crate::plan::View;
 
 #[repr(C)]

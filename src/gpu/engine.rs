@@ -1,9 +1,10 @@
 //! Inference.
 
-use super::check_batch;
+use super::buffers::Buffers;
+use super::control::Control;
 use super::device::{Buffer, Device, Readback};
-use super::program::{Buffers, Play, Program};
-use super::trainer::Control;
+use super::input::check_batch;
+use super::program::{Play, Program};
 use super::weights::Layout;
 use crate::error::Result;
 use crate::graph::{Graph, Params};

@@ -1,7 +1,7 @@
 //! Losses on the device, one dispatch for each head.
 
 use super::kernel::kernels;
-use super::program::{GpuView, Recorder};
+use super::recorder::{GpuView, Recorder};
 use crate::layers::Loss;
 use crate::plan::{Plan, View};
 

@@ -1,8 +1,9 @@
 //! The update: two dispatches for each run of parameters that learn alike, one of which only looks at the gradients, and
 //! two more when their norm has a limit.
 
+use super::buffers::TrainingBuffers;
 use super::kernel::{Constant, Kernel, wgsl};
-use super::program::{Recorder, TrainingBuffers};
+use super::recorder::Recorder;
 use super::weights::Segment;
 use crate::plan::Optimizer;
 

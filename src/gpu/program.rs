@@ -1,183 +1,19 @@
 //! A plan made into dispatches: everything is prepared once, and a run only replays it.
 
-use std::mem;
 use std::num::NonZeroU64;
 
+use super::buffers::{Buffers, TrainingBuffers};
+use super::copy::clear;
 use super::device::{Buffer, Device, Range};
-use super::kernel::{Constant, Kernel, STEP_BYTES, binding};
-use super::weights::{Layout, Segment, Slot};
-use super::{
-    activation, adaptive_avg_pool2d, add, avg_pool2d, batch_norm2d, concat, conv2d, dropout, flatten, hard_swish,
-    linear, local_response_norm, log_softmax, loss, max_pool2d, mul, optimizer, permute, rearrange, softmax,
-};
+use super::kernel::{Kernel, STEP_BYTES, binding};
+use super::layers::{self, activation, flatten};
+use super::recorder::{Dispatch, Recorder};
+use super::weights::Layout;
+use super::{loss, optimizer};
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::layers::{Layer, Loss};
-use crate::plan::{BackwardStep, Optimizer, Plan, Purpose, Step, View};
+use crate::plan::{Plan, Purpose, View};
 use crate::tensor::Tensor;
-
-/// Invocations of a workgroup, as the prelude says.
-const WORKGROUP: u64 = 64;
-/// The most workgroups of one dimension, on any adapter.
-const MAX_GROUPS: u64 = 65_535;
-
-/// [`View`] as shaders see it.
-#[repr(C)]
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct GpuView {
-    pub offset: u32,
-    pub pixel_stride: u32,
-    pub c: u32,
-    pub h: u32,
-    pub w: u32,
-    pub unused: [u32; 3],
-}
-
-impl From<View> for GpuView {
-    fn from(p: View) -> Self {
-        let [offset, pixel_stride, c, h, w] = [p.offset, p.pixel_stride, p.c, p.h, p.w].map(|v| v as u32);
-        GpuView { offset, pixel_stride, c, h, w, unused: [0; 3] }
-    }
-}
-
-/// One kernel over one grid.
-struct Dispatch {
-    pipeline: wgpu::ComputePipeline,
-    step: u32,
-    bank: usize,
-    updates: bool,
-    grid: [u32; 2],
-}
-
-/// Collects dispatches. Layers add theirs.
-pub(super) struct Recorder<'a> {
-    device: &'a Device,
-    pub layout: &'a Layout,
-    pub batch: usize,
-    pub training: bool,
-    stride: usize,
-    steps: Vec<u8>,
-    dispatches: Vec<Dispatch>,
-    scratch_at: usize,
-    scratch: usize,
-}
-
-impl<'a> Recorder<'a> {
-    /// Adds one invocation of `kernel` for each of `count`, with `step` as its numbers.
-    pub(super) fn dispatch<S: bytemuck::Pod>(
-        &mut self,
-        kernel: &Kernel,
-        constants: &[Constant],
-        bank: usize,
-        step: &S,
-        count: usize,
-    ) {
-        const { assert!(size_of::<S>() <= STEP_BYTES && size_of::<S>().is_multiple_of(16)) };
-        self.record(kernel, constants, bank, bytemuck::bytes_of(step), count);
-    }
-
-    /// The part of it that does not depend on the type of `step`.
-    fn record(&mut self, kernel: &Kernel, constants: &[Constant], bank: usize, step: &[u8], count: usize) {
-        let groups = (count as u64).div_ceil(WORKGROUP).max(1);
-        let columns = groups.min(MAX_GROUPS);
-        let at = self.steps.len();
-        self.steps.extend_from_slice(step);
-        self.steps.resize(at + self.stride, 0);
-        self.dispatches.push(Dispatch {
-            pipeline: self.device.pipeline(kernel, constants),
-            step: at as u32,
-            bank,
-            updates: kernel.updates,
-            grid: [columns as u32, groups.div_ceil(columns) as u32],
-        });
-    }
-
-    /// Room for `floats` until the next call: where it begins in the arena.
-    pub(super) fn scratch(&mut self, floats: usize) -> usize {
-        self.scratch = self.scratch.max(floats);
-        self.scratch_at
-    }
-
-    pub(super) fn slot(&self, node: usize) -> Slot {
-        *self.layout.slot(node)
-    }
-
-    fn take(&mut self) -> Vec<Dispatch> {
-        mem::take(&mut self.dispatches)
-    }
-
-    fn forward(&mut self, graph: &Graph, step: &Step) {
-        match &graph.nodes()[step.node].layer {
-            Layer::Conv2d(layer) => conv2d::forward(self, layer, step),
-            Layer::Linear(_) => linear::forward(self, step),
-            Layer::MaxPool2d(layer) => max_pool2d::forward(self, layer, step),
-            Layer::AvgPool2d(layer) => avg_pool2d::forward(self, layer, step),
-            Layer::GlobalAvgPool(_) | Layer::AdaptiveAvgPool2d(_) => adaptive_avg_pool2d::forward(self, step),
-            Layer::BatchNorm2d(layer) => batch_norm2d::forward(self, layer, step),
-            Layer::LocalResponseNorm(layer) => local_response_norm::forward(self, layer, step),
-            Layer::HardSwish(_) => hard_swish::forward(self, step),
-            Layer::Softmax(_) => softmax::forward(self, step),
-            Layer::LogSoftmax(_) => log_softmax::forward(self, step),
-            Layer::Dropout(layer) => dropout::forward(self, layer, step),
-            Layer::Flatten(_) => flatten::forward(self, step),
-            Layer::Add(_) => add::forward(self, step),
-            Layer::Mul(_) => mul::forward(self, step),
-            Layer::Concat(_) => concat::forward(self, step),
-            layer @ (Layer::Pad(_) | Layer::Slice(_) | Layer::ChannelShuffle(_)) => {
-                rearrange::forward(self, layer, step);
-            }
-            Layer::Permute(layer) => permute::forward(self, layer, step),
-            layer @ (Layer::Relu(_)
-            | Layer::Sigmoid(_)
-            | Layer::Tanh(_)
-            | Layer::LeakyRelu(_)
-            | Layer::Clip(_)
-            | Layer::HardSigmoid(_)
-            | Layer::FakeQuantize(_)) => activation::forward(self, layer.activation(), step),
-        }
-    }
-
-    fn backward(&mut self, graph: &Graph, step: &Step, back: &BackwardStep) {
-        for view in &back.clear {
-            concat::clear(self, *view);
-        }
-        if step.activation.is_some() {
-            activation::backward(self, step.activation, step.output, back.dy, back.dy, false);
-        }
-        match &graph.nodes()[step.node].layer {
-            Layer::Conv2d(layer) => conv2d::backward(self, layer, step, back),
-            Layer::Linear(_) => linear::backward(self, step, back),
-            Layer::MaxPool2d(layer) => max_pool2d::backward(self, layer, step, back),
-            Layer::AvgPool2d(layer) => avg_pool2d::backward(self, layer, step, back),
-            Layer::GlobalAvgPool(_) | Layer::AdaptiveAvgPool2d(_) => adaptive_avg_pool2d::backward(self, back),
-            Layer::BatchNorm2d(layer) => batch_norm2d::backward(self, layer, step, back),
-            Layer::LocalResponseNorm(layer) => local_response_norm::backward(self, layer, step, back),
-            Layer::HardSwish(_) => hard_swish::backward(self, step, back),
-            Layer::Softmax(_) => softmax::backward(self, step, back),
-            Layer::LogSoftmax(_) => log_softmax::backward(self, step, back),
-            Layer::Dropout(layer) => dropout::backward(self, layer, step, back),
-            Layer::Flatten(_) => flatten::backward(self, back),
-            Layer::Add(_) => add::backward(self, back),
-            Layer::Mul(_) => mul::backward(self, step, back),
-            Layer::Concat(_) => concat::backward(self, step, back),
-            layer @ (Layer::Pad(_) | Layer::Slice(_) | Layer::ChannelShuffle(_)) => {
-                rearrange::backward(self, layer, back);
-            }
-            Layer::Permute(layer) => permute::backward(self, layer, back),
-            layer @ (Layer::Relu(_)
-            | Layer::Sigmoid(_)
-            | Layer::Tanh(_)
-            | Layer::LeakyRelu(_)
-            | Layer::Clip(_)
-            | Layer::HardSigmoid(_)
-            | Layer::FakeQuantize(_)) => {
-                if let Some(dx) = back.dx[0] {
-                    activation::backward(self, layer.activation(), step.output, back.dy, dx.view, dx.accumulate);
-                }
-            }
-        }
-    }
-}
 
 /// Where a tensor of the outside enters or leaves the arena in NCHW order.
 #[derive(Clone, Copy)]
@@ -206,28 +42,6 @@ impl Door {
         let vectors = View { offset: staging, pixel_stride: size, c: size, h: 1, w: 1 };
         Door { at: staging, floats, vectors: Some(vectors) }
     }
-}
-
-/// What training adds to the device's memory.
-pub(super) struct TrainingBuffers {
-    pub loss: Loss,
-    pub optimizer: Optimizer,
-    /// What is updated.
-    pub segments: Vec<Segment>,
-    /// Whether the norm of all gradients has a limit.
-    pub clips: bool,
-    pub grads: Vec<Buffer>,
-    /// For each bank, the optimizer's moments.
-    pub state: [Vec<Buffer>; 2],
-}
-
-/// The buffers that a program works on, besides its own arena.
-pub(super) struct Buffers<'a> {
-    pub params: &'a [Buffer],
-    pub control: &'a Buffer,
-    /// Bound where nothing is needed.
-    pub nothing: &'a Buffer,
-    pub training: Option<&'a TrainingBuffers>,
 }
 
 /// The parts of a run, in the order in which they can be played.
@@ -303,24 +117,12 @@ impl Program {
         purpose: Purpose,
     ) -> Result<Self> {
         let (input, output, grads, end) = doors(&plan);
-        let mut r = Recorder {
-            device,
-            layout,
-            batch: plan.batch,
-            training: purpose != Purpose::Inference,
-            stride: STEP_BYTES.next_multiple_of(device.uniform_alignment().max(1)),
-            steps: vec![],
-            dispatches: vec![],
-            scratch_at: end,
-            scratch: 0,
-        };
+        let mut r = Recorder::new(device, layout, plan.batch, purpose != Purpose::Inference, end);
         let (phases, step_ends) = phases(&mut r, graph, &plan, buffers.training, [Some(input), Some(output)], grads);
-        let bytes = (r.scratch_at + r.scratch) * 4;
-        let steps = mem::take(&mut r.steps);
-        drop(r);
+        let (steps, floats) = r.finish();
 
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let arena = device.buffer("activations", bytes, usage)?;
+        let arena = device.buffer("activations", floats * 4, usage)?;
         let uniforms = device.buffer(
             "steps",
             steps.len().max(STEP_BYTES),
@@ -438,8 +240,8 @@ fn phases(
     phases.input = r.take();
     let mut step_ends = vec![];
     for step in &plan.steps[..plan.forward] {
-        r.forward(graph, step);
-        step_ends.push(r.dispatches.len());
+        layers::forward(r, graph, step);
+        step_ends.push(r.len());
     }
     phases.forward = r.take();
     if let Some(vectors) = output.and_then(|d| d.vectors) {
@@ -449,23 +251,23 @@ fn phases(
     let Some(training) = training else { return (phases, step_ends) };
 
     for view in &plan.clear {
-        concat::clear(r, *view);
+        clear(r, *view);
     }
     phases.clear = r.take();
     loss::record(r, plan, training.loss);
     phases.losses = r.take();
     for back in &plan.backward {
         for &i in &back.recompute {
-            r.forward(graph, &plan.steps[i]);
+            layers::forward(r, graph, &plan.steps[i]);
         }
-        r.backward(graph, &plan.steps[back.step], back);
+        layers::backward(r, graph, &plan.steps[back.step], back);
     }
     phases.backward = r.take();
     optimizer::record(r, training);
     phases.update = r.take();
     if let Some([dy, dx]) = grads {
         for head in &plan.heads[1..] {
-            concat::clear(r, head.grad.expect("a training plan has gradients"));
+            clear(r, head.grad.expect("a training plan has gradients"));
         }
         if let Some(vectors) = dy.vectors {
             flatten::to_map(r, vectors, plan.heads[0].grad.expect("a training plan has gradients"), false);

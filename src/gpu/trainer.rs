@@ -2,77 +2,18 @@
 
 use std::borrow::Cow;
 
+use super::buffers::{Buffers, TrainingBuffers};
+use super::control::{Control, REPORT, write_control};
 use super::device::{Buffer, Device, Range, Readback};
-use super::program::{Buffers, Play, Program, TrainingBuffers};
+use super::input::{check_batch, check_finite};
+use super::program::{Play, Program};
 use super::weights::Layout;
-use super::{check_batch, check_finite};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Params};
 use crate::layers::dropout::{micro_batch_step, training_mode};
 use crate::layers::{Loss, Mode, ParamSpec};
 use crate::plan::{Optimizer, Plan, Purpose, StepReport, Update, check_clip_norm};
 use crate::tensor::{Tensor, dims};
-
-/// What changes from step to step, as the prelude declares it; labels follow.
-#[repr(C)]
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct Control {
-    loss: f32,
-    correct: u32,
-    bad: u32,
-    seed: u32,
-    rate: f32,
-    decay: f32,
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
-    correction1: f32,
-    correction2: f32,
-    nesterov: u32,
-    decoupled: f32,
-    scale: f32,
-    clip_norm: f32,
-    gather: u32,
-    share: f32,
-}
-
-/// Bytes of a control buffer that are read back: loss, correct, bad.
-const REPORT: usize = 12;
-
-impl Control {
-    /// A control buffer with room for the labels of `batch` samples.
-    pub(super) fn buffer(device: &Device, batch: usize) -> Result<Buffer> {
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        device.buffer("control", size_of::<Control>() + 4 * batch.max(1), usage)
-    }
-
-    fn new(update: &Update, clip_norm: f32, seed: u32) -> Self {
-        let [c1, c2] = update.adam_corrections();
-        let common = Control {
-            seed,
-            rate: update.learning_rate,
-            correction1: c1 as f32,
-            correction2: c2 as f32,
-            scale: 1.0,
-            clip_norm,
-            ..Control::default()
-        };
-        match update.optimizer {
-            Optimizer::Sgd { momentum, nesterov, weight_decay } => {
-                Control { decay: weight_decay, beta1: momentum, nesterov: nesterov.into(), ..common }
-            }
-            Optimizer::Adam { beta1, beta2, epsilon, weight_decay } => {
-                Control { decay: weight_decay, beta1, beta2, epsilon, ..common }
-            }
-            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
-                Control { decoupled: weight_decay, beta1, beta2, epsilon, ..common }
-            }
-            Optimizer::RmsProp { alpha, momentum, epsilon, weight_decay } => {
-                Control { decay: weight_decay, beta1: momentum, beta2: alpha, epsilon, ..common }
-            }
-        }
-    }
-}
 
 /// The plan from which the order of weights follows.
 const STEP: Purpose = Purpose::Training { input_grad: false, recompute: false };
@@ -486,10 +427,4 @@ impl Trainer {
         self.layout.unpack(&self.graph, data, |name, tensor| *grads.tensor_mut(name) = tensor);
         grads
     }
-}
-
-fn write_control(device: &Device, buffer: &Buffer, control: &Control, labels: &[u32]) {
-    let mut bytes = bytemuck::bytes_of(control).to_vec();
-    bytes.extend_from_slice(bytemuck::cast_slice(labels));
-    device.queue().write_buffer(buffer, 0, &bytes);
 }

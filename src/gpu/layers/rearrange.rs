@@ -1,7 +1,7 @@
 //! Layers that only move values: pad, slice, channel shuffle. Each says where a value comes from, or where it went.
 
-use super::kernel::kernels;
-use super::program::{GpuView, Recorder};
+use crate::gpu::kernel::kernels;
+use crate::gpu::recorder::{GpuView, Recorder};
 use crate::layers::Layer;
 use crate::plan::{BackwardStep, Step as PlanStep, View};
 
@@ -45,7 +45,7 @@ fn axes([c, h, w]: [usize; 3]) -> [i32; 4] {
     [c, h, w, 1].map(|v| v.min(1 << 30) as i32)
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, layer: &Layer, step: &PlanStep) {
+pub(crate) fn forward(r: &mut Recorder<'_>, layer: &Layer, step: &PlanStep) {
     let mut numbers = Step::new(r, step.inputs[0], step.output);
     match layer {
         Layer::Pad(pad) => {
@@ -59,7 +59,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, layer: &Layer, step: &PlanStep) {
     r.dispatch(&REARRANGE, &[], 0, &numbers, numbers.elements as usize);
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, layer: &Layer, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, layer: &Layer, back: &BackwardStep) {
     let Some(dx) = back.dx[0] else { return };
     let mut numbers = Step::new(r, back.dy, dx.view);
     match layer {

@@ -2,9 +2,9 @@
 //! backward reads them there and replaces them by how far the running ones are to move.
 
 use super::activation::constants;
-use super::conv2d::Splits;
-use super::kernel::kernels;
-use super::program::{GpuView, Recorder};
+use crate::gpu::kernel::kernels;
+use crate::gpu::recorder::{GpuView, Recorder};
+use crate::gpu::split_sum::Splits;
 use crate::layers::BatchNorm2d;
 use crate::plan::{BackwardStep, Step as PlanStep, View};
 
@@ -73,7 +73,7 @@ impl Step {
     }
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep) {
+pub(crate) fn forward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep) {
     let numbers = Step::new(r, layer, step, step.output, step.output);
     let bank = r.slot(step.node).bank;
     let batch_statistics = r.training && !step.frozen;
@@ -85,7 +85,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep
     r.dispatch(&FORWARD, &constants, bank, &numbers, numbers.runs());
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep, back: &BackwardStep) {
     let dx = back.dx[0];
     let numbers = Step::new(r, layer, step, back.dy, dx.map_or(back.dy, |dx| dx.view));
     let bank = r.slot(step.node).bank;

@@ -1,13 +1,13 @@
 //! Convolution on the device; linear layers come here too.
 
 use super::activation::constants;
-use super::add;
-use super::kernel::kernels;
-use super::program::{GpuView, Recorder};
-use super::weights::{Form, Slot};
-use super::{depthwise, reduce};
+use crate::gpu::kernel::kernels;
+use crate::gpu::recorder::{GpuView, Recorder};
+use crate::gpu::split_sum::{self, Splits};
+use crate::gpu::weights::{Form, Slot};
+use crate::gpu::window::Geometry;
 use crate::layers::{Activation, Conv2d, Window};
-use crate::plan::{BackwardStep, GradWrite, Step as PlanStep, View};
+use crate::plan::{GradWrite, Step as PlanStep, View};
 
 kernels!(
     "conv2d",
@@ -17,11 +17,6 @@ kernels!(
     BACKWARD_INPUT = "backward_input",
     BACKWARD_WEIGHTS = "backward_weights",
 );
-
-/// Invocations that keep a large adapter busy; sums over pixels are split until there are about as many.
-const ENOUGH: usize = 4096;
-/// Pixels below which a sum is not worth splitting.
-const WORTHWHILE: usize = 32;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -47,40 +42,8 @@ struct Step {
     unused: u32,
 }
 
-/// A window in numbers, as every shader with windows has it.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct Geometry {
-    pub kernel: [u32; 2],
-    pub stride: [u32; 2],
-    pub pad: [i32; 2],
-    pub dilation: [u32; 2],
-}
-
-impl Geometry {
-    pub(super) fn new(window: &Window, input: [usize; 2]) -> Self {
-        let [top, left, ..] = window.pads(input);
-        Geometry {
-            kernel: window.kernel.map(|v| v as u32),
-            stride: window.stride.map(|v| v as u32),
-            pad: [top as i32, left as i32],
-            dilation: window.dilation.map(|v| v as u32),
-        }
-    }
-
-    /// Whether some window reaches beyond the input.
-    pub(super) fn is_padded(&self, x: &View, y: &View) -> bool {
-        let beyond = |axis: usize, input: usize, output: usize| {
-            let last = (output - 1) * self.stride[axis] as usize
-                + (self.kernel[axis] as usize - 1) * self.dilation[axis] as usize;
-            self.pad[axis] > 0 || last >= input
-        };
-        beyond(0, x.h, y.h) || beyond(1, x.w, y.w)
-    }
-}
-
 /// A convolution between two places.
-pub(super) struct Conv {
+pub(crate) struct Conv {
     pub x: View,
     pub y: View,
     /// Added to the result before the activation.
@@ -92,7 +55,7 @@ pub(super) struct Conv {
 }
 
 impl Conv {
-    fn new(r: &Recorder<'_>, layer: &Conv2d, step: &PlanStep) -> Self {
+    pub(crate) fn new(r: &Recorder<'_>, layer: &Conv2d, step: &PlanStep) -> Self {
         Conv {
             x: step.inputs[0],
             y: step.output,
@@ -103,7 +66,7 @@ impl Conv {
         }
     }
 
-    fn form(&self) -> &Form {
+    pub(crate) fn form(&self) -> &Form {
         &self.slot.form
     }
 
@@ -142,7 +105,7 @@ impl Conv {
         self.form().groups * self.form().cout.div_ceil(4)
     }
 
-    pub(super) fn forward(&self, r: &mut Recorder<'_>, activation: Option<Activation>) {
+    pub(crate) fn forward(&self, r: &mut Recorder<'_>, activation: Option<Activation>) {
         let step = self.step(r, self.x, self.y);
         let pixels = step.pixels as usize;
         let is_vector = self.x.h * self.x.w == 1 && step.run == step.depth && self.form().groups == 1;
@@ -156,7 +119,7 @@ impl Conv {
         r.dispatch(&FORWARD, &constants, self.slot.bank, &step, pixels.div_ceil(8) * self.column_blocks());
     }
 
-    pub(super) fn backward(&self, r: &mut Recorder<'_>, dy: View, dx: Option<GradWrite>) {
+    pub(crate) fn backward(&self, r: &mut Recorder<'_>, dy: View, dx: Option<GradWrite>) {
         if !self.frozen {
             self.backward_weights(r, dy);
         }
@@ -186,58 +149,6 @@ impl Conv {
         (step.splits, step.slice, step.scratch) = sum.numbers(r);
         let constants = [("PADDED", f64::from(step.geometry.is_padded(&self.x, &self.y)))];
         r.dispatch(&BACKWARD_WEIGHTS, &constants, self.slot.bank, &step, owners * sum.count);
-        reduce::record(r, &self.slot, &sum);
-    }
-}
-
-/// A sum over rows of pixels, split into slices that are summed apart.
-pub(super) struct Splits {
-    pub count: usize,
-    /// Rows of a slice.
-    slice: usize,
-}
-
-impl Splits {
-    /// For `owners` invocations that would each sum over `rows` rows of `width` pixels.
-    pub(super) fn new(rows: usize, width: usize, owners: usize) -> Self {
-        let wanted = (ENOUGH / owners.max(1)).clamp(1, rows);
-        let slice = rows.div_ceil(wanted).max(WORTHWHILE.div_ceil(width)).min(rows);
-        Splits { count: rows.div_ceil(slice), slice }
-    }
-
-    /// Floats of one slice's sums.
-    pub(super) fn stored(form: &Form) -> usize {
-        form.blocks() * (form.depth() + usize::from(form.bias)) * form.columns()
-    }
-
-    pub(super) fn reserve(&self, r: &mut Recorder<'_>, form: &Form) {
-        if self.count > 1 {
-            r.scratch(self.count * Self::stored(form));
-        }
-    }
-
-    /// `(splits, slice, scratch)` as shaders know them.
-    pub(super) fn numbers(&self, r: &mut Recorder<'_>) -> (u32, u32, u32) {
-        (self.count as u32, self.slice as u32, r.scratch(0) as u32)
-    }
-}
-
-pub(super) fn forward(r: &mut Recorder<'_>, layer: &Conv2d, step: &PlanStep) {
-    if let Some([conv, sum]) = step.split_residual_add() {
-        forward(r, layer, &conv);
-        return add::forward(r, &sum);
-    }
-    let conv = Conv::new(r, layer, step);
-    match conv.form().depthwise {
-        true => depthwise::forward(r, &conv, step.activation),
-        false => conv.forward(r, step.activation),
-    }
-}
-
-pub(super) fn backward(r: &mut Recorder<'_>, layer: &Conv2d, step: &PlanStep, back: &BackwardStep) {
-    let conv = Conv::new(r, layer, step);
-    match conv.form().depthwise {
-        true => depthwise::backward(r, &conv, back.dy, back.dx[0]),
-        false => conv.backward(r, back.dy, back.dx[0]),
+        split_sum::record(r, &self.slot, &sum);
     }
 }

@@ -1,13 +1,13 @@
 //! The numbers that both poolings give their shaders.
 
-use super::conv2d::Geometry;
-use super::program::{GpuView, Recorder};
+use crate::gpu::recorder::{GpuView, Recorder};
+use crate::gpu::window::Geometry;
 use crate::layers::Window;
 use crate::plan::{BackwardStep, Step as PlanStep, View};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct Step {
+pub(crate) struct Step {
     x: GpuView,
     y: GpuView,
     dx: GpuView,
@@ -34,17 +34,17 @@ fn new(window: &Window, step: &PlanStep, dx: View, dy: View, blocks: usize) -> S
 }
 
 /// Invocations for a result: each takes up to four channels of a pixel.
-pub(super) fn blocks(r: &Recorder<'_>, result: View) -> usize {
+pub(crate) fn blocks(r: &Recorder<'_>, result: View) -> usize {
     result.pixels(r.batch) * result.c.div_ceil(4)
 }
 
-pub(super) fn forward(r: &Recorder<'_>, window: &Window, step: &PlanStep) -> Step {
+pub(crate) fn forward(r: &Recorder<'_>, window: &Window, step: &PlanStep) -> Step {
     let y = step.output;
     new(window, step, step.inputs[0], y, blocks(r, y))
 }
 
 /// `None` when nobody wants the gradient.
-pub(super) fn backward(
+pub(crate) fn backward(
     r: &Recorder<'_>,
     window: &Window,
     step: &PlanStep,

@@ -1,15 +1,15 @@
 //! Max pooling on the device.
 
-use super::conv2d::Geometry;
-use super::kernel::{Constant, kernels};
-use super::pool;
-use super::program::Recorder;
+use super::pooling as pool;
+use crate::gpu::kernel::{Constant, kernels};
+use crate::gpu::recorder::Recorder;
+use crate::gpu::window::Geometry;
 use crate::layers::{MaxPool2d, Window};
 use crate::plan::{BackwardStep, Step, View};
 
 kernels!(
     "max_pool2d",
-    ["pool_prelude.wgsl", "max_pool2d.wgsl"],
+    ["pooling_prelude.wgsl", "max_pool2d.wgsl"],
     FORWARD = "forward",
     BACKWARD = "backward",
     BACKWARD_TILED = "backward_tiled"
@@ -20,7 +20,7 @@ fn padded(layer: &MaxPool2d, step: &Step) -> Constant {
     ("PADDED", f64::from(geometry.is_padded(&step.inputs[0], &step.output)))
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step) {
+pub(crate) fn forward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step) {
     let numbers = pool::forward(r, &layer.window, step);
     r.dispatch(&FORWARD, &[padded(layer, step)], 0, &numbers, numbers.blocks as usize);
 }
@@ -34,7 +34,7 @@ fn is_tiling(window: &Window, x: &View, y: &View) -> bool {
     window.pads([x.h, x.w]) == [0; 4] && on_axis(0, x.h, y.h) && on_axis(1, x.w, y.w)
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step, back: &BackwardStep) {
     let Some((mut numbers, accumulate)) = pool::backward(r, &layer.window, step, back) else { return };
     let tiling = is_tiling(&layer.window, &step.inputs[0], &step.output);
     if tiling {

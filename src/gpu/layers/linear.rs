@@ -2,7 +2,7 @@
 //! would have reordered.
 
 use super::conv2d::Conv;
-use super::program::Recorder;
+use crate::gpu::recorder::Recorder;
 use crate::layers::Window;
 use crate::plan::{BackwardStep, GradWrite, Step, View};
 
@@ -25,11 +25,11 @@ fn conv(r: &Recorder<'_>, step: &Step) -> Conv {
     Conv { x, y: step.output, addend: None, window, slot, frozen: step.frozen }
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, step: &Step) {
+pub(crate) fn forward(r: &mut Recorder<'_>, step: &Step) {
     conv(r, step).forward(r, step.activation);
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, step: &Step, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, step: &Step, back: &BackwardStep) {
     let dx = back.dx[0].map(|dx| GradWrite { view: as_pixel(dx.view), ..dx });
     conv(r, step).backward(r, back.dy, dx);
 }

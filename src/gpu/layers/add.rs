@@ -1,15 +1,15 @@
 //! Sums on the device, two values at a time.
 
 use super::activation::constants;
-use super::concat::copy;
-use super::elementwise::Step;
-use super::kernel::kernels;
-use super::program::Recorder;
+use crate::gpu::copy::copy;
+use crate::gpu::elementwise::Step;
+use crate::gpu::kernel::kernels;
+use crate::gpu::recorder::Recorder;
 use crate::plan::{BackwardStep, Step as PlanStep};
 
 kernels!("add", ["elementwise_prelude.wgsl", "add.wgsl"], FORWARD = "forward");
 
-pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
+pub(crate) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
     let last = step.inputs.len() - 1;
     for i in 1..=last {
         // The output holds the sum of the inputs so far.
@@ -20,7 +20,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
     }
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, back: &BackwardStep) {
     for dx in back.dx.iter().flatten() {
         copy(r, back.dy, dx.view, dx.accumulate);
     }

@@ -1,7 +1,7 @@
 //! Values that change places across channels and pixels.
 
-use super::kernel::kernels;
-use super::program::{GpuView, Recorder};
+use crate::gpu::kernel::kernels;
+use crate::gpu::recorder::{GpuView, Recorder};
 use crate::layers;
 use crate::plan::{BackwardStep, Step as PlanStep, View};
 
@@ -25,11 +25,11 @@ fn gather(r: &mut Recorder<'_>, layer: layers::Permute, a: View, y: View, accumu
     r.dispatch(&PERMUTE, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, elements);
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, layer: &layers::Permute, step: &PlanStep) {
+pub(crate) fn forward(r: &mut Recorder<'_>, layer: &layers::Permute, step: &PlanStep) {
     gather(r, *layer, step.inputs[0], step.output, false);
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, layer: &layers::Permute, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, layer: &layers::Permute, back: &BackwardStep) {
     if let Some(dx) = back.dx[0] {
         gather(r, layer.inverse(), back.dy, dx.view, dx.accumulate);
     }

@@ -1,15 +1,15 @@
 //! Activations that could not be fused, and the derivatives of all.
 
-use super::elementwise::Step;
-use super::kernel::{Constant, kernels};
-use super::program::Recorder;
+use crate::gpu::elementwise::Step;
+use crate::gpu::kernel::{Constant, kernels};
+use crate::gpu::recorder::Recorder;
 use crate::layers::Activation;
 use crate::plan::{Step as PlanStep, View};
 
-kernels!("activation", ["elementwise_prelude.wgsl", "activation.wgsl"], pub(super) FORWARD = "forward", BACKWARD = "backward");
+kernels!("activation", ["elementwise_prelude.wgsl", "activation.wgsl"], pub(crate) FORWARD = "forward", BACKWARD = "backward");
 
 /// The constants of a kernel that applies `activation` to what it writes, and `more` of its own.
-pub(super) fn constants(activation: Option<Activation>, more: &[Constant]) -> Vec<Constant> {
+pub(crate) fn constants(activation: Option<Activation>, more: &[Constant]) -> Vec<Constant> {
     let (code, alpha, beta) = match activation {
         None => (0, 0.0, 0.0),
         Some(Activation::Relu) => (1, 0.0, 0.0),
@@ -26,13 +26,13 @@ pub(super) fn constants(activation: Option<Activation>, more: &[Constant]) -> Ve
     constants
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, activation: Option<Activation>, step: &PlanStep) {
+pub(crate) fn forward(r: &mut Recorder<'_>, activation: Option<Activation>, step: &PlanStep) {
     let numbers = Step::new(r, step.inputs[0], step.inputs[0], step.output);
     r.dispatch(&FORWARD, &constants(activation, &[]), 0, &numbers, numbers.elements as usize);
 }
 
 /// `dx = dy * f'`, with f' read off the result `y`.
-pub(super) fn backward(
+pub(crate) fn backward(
     r: &mut Recorder<'_>,
     activation: Option<Activation>,
     y: View,

@@ -1,8 +1,8 @@
 //! Dropout while training.
 
-use super::elementwise::Step;
-use super::kernel::kernels;
-use super::program::Recorder;
+use crate::gpu::elementwise::Step;
+use crate::gpu::kernel::kernels;
+use crate::gpu::recorder::Recorder;
 use crate::layers::Dropout;
 use crate::plan::{BackwardStep, Step as PlanStep, View};
 
@@ -17,11 +17,11 @@ fn mask(r: &mut Recorder<'_>, layer: &Dropout, node: usize, from: View, to: View
     r.dispatch(&MASK, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, numbers.elements as usize);
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep) {
+pub(crate) fn forward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep) {
     mask(r, layer, step.node, step.inputs[0], step.output, false);
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep, back: &BackwardStep) {
     if let Some(dx) = back.dx[0] {
         mask(r, layer, step.node, back.dy, dx.view, dx.accumulate);
     }

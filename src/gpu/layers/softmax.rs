@@ -1,19 +1,19 @@
-//! Logarithm of softmax on the device: one invocation for each pixel.
+//! Softmax on the device: one invocation for each pixel.
 
-use super::elementwise::Step;
-use super::kernel::kernels;
-use super::program::Recorder;
+use crate::gpu::elementwise::Step;
+use crate::gpu::kernel::kernels;
+use crate::gpu::recorder::Recorder;
 use crate::plan::{BackwardStep, Step as PlanStep};
 
-kernels!("log_softmax", ["elementwise_prelude.wgsl", "log_softmax.wgsl"], FORWARD = "forward", BACKWARD = "backward");
+kernels!("softmax", ["elementwise_prelude.wgsl", "softmax.wgsl"], FORWARD = "forward", BACKWARD = "backward");
 
-pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
+pub(crate) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
     let pixels = step.output.pixels(r.batch);
     let numbers = Step { elements: pixels as u32, ..Step::new(r, step.inputs[0], step.inputs[0], step.output) };
     r.dispatch(&FORWARD, &[], 0, &numbers, pixels);
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardStep) {
     if let Some(dx) = back.dx[0] {
         let pixels = step.output.pixels(r.batch);
         let numbers = Step { elements: pixels as u32, ..Step::new(r, step.output, back.dy, dx.view) };

@@ -1,8 +1,8 @@
 //! Normalisation by neighbouring channels.
 
-use super::elementwise::Step;
-use super::kernel::{Constant, kernels};
-use super::program::Recorder;
+use crate::gpu::elementwise::Step;
+use crate::gpu::kernel::{Constant, kernels};
+use crate::gpu::recorder::Recorder;
 use crate::layers::LocalResponseNorm;
 use crate::plan::{BackwardStep, Step as PlanStep};
 
@@ -25,12 +25,12 @@ fn constants(layer: &LocalResponseNorm, accumulate: bool) -> [Constant; 5] {
     ]
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, layer: &LocalResponseNorm, step: &PlanStep) {
+pub(crate) fn forward(r: &mut Recorder<'_>, layer: &LocalResponseNorm, step: &PlanStep) {
     let numbers = Step::new(r, step.inputs[0], step.inputs[0], step.output);
     r.dispatch(&FORWARD, &constants(layer, false), 0, &numbers, numbers.elements as usize);
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, layer: &LocalResponseNorm, step: &PlanStep, back: &BackwardStep) {
+pub(crate) fn backward(r: &mut Recorder<'_>, layer: &LocalResponseNorm, step: &PlanStep, back: &BackwardStep) {
     if let Some(dx) = back.dx[0] {
         let numbers = Step::new(r, step.inputs[0], back.dy, dx.view);
         r.dispatch(&BACKWARD, &constants(layer, dx.accumulate), 0, &numbers, numbers.elements as usize);

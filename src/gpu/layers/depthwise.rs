@@ -1,10 +1,11 @@
 //! Convolutions with one input channel in each group.
 
 use super::activation::constants;
-use super::conv2d::{Conv, Geometry, Splits};
-use super::kernel::kernels;
-use super::program::{GpuView, Recorder};
-use super::reduce;
+use super::conv2d::Conv;
+use crate::gpu::kernel::kernels;
+use crate::gpu::recorder::{GpuView, Recorder};
+use crate::gpu::split_sum::{self, Splits};
+use crate::gpu::window::Geometry;
 use crate::layers::Activation;
 use crate::plan::{GradWrite, View};
 
@@ -48,12 +49,12 @@ fn step(r: &Recorder<'_>, conv: &Conv, x: View, y: View, result: View) -> Step {
     }
 }
 
-pub(super) fn forward(r: &mut Recorder<'_>, conv: &Conv, activation: Option<Activation>) {
+pub(crate) fn forward(r: &mut Recorder<'_>, conv: &Conv, activation: Option<Activation>) {
     let step = step(r, conv, conv.x, conv.y, conv.y);
     r.dispatch(&FORWARD, &constants(activation, &[]), conv.slot.bank, &step, step.elements as usize);
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: View, dx: Option<GradWrite>) {
+pub(crate) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: View, dx: Option<GradWrite>) {
     let form = conv.slot.form;
     if !conv.frozen {
         let mut numbers = step(r, conv, conv.x, dy, dy);
@@ -61,7 +62,7 @@ pub(super) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: View, dx: Option<G
         sum.reserve(r, &form);
         (numbers.splits, numbers.slice, numbers.scratch) = sum.numbers(r);
         r.dispatch(&BACKWARD_WEIGHTS, &[], conv.slot.bank, &numbers, Splits::stored(&form) * sum.count);
-        reduce::record(r, &conv.slot, &sum);
+        split_sum::record(r, &conv.slot, &sum);
     }
     if let Some(dx) = dx {
         let numbers = step(r, conv, dx.view, dy, dx.view);
