@@ -1,28 +1,29 @@
 //! The buffers that a program binds besides its own arena.
 
 use super::device::Buffer;
-use super::weights::Segment;
+use super::weights::ParamSegment;
 use crate::layers::Loss;
 use crate::plan::Optimizer;
 
-/// What training adds to the device's memory.
+/// Memory and settings that only training needs.
 pub(super) struct TrainingBuffers {
     pub loss: Loss,
     pub optimizer: Optimizer,
-    /// What is updated.
-    pub segments: Vec<Segment>,
+    /// Parameters that the update changes.
+    pub segments: Vec<ParamSegment>,
     /// Whether the norm of all gradients has a limit.
     pub clips: bool,
+    /// One gradient buffer for each parameter buffer.
     pub grads: Vec<Buffer>,
-    /// For each bank, the optimizer's moments.
-    pub state: [Vec<Buffer>; 2],
+    /// The optimizer's first and second moments, one buffer for each parameter buffer; empty where not needed.
+    pub moments: [Vec<Buffer>; 2],
 }
 
-/// The buffers that a program works on, besides its own arena.
-pub(super) struct Buffers<'a> {
+/// Buffers that several programs share.
+pub(super) struct SharedBuffers<'a> {
     pub params: &'a [Buffer],
     pub control: &'a Buffer,
-    /// Bound where nothing is needed.
-    pub nothing: &'a Buffer,
+    /// Bound in place of buffers that no kernel of the program uses.
+    pub dummy: &'a Buffer,
     pub training: Option<&'a TrainingBuffers>,
 }

@@ -1,42 +1,44 @@
-//! The control buffer: what changes from one training step to the next, and what a step reports.
+//! The control buffer: the numbers that change from one training step to the next, and the report of a step.
 
 use super::device::{Buffer, Device};
+use super::uniforms::shader_struct;
 use crate::error::Result;
 use crate::plan::{Optimizer, Update};
 
-/// What changes from step to step, as the prelude declares it; labels follow.
-#[repr(C)]
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct Control {
-    pub loss: f32,
-    pub correct: u32,
-    pub bad: u32,
-    pub seed: u32,
-    pub rate: f32,
-    pub decay: f32,
-    pub beta1: f32,
-    pub beta2: f32,
-    pub epsilon: f32,
-    pub correction1: f32,
-    pub correction2: f32,
-    pub nesterov: u32,
-    pub decoupled: f32,
-    pub scale: f32,
-    pub clip_norm: f32,
-    pub gather: u32,
-    pub share: f32,
+shader_struct! {
+    /// The head of the control buffer. The labels of the batch follow.
+    pub(super) struct Control {
+        pub loss: f32,
+        pub correct: u32,
+        pub non_finite: u32,
+        pub seed: u32,
+        pub rate: f32,
+        pub decay: f32,
+        pub beta1: f32,
+        pub beta2: f32,
+        pub epsilon: f32,
+        pub correction1: f32,
+        pub correction2: f32,
+        pub nesterov: u32,
+        pub decoupled_decay: f32,
+        pub scale: f32,
+        pub clip_norm: f32,
+        pub accumulate_gradients: u32,
+        pub mixup_lambda: f32,
+    }
 }
 
-/// Bytes of a control buffer that are read back: loss, correct, bad.
-pub(super) const REPORT: usize = 12;
+/// Bytes at the start of a control buffer that are read back: `loss`, `correct`, `non_finite`.
+pub(super) const REPORT_BYTES: usize = 12;
 
 impl Control {
-    /// A control buffer with room for the labels of `batch` samples.
+    /// Makes a control buffer with room for the labels of `batch` samples.
     pub(super) fn buffer(device: &Device, batch: usize) -> Result<Buffer> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         device.buffer("control", size_of::<Control>() + 4 * batch.max(1), usage)
     }
 
+    /// The control of a step with this update. The report is zero.
     pub(super) fn new(update: &Update, clip_norm: f32, seed: u32) -> Self {
         let [c1, c2] = update.adam_corrections();
         let common = Control {
@@ -56,7 +58,7 @@ impl Control {
                 Control { decay: weight_decay, beta1, beta2, epsilon, ..common }
             }
             Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
-                Control { decoupled: weight_decay, beta1, beta2, epsilon, ..common }
+                Control { decoupled_decay: weight_decay, beta1, beta2, epsilon, ..common }
             }
             Optimizer::RmsProp { alpha, momentum, epsilon, weight_decay } => {
                 Control { decay: weight_decay, beta1: momentum, beta2: alpha, epsilon, ..common }
@@ -65,6 +67,7 @@ impl Control {
     }
 }
 
+/// Uploads the control and the labels of a step.
 pub(super) fn write_control(device: &Device, buffer: &Buffer, control: &Control, labels: &[u32]) {
     let mut bytes = bytemuck::bytes_of(control).to_vec();
     bytes.extend_from_slice(bytemuck::cast_slice(labels));

@@ -1,20 +1,25 @@
-//! Copies of values, and zeros.
+//! Copies a value, or fills it with zeros.
 
-use super::elementwise::Step;
-use super::kernel::kernels;
+use super::elementwise::ElementwiseUniforms;
+use super::kernel::{accumulate, kernels};
 use super::recorder::Recorder;
-use crate::plan::View;
+use crate::plan::{GradWrite, View};
 
-kernels!("copy", ["elementwise_prelude.wgsl", "copy.wgsl"], COPY = "copy", CLEAR = "clear");
+kernels!("copy", ElementwiseUniforms, ["elementwise.wgsl", "copy.wgsl"], COPY = "copy", CLEAR = "clear");
 
-/// Copies `from` to `to`, or adds it.
-pub(super) fn copy(r: &mut Recorder<'_>, from: View, to: View, accumulate: bool) {
-    let numbers = Step::new(r, from, from, to);
-    r.dispatch(&COPY, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, numbers.elements as usize);
+/// Copies `from` to `to`.
+pub(super) fn copy(r: &mut Recorder<'_>, from: View, to: View) {
+    copy_grad(r, from, GradWrite { view: to, accumulate: false });
 }
 
-/// Fills `place` with zeros.
+/// Copies `from` to a gradient, or adds it.
+pub(super) fn copy_grad(r: &mut Recorder<'_>, from: View, to: GradWrite) {
+    let uniforms = ElementwiseUniforms::new(r, from, from, to.view);
+    r.dispatch(&COPY, &[accumulate(to.accumulate)], 0, &uniforms, uniforms.elements as usize);
+}
+
+/// Fills `view` with zeros.
 pub(super) fn clear(r: &mut Recorder<'_>, view: View) {
-    let numbers = Step::new(r, view, view, view);
-    r.dispatch(&CLEAR, &[], 0, &numbers, numbers.elements as usize);
+    let uniforms = ElementwiseUniforms::new(r, view, view, view);
+    r.dispatch(&CLEAR, &[], 0, &uniforms, uniforms.elements as usize);
 }

@@ -1,7 +1,11 @@
-//! The WebGPU engine: executes plans with wgpu, in a browser or natively, forward and backward.
+//! The WebGPU engine: runs plans with wgpu, in a browser or natively, forward and backward.
 //!
-//! Everything is asynchronous and nothing blocks in a browser. Weights are uploaded once; all activations live in one
-//! buffer, laid out by the plan; a run is one submission that reads back only its result.
+//! All calls that wait for the device are asynchronous. Weights are uploaded once, all activations lie in one buffer by
+//! the plan, and a run is one submission from which only the result is downloaded.
+//!
+//! Files from the bottom up: `uniforms`, `kernel`, `device`; `weights`, `control`, `buffers`; `recorder`, `operation`,
+//! `window`, `elementwise`, `copy`, `split_sum`; `layers`, `loss`, `optimizer`; `program`; `engine`, `trainer`. A shader
+//! lies beside the Rust file that dispatches it.
 
 mod buffers;
 mod control;
@@ -13,11 +17,15 @@ mod input;
 mod kernel;
 mod layers;
 mod loss;
+mod operation;
 mod optimizer;
 mod program;
 mod recorder;
 mod split_sum;
+#[cfg(test)]
+mod tests;
 mod trainer;
+mod uniforms;
 mod weights;
 mod window;
 

@@ -1,125 +1,111 @@
-//! Collects the dispatches of a plan.
+//! Collects the dispatches of a plan, without a device.
 
 use std::mem;
 
-use super::device::Device;
-use super::kernel::{Constant, Kernel, STEP_BYTES};
-use super::weights::{Layout, Slot};
-use crate::plan::View;
+use super::kernel::{Constant, Kernel, Shader};
+use super::uniforms::{ShaderStruct, UNIFORM_BYTES};
+use super::weights::{ParamLayout, ParamSlot};
 
-/// Invocations of a workgroup, as the prelude says.
-const WORKGROUP: u64 = 64;
-/// The most workgroups of one dimension, on any adapter.
-const MAX_GROUPS: u64 = 65_535;
-
-/// [`View`] as shaders see it.
-#[repr(C)]
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct GpuView {
-    pub offset: u32,
-    pub pixel_stride: u32,
-    pub c: u32,
-    pub h: u32,
-    pub w: u32,
-    pub unused: [u32; 3],
-}
-
-impl From<View> for GpuView {
-    fn from(p: View) -> Self {
-        let [offset, pixel_stride, c, h, w] = [p.offset, p.pixel_stride, p.c, p.h, p.w].map(|v| v as u32);
-        GpuView { offset, pixel_stride, c, h, w, unused: [0; 3] }
-    }
-}
+/// Invocations of a workgroup, as in the prelude.
+pub(super) const WORKGROUP: u64 = 64;
+/// The most workgroups of one dimension that every adapter supports.
+const MAX_WORKGROUPS: u64 = 65_535;
 
 /// One kernel over one grid.
 pub(super) struct Dispatch {
-    pub pipeline: wgpu::ComputePipeline,
-    pub step: u32,
-    pub bank: usize,
-    pub updates: bool,
-    pub grid: [u32; 2],
+    pub shader: &'static Shader,
+    pub entry: &'static str,
+    pub constants: Vec<Constant>,
+    /// The byte of the uniform buffer at which the kernel's uniforms begin.
+    pub uniforms_at: u32,
+    /// Index of the parameter buffer that the kernel reads.
+    pub param_buffer: usize,
+    /// Workgroups on two axes.
+    pub workgroups: [u32; 2],
 }
 
-/// Collects dispatches. Layers add theirs.
+/// Collects dispatches and their uniforms in order of execution.
 pub(super) struct Recorder<'a> {
-    device: &'a Device,
-    pub layout: &'a Layout,
+    pub layout: &'a ParamLayout,
+    /// Samples.
     pub batch: usize,
     pub training: bool,
-    stride: usize,
-    steps: Vec<u8>,
+    /// Bytes from one dispatch's uniforms to the next.
+    uniform_stride: usize,
+    uniforms: Vec<u8>,
     dispatches: Vec<Dispatch>,
     scratch_at: usize,
     scratch: usize,
 }
 
 impl<'a> Recorder<'a> {
-    /// Records for a plan of `batch` samples; scratch memory begins at float `scratch_at` of the arena.
-    pub(super) fn new(device: &'a Device, layout: &'a Layout, batch: usize, training: bool, scratch_at: usize) -> Self {
+    /// Records a plan of `batch` samples whose scratch memory begins at float `scratch_at` of the arena.
+    pub(super) fn new(
+        layout: &'a ParamLayout,
+        batch: usize,
+        training: bool,
+        uniform_alignment: usize,
+        scratch_at: usize,
+    ) -> Self {
         Recorder {
-            device,
             layout,
             batch,
             training,
-            stride: STEP_BYTES.next_multiple_of(device.uniform_alignment().max(1)),
-            steps: vec![],
+            uniform_stride: UNIFORM_BYTES.next_multiple_of(uniform_alignment.max(1)),
+            uniforms: vec![],
             dispatches: vec![],
             scratch_at,
             scratch: 0,
         }
     }
 
-    /// Adds one invocation of `kernel` for each of `count`, with `step` as its numbers.
-    pub(super) fn dispatch<S: bytemuck::Pod>(
+    /// Appends a dispatch with at least this many invocations of `kernel`.
+    pub(super) fn dispatch<U: ShaderStruct>(
         &mut self,
-        kernel: &Kernel,
+        kernel: &Kernel<U>,
         constants: &[Constant],
-        bank: usize,
-        step: &S,
-        count: usize,
+        param_buffer: usize,
+        uniforms: &U,
+        invocations: usize,
     ) {
-        const { assert!(size_of::<S>() <= STEP_BYTES && size_of::<S>().is_multiple_of(16)) };
-        self.record(kernel, constants, bank, bytemuck::bytes_of(step), count);
-    }
-
-    /// The part of it that does not depend on the type of `step`.
-    fn record(&mut self, kernel: &Kernel, constants: &[Constant], bank: usize, step: &[u8], count: usize) {
-        let groups = (count as u64).div_ceil(WORKGROUP).max(1);
-        let columns = groups.min(MAX_GROUPS);
-        let at = self.steps.len();
-        self.steps.extend_from_slice(step);
-        self.steps.resize(at + self.stride, 0);
+        let workgroups = (invocations as u64).div_ceil(WORKGROUP).max(1);
+        let columns = workgroups.min(MAX_WORKGROUPS);
+        let uniforms_at = self.uniforms.len();
+        self.uniforms.extend_from_slice(bytemuck::bytes_of(uniforms));
+        self.uniforms.resize(uniforms_at + self.uniform_stride, 0);
         self.dispatches.push(Dispatch {
-            pipeline: self.device.pipeline(kernel, constants),
-            step: at as u32,
-            bank,
-            updates: kernel.updates,
-            grid: [columns as u32, groups.div_ceil(columns) as u32],
+            shader: kernel.shader,
+            entry: kernel.entry,
+            constants: constants.to_vec(),
+            uniforms_at: uniforms_at as u32,
+            param_buffer,
+            workgroups: [columns as u32, workgroups.div_ceil(columns) as u32],
         });
     }
 
-    /// Room for `floats` until the next call: where it begins in the arena.
+    /// Reserves `floats` of scratch memory, valid until the next call, and returns its first float in the arena.
     pub(super) fn scratch(&mut self, floats: usize) -> usize {
         self.scratch = self.scratch.max(floats);
         self.scratch_at
     }
 
-    pub(super) fn slot(&self, node: usize) -> Slot {
+    /// The parameters of a node whose layer has some.
+    pub(super) fn slot(&self, node: usize) -> ParamSlot {
         *self.layout.slot(node)
     }
 
-    /// Dispatches since the last [`Recorder::take`].
+    /// The number of dispatches since the last [`Recorder::take`].
     pub(super) fn len(&self) -> usize {
         self.dispatches.len()
     }
 
-    /// Ends a phase and returns its dispatches.
+    /// Returns the dispatches since the last call.
     pub(super) fn take(&mut self) -> Vec<Dispatch> {
         mem::take(&mut self.dispatches)
     }
 
-    /// The uniforms of all dispatches, and the floats that the arena needs.
+    /// The uniforms of all dispatches, and the number of floats that the arena needs.
     pub(super) fn finish(self) -> (Vec<u8>, usize) {
-        (self.steps, self.scratch_at + self.scratch)
+        (self.uniforms, self.scratch_at + self.scratch)
     }
 }

@@ -1,76 +1,70 @@
-//! The second stage of weight gradients.
+//! Sums over pixels, split between invocations and added in a fixed order.
 
 use super::kernel::kernels;
 use super::recorder::Recorder;
-use super::weights::{Form, Slot};
+use super::uniforms::shader_struct;
+use super::weights::{ParamSlot, WeightLayout};
 
-kernels!("split_sum", ["grads.wgsl", "split_sum.wgsl"], REDUCE = "reduce");
+kernels!("split_sum", SplitSumUniforms, ["grads.wgsl", "split_sum.wgsl"], SPLIT_SUM = "split_sum");
 
-/// Invocations that keep a large adapter busy; sums over pixels are split until there are about as many.
-const ENOUGH: usize = 4096;
-/// Pixels below which a sum is not worth splitting.
-const WORTHWHILE: usize = 32;
+/// Invocations that keep a large adapter busy. Sums over pixels are split until a dispatch has about this many.
+const BUSY_INVOCATIONS: usize = 4096;
+/// The fewest pixels of a slice: splitting a shorter sum costs more than it saves.
+const MIN_SLICE_PIXELS: usize = 32;
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Step {
-    scratch: u32,
-    splits: u32,
-    stored: u32,
-    depth: u32,
-    columns: u32,
-    weights: u32,
-    bias: u32,
-    unused: u32,
+shader_struct! {
+    pub(super) struct SplitSumUniforms {
+        scratch: u32,
+        splits: u32,
+        stored: u32,
+        depth: u32,
+        columns: u32,
+        weights: u32,
+        bias: u32,
+    }
 }
 
-/// A sum over rows of pixels, split into slices that are summed apart.
-pub(super) struct Splits {
+/// A sum over rows of pixels, split into slices that are summed independently.
+pub(super) struct SplitSum {
+    /// Slices.
     pub count: usize,
     /// Rows of a slice.
-    slice: usize,
+    pub slice: usize,
 }
 
-impl Splits {
-    /// For `owners` invocations that would each sum over `rows` rows of `width` pixels.
+impl SplitSum {
+    /// Splits a sum over `rows` rows of `width` pixels, of which `owners` invocations would each compute one.
     pub(super) fn new(rows: usize, width: usize, owners: usize) -> Self {
-        let wanted = (ENOUGH / owners.max(1)).clamp(1, rows);
-        let slice = rows.div_ceil(wanted).max(WORTHWHILE.div_ceil(width)).min(rows);
-        Splits { count: rows.div_ceil(slice), slice }
+        let wanted = (BUSY_INVOCATIONS / owners.max(1)).clamp(1, rows);
+        let slice = rows.div_ceil(wanted).max(MIN_SLICE_PIXELS.div_ceil(width)).min(rows);
+        SplitSum { count: rows.div_ceil(slice), slice }
     }
 
-    /// Floats of one slice's sums.
-    pub(super) fn stored(form: &Form) -> usize {
-        form.blocks() * (form.depth() + usize::from(form.bias)) * form.columns()
+    /// Floats of one slice's sums: weights and biases.
+    pub(super) fn stored(layout: &WeightLayout) -> usize {
+        layout.blocks() * (layout.depth() + usize::from(layout.bias)) * layout.columns()
     }
 
-    pub(super) fn reserve(&self, r: &mut Recorder<'_>, form: &Form) {
-        if self.count > 1 {
-            r.scratch(self.count * Self::stored(form));
+    /// Reserves memory for the slices' sums and returns where it begins.
+    pub(super) fn reserve(&self, r: &mut Recorder<'_>, layout: &WeightLayout) -> u32 {
+        r.scratch(if self.count > 1 { self.count * Self::stored(layout) } else { 0 }) as u32
+    }
+
+    /// Adds up the slices' sums into the gradients of `slot`. A single slice has written them itself.
+    pub(super) fn record(&self, r: &mut Recorder<'_>, slot: &ParamSlot) {
+        if self.count == 1 {
+            return;
         }
+        let stored = Self::stored(&slot.weight_layout);
+        let uniforms = SplitSumUniforms {
+            scratch: self.reserve(r, &slot.weight_layout),
+            splits: self.count as u32,
+            stored: stored as u32,
+            depth: slot.weight_layout.depth() as u32,
+            columns: slot.weight_layout.columns() as u32,
+            weights: slot.weights(),
+            bias: slot.bias().unwrap_or(u32::MAX),
+        };
+        r.dispatch(&SPLIT_SUM, &[], slot.param_buffer, &uniforms, stored);
     }
-
-    /// `(splits, slice, scratch)` as shaders know them.
-    pub(super) fn numbers(&self, r: &mut Recorder<'_>) -> (u32, u32, u32) {
-        (self.count as u32, self.slice as u32, r.scratch(0) as u32)
-    }
-}
-
-/// Adds up what the slices of `sum` left behind, if there were several.
-pub(super) fn record(r: &mut Recorder<'_>, slot: &Slot, sum: &Splits) {
-    if sum.count == 1 {
-        return;
-    }
-    let stored = Splits::stored(&slot.form);
-    let step = Step {
-        scratch: r.scratch(0) as u32,
-        splits: sum.count as u32,
-        stored: stored as u32,
-        depth: slot.form.depth() as u32,
-        columns: slot.form.columns() as u32,
-        weights: slot.weights(),
-        bias: slot.bias().unwrap_or(u32::MAX),
-        unused: 0,
-    };
-    r.dispatch(&REDUCE, &[], slot.bank, &step, stored);
 }

@@ -1,22 +1,25 @@
-//! Windows as shaders see them.
+//! Windows of convolutions and poolings, for shaders.
 
+use super::uniforms::shader_struct;
 use crate::layers::Window;
 use crate::plan::View;
 
-/// A window in numbers, as every shader with windows has it.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct Geometry {
-    pub kernel: [u32; 2],
-    pub stride: [u32; 2],
-    pub pad: [i32; 2],
-    pub dilation: [u32; 2],
+shader_struct! {
+    /// A window on an input of known size. Each pair is vertical, then horizontal.
+    pub(super) struct WindowUniforms {
+        pub kernel: [u32; 2],
+        pub stride: [u32; 2],
+        /// Padding before the input.
+        pub pad: [i32; 2],
+        pub dilation: [u32; 2],
+    }
 }
 
-impl Geometry {
+impl WindowUniforms {
+    /// `input` is the input's height and width.
     pub(super) fn new(window: &Window, input: [usize; 2]) -> Self {
         let [top, left, ..] = window.pads(input);
-        Geometry {
+        WindowUniforms {
             kernel: window.kernel.map(|v| v as u32),
             stride: window.stride.map(|v| v as u32),
             pad: [top as i32, left as i32],
@@ -24,7 +27,7 @@ impl Geometry {
         }
     }
 
-    /// Whether some window reaches beyond the input.
+    /// Whether some window reaches beyond the input `x`, given the output `y`.
     pub(super) fn is_padded(&self, x: &View, y: &View) -> bool {
         let beyond = |axis: usize, input: usize, output: usize| {
             let last = (output - 1) * self.stride[axis] as usize

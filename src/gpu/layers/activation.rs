@@ -1,22 +1,35 @@
-//! Activations that could not be fused, and the derivatives of all.
+//! Activations that are not fused into another layer, and the derivatives of all activations.
 
-use crate::gpu::elementwise::Step;
-use crate::gpu::kernel::{Constant, kernels};
+use crate::gpu::elementwise::ElementwiseUniforms;
+use crate::gpu::kernel::{Constant, accumulate, kernels};
+use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
 use crate::layers::Activation;
-use crate::plan::{Step as PlanStep, View};
+use crate::plan::{BackwardStep, GradWrite, Step, View};
 
-kernels!("activation", ["elementwise_prelude.wgsl", "activation.wgsl"], pub(crate) FORWARD = "forward", BACKWARD = "backward");
+kernels!(
+    "activation",
+    ElementwiseUniforms,
+    ["elementwise.wgsl", "activation.wgsl"],
+    FORWARD = "forward",
+    BACKWARD = "backward",
+);
 
-/// The constants of a kernel that applies `activation` to what it writes, and `more` of its own.
-pub(crate) fn constants(activation: Option<Activation>, more: &[Constant]) -> Vec<Constant> {
+/// An activation that is a step of its own.
+pub(in crate::gpu) struct ActivationLayer {
+    pub activation: Activation,
+    pub step: Step,
+}
+
+/// Override constants for a kernel that applies `activation` to its output, followed by `more`.
+pub(in crate::gpu) fn constants(activation: Option<Activation>, more: &[Constant]) -> Vec<Constant> {
     let (code, alpha, beta) = match activation {
         None => (0, 0.0, 0.0),
         Some(Activation::Relu) => (1, 0.0, 0.0),
         Some(Activation::Sigmoid) => (2, 0.0, 0.0),
         Some(Activation::Tanh) => (3, 0.0, 0.0),
         Some(Activation::LeakyRelu { slope }) => (4, slope, 0.0),
-        // WebGPU takes no infinite constants.
+        // WebGPU rejects infinite constants.
         Some(Activation::Clip { min, max }) => (5, min.max(f32::MIN), max.min(f32::MAX)),
         Some(Activation::HardSigmoid { alpha, beta }) => (6, alpha, beta),
         Some(Activation::FakeQuantize { scale, low, .. }) => (7, scale, low),
@@ -26,21 +39,23 @@ pub(crate) fn constants(activation: Option<Activation>, more: &[Constant]) -> Ve
     constants
 }
 
-pub(crate) fn forward(r: &mut Recorder<'_>, activation: Option<Activation>, step: &PlanStep) {
-    let numbers = Step::new(r, step.inputs[0], step.inputs[0], step.output);
-    r.dispatch(&FORWARD, &constants(activation, &[]), 0, &numbers, numbers.elements as usize);
+/// Records `dx = dy * f'`, where f' is a function of the result `y`.
+pub(in crate::gpu) fn backward(r: &mut Recorder<'_>, activation: Activation, y: View, dy: View, dx: GradWrite) {
+    let uniforms = ElementwiseUniforms::new(r, y, dy, dx.view);
+    let constants = constants(Some(activation), &[accumulate(dx.accumulate)]);
+    r.dispatch(&BACKWARD, &constants, 0, &uniforms, uniforms.elements as usize);
 }
 
-/// `dx = dy * f'`, with f' read off the result `y`.
-pub(crate) fn backward(
-    r: &mut Recorder<'_>,
-    activation: Option<Activation>,
-    y: View,
-    dy: View,
-    dx: View,
-    accumulate: bool,
-) {
-    let numbers = Step::new(r, y, dy, dx);
-    let constants = constants(activation, &[("ACCUMULATE", f64::from(accumulate))]);
-    r.dispatch(&BACKWARD, &constants, 0, &numbers, numbers.elements as usize);
+impl GpuOperation for ActivationLayer {
+    fn forward(&self, r: &mut Recorder<'_>) {
+        let x = self.step.inputs[0];
+        let uniforms = ElementwiseUniforms::new(r, x, x, self.step.output);
+        r.dispatch(&FORWARD, &constants(Some(self.activation), &[]), 0, &uniforms, uniforms.elements as usize);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, back: &BackwardStep) {
+        if let Some(dx) = back.dx[0] {
+            backward(r, self.activation, self.step.output, back.dy, dx);
+        }
+    }
 }

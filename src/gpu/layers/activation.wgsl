@@ -3,8 +3,8 @@
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index < step.elements) {
-        write(element(step.y, index), activate(arena[element(step.a, index)]));
+    if (index < uniforms.elements) {
+        write(element(uniforms.y, index), activate(arena[element(uniforms.a, index)]));
     }
 }
 
@@ -12,8 +12,8 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index < step.elements) {
-        let d = arena[element(step.b, index)] * derivative(arena[element(step.a, index)]);
-        write(element(step.y, index), d);
+    if (index < uniforms.elements) {
+        let d = arena[element(uniforms.b, index)] * derivative(arena[element(uniforms.a, index)]);
+        write(element(uniforms.y, index), d);
     }
 }

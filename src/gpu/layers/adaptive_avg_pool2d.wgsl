@@ -13,16 +13,16 @@ fn extent(o: u32, outputs: u32, inputs: u32) -> f32 {
 
 // The sum over the part of a that belongs to element `index` of y, weighted when a is the gradient of means.
 fn sum(index: u32, backward: bool) -> f32 {
-    let pixel = index / step.y.c;
-    let n = pixel / (step.y.h * step.y.w);
-    let rows = range(pixel / step.y.w % step.y.h, step.y.h, step.a.h);
-    let columns = range(pixel % step.y.w, step.y.w, step.a.w);
+    let pixel = index / uniforms.y.c;
+    let n = pixel / (uniforms.y.h * uniforms.y.w);
+    let rows = range(pixel / uniforms.y.w % uniforms.y.h, uniforms.y.h, uniforms.a.h);
+    let columns = range(pixel % uniforms.y.w, uniforms.y.w, uniforms.a.w);
     var sum = 0.0;
     for (var y = rows.x; y < rows.y; y++) {
         for (var x = columns.x; x < columns.y; x++) {
-            var v = arena[step.a.offset + ((n * step.a.h + y) * step.a.w + x) * step.a.pitch + index % step.y.c];
+            var v = arena[uniforms.a.offset + ((n * uniforms.a.h + y) * uniforms.a.w + x) * uniforms.a.pixel_stride + index % uniforms.y.c];
             if (backward) {
-                v /= extent(y, step.a.h, step.y.h) * extent(x, step.a.w, step.y.w);
+                v /= extent(y, uniforms.a.h, uniforms.y.h) * extent(x, uniforms.a.w, uniforms.y.w);
             }
             sum += v;
         }
@@ -33,15 +33,15 @@ fn sum(index: u32, backward: bool) -> f32 {
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index < step.elements) {
-        arena[element(step.y, index)] = sum(index, false);
+    if (index < uniforms.elements) {
+        arena[element(uniforms.y, index)] = sum(index, false);
     }
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index < step.elements) {
-        write(element(step.y, index), sum(index, true));
+    if (index < uniforms.elements) {
+        write(element(uniforms.y, index), sum(index, true));
     }
 }

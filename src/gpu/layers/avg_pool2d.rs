@@ -1,25 +1,35 @@
-//! Average pooling on the device.
+//! Average pooling.
 
-use super::pooling as pool;
-use crate::gpu::kernel::{Constant, kernels};
+use super::pooling::PoolUniforms;
+use crate::gpu::kernel::{Constant, accumulate, kernels};
+use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
-use crate::layers::AvgPool2d;
+use crate::layers;
 use crate::plan::{BackwardStep, Step};
 
-kernels!("avg_pool2d", ["pooling_prelude.wgsl", "avg_pool2d.wgsl"], FORWARD = "forward", BACKWARD = "backward");
+kernels!("avg_pool2d", PoolUniforms, ["pooling.wgsl", "avg_pool2d.wgsl"], FORWARD = "forward", BACKWARD = "backward",);
 
-fn count_pad(layer: &AvgPool2d) -> Constant {
-    ("COUNT_PAD", f64::from(layer.count_include_pad))
+pub(in crate::gpu) struct AvgPool2d {
+    pub layer: layers::AvgPool2d,
+    pub step: Step,
 }
 
-pub(crate) fn forward(r: &mut Recorder<'_>, layer: &AvgPool2d, step: &Step) {
-    let numbers = pool::forward(r, &layer.window, step);
-    r.dispatch(&FORWARD, &[count_pad(layer)], 0, &numbers, numbers.blocks as usize);
+impl AvgPool2d {
+    fn count_pad(&self) -> Constant {
+        ("COUNT_PAD", f64::from(self.layer.count_include_pad))
+    }
 }
 
-pub(crate) fn backward(r: &mut Recorder<'_>, layer: &AvgPool2d, step: &Step, back: &BackwardStep) {
-    if let Some((numbers, accumulate)) = pool::backward(r, &layer.window, step, back) {
-        let constants = [count_pad(layer), ("ACCUMULATE", f64::from(accumulate))];
-        r.dispatch(&BACKWARD, &constants, 0, &numbers, numbers.blocks as usize);
+impl GpuOperation for AvgPool2d {
+    fn forward(&self, r: &mut Recorder<'_>) {
+        let uniforms = PoolUniforms::forward(r, &self.layer.window, &self.step);
+        r.dispatch(&FORWARD, &[self.count_pad()], 0, &uniforms, uniforms.blocks as usize);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, back: &BackwardStep) {
+        let Some(dx) = back.dx[0] else { return };
+        let uniforms = PoolUniforms::backward(r, &self.layer.window, &self.step, back, dx);
+        let constants = [self.count_pad(), accumulate(dx.accumulate)];
+        r.dispatch(&BACKWARD, &constants, 0, &uniforms, uniforms.blocks as usize);
     }
 }

@@ -1,24 +1,31 @@
-//! What of a concatenation is not written in place; copies and zeros for others too.
+//! Copies the branches of a concatenation that are not written in place.
 
-use crate::gpu::copy::copy;
+use crate::gpu::copy::{copy, copy_grad};
+use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
-use crate::plan::{BackwardStep, Step as PlanStep, View};
+use crate::plan::{BackwardStep, Step, View};
 
-/// The channels of `whole` from `channel` on that belong to `part`.
+pub(in crate::gpu) struct Concat {
+    pub step: Step,
+}
+
+/// The channels of `whole` from `channel` on that hold `part`.
 fn slice(whole: View, channel: usize, part: View) -> View {
     View { offset: whole.offset + channel, c: part.c, ..whole }
 }
 
-pub(crate) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
-    for (input, channel) in step.inputs.iter().zip(&step.channels) {
-        copy(r, *input, slice(step.output, *channel, *input), false);
+impl GpuOperation for Concat {
+    fn forward(&self, r: &mut Recorder<'_>) {
+        for (input, channel) in self.step.inputs.iter().zip(&self.step.channels) {
+            copy(r, *input, slice(self.step.output, *channel, *input));
+        }
     }
-}
 
-pub(crate) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardStep) {
-    for ((dx, channel), input) in back.dx.iter().zip(&step.channels).zip(&step.inputs) {
-        if let Some(dx) = dx {
-            copy(r, slice(back.dy, *channel, *input), dx.view, dx.accumulate);
+    fn backward(&self, r: &mut Recorder<'_>, back: &BackwardStep) {
+        for ((dx, channel), input) in back.dx.iter().zip(&self.step.channels).zip(&self.step.inputs) {
+            if let Some(dx) = dx {
+                copy_grad(r, slice(back.dy, *channel, *input), *dx);
+            }
         }
     }
 }

@@ -1,16 +1,18 @@
-//! Convolution on the device; linear layers come here too.
+//! Convolution as an implicit matrix product. Linear layers use it too.
 
 use super::activation::constants;
-use crate::gpu::kernel::kernels;
-use crate::gpu::recorder::{GpuView, Recorder};
-use crate::gpu::split_sum::{self, Splits};
-use crate::gpu::weights::{Form, Slot};
-use crate::gpu::window::Geometry;
-use crate::layers::{Activation, Conv2d, Window};
-use crate::plan::{GradWrite, Step as PlanStep, View};
+use crate::gpu::kernel::{accumulate, kernels};
+use crate::gpu::recorder::Recorder;
+use crate::gpu::split_sum::SplitSum;
+use crate::gpu::uniforms::{ViewUniforms, shader_struct};
+use crate::gpu::weights::{ParamSlot, WeightLayout};
+use crate::gpu::window::WindowUniforms;
+use crate::layers::{Activation, Window};
+use crate::plan::{GradWrite, View};
 
 kernels!(
     "conv2d",
+    ConvUniforms,
     ["grads.wgsl", "conv2d.wgsl"],
     FORWARD = "forward",
     FORWARD_VECTOR = "forward_vector",
@@ -18,76 +20,64 @@ kernels!(
     BACKWARD_WEIGHTS = "backward_weights",
 );
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Step {
-    x: GpuView,
-    y: GpuView,
-    geometry: Geometry,
-    weights: u32,
-    bias: u32,
-    groups: u32,
-    cin: u32,
-    cout: u32,
-    depth: u32,
-    pixels: u32,
-    batch: u32,
-    taps: u32,
-    run: u32,
-    splits: u32,
-    slice: u32,
-    scratch: u32,
-    addend: u32,
-    addend_pitch: u32,
-    unused: u32,
+shader_struct! {
+    pub(in crate::gpu) struct ConvUniforms {
+        x: ViewUniforms,
+        y: ViewUniforms,
+        window: WindowUniforms,
+        weights: u32,
+        bias: u32,
+        groups: u32,
+        cin: u32,
+        cout: u32,
+        depth: u32,
+        pixels: u32,
+        batch: u32,
+        taps: u32,
+        run: u32,
+        splits: u32,
+        slice: u32,
+        scratch: u32,
+        addend: u32,
+        addend_pixel_stride: u32,
+    }
 }
 
-/// A convolution between two places.
-pub(crate) struct Conv {
+/// A convolution between two views.
+pub(in crate::gpu) struct Conv {
     pub x: View,
     pub y: View,
     /// Added to the result before the activation.
     pub addend: Option<View>,
     pub window: Window,
-    pub slot: Slot,
-    /// Whether its weights have no gradient.
+    pub slot: ParamSlot,
+    /// Whether the weights have no gradient.
     pub frozen: bool,
 }
 
 impl Conv {
-    pub(crate) fn new(r: &Recorder<'_>, layer: &Conv2d, step: &PlanStep) -> Self {
-        Conv {
-            x: step.inputs[0],
-            y: step.output,
-            addend: step.inputs.get(1).copied(),
-            window: layer.window,
-            slot: r.slot(step.node),
-            frozen: step.frozen,
-        }
+    fn weight_layout(&self) -> &WeightLayout {
+        &self.slot.weight_layout
     }
 
-    pub(crate) fn form(&self) -> &Form {
-        &self.slot.form
-    }
-
-    /// The numbers for kernels that read weights; offsets of weights are in vec4.
-    fn step(&self, r: &Recorder<'_>, x: View, y: View) -> Step {
-        let form = self.form();
-        let geometry = Geometry::new(&self.window, [x.h, x.w]);
-        let [_, kw] = form.kernel;
+    /// Uniforms of kernels that read weights. Offsets of weights count `vec4`.
+    fn uniforms(&self, r: &Recorder<'_>, x: View, y: View) -> ConvUniforms {
+        let layout = self.weight_layout();
+        let window = WindowUniforms::new(&self.window, [x.h, x.w]);
+        let [_, kw] = layout.kernel;
         // Pixels without gaps make one run of a whole row of the kernel.
-        let whole_rows = form.groups == 1 && x.pixel_stride == x.c && (geometry.dilation[1] == 1 || kw == 1);
-        let (taps, run) = if whole_rows { (1, kw * form.cin) } else { (kw, form.cin) };
-        Step {
+        let whole_rows = layout.groups == 1 && x.pixel_stride == x.c && (window.dilation[1] == 1 || kw == 1);
+        let (taps, run) = if whole_rows { (1, kw * layout.cin) } else { (kw, layout.cin) };
+        ConvUniforms {
             x: x.into(),
             y: y.into(),
-            geometry,
+            window,
             weights: self.slot.weights() / 4,
             bias: self.slot.bias().map_or(u32::MAX, |b| b / 4),
-            groups: form.groups as u32,
-            cin: form.cin as u32,
-            cout: form.cout as u32,
-            depth: form.depth() as u32,
+            groups: layout.groups as u32,
+            cin: layout.cin as u32,
+            cout: layout.cout as u32,
+            depth: layout.depth() as u32,
             pixels: y.pixels(r.batch) as u32,
             batch: r.batch as u32,
             taps: taps as u32,
@@ -96,30 +86,33 @@ impl Conv {
             slice: 0,
             scratch: 0,
             addend: self.addend.map_or(u32::MAX, |view| view.offset as u32),
-            addend_pitch: self.addend.map_or(0, |view| view.pixel_stride as u32),
-            unused: 0,
+            addend_pixel_stride: self.addend.map_or(0, |view| view.pixel_stride as u32),
         }
     }
 
     fn column_blocks(&self) -> usize {
-        self.form().groups * self.form().cout.div_ceil(4)
+        self.weight_layout().groups * self.weight_layout().cout.div_ceil(4)
     }
 
-    pub(crate) fn forward(&self, r: &mut Recorder<'_>, activation: Option<Activation>) {
-        let step = self.step(r, self.x, self.y);
-        let pixels = step.pixels as usize;
-        let is_vector = self.x.h * self.x.w == 1 && step.run == step.depth && self.form().groups == 1;
-        if pixels < 4 && is_vector && !step.geometry.is_padded(&self.x, &self.y) {
+    /// Records the output.
+    pub(in crate::gpu) fn forward(&self, r: &mut Recorder<'_>, activation: Option<Activation>) {
+        let uniforms = self.uniforms(r, self.x, self.y);
+        let pixels = uniforms.pixels as usize;
+        let padded = uniforms.window.is_padded(&self.x, &self.y);
+        let is_vector =
+            self.x.h * self.x.w == 1 && uniforms.run == uniforms.depth && self.weight_layout().groups == 1 && !padded;
+        let buffer = self.slot.param_buffer;
+        if pixels < 4 && is_vector {
             let constants = constants(activation, &[]);
-            r.dispatch(&FORWARD_VECTOR, &constants, self.slot.bank, &step, pixels * self.column_blocks());
-            return;
+            r.dispatch(&FORWARD_VECTOR, &constants, buffer, &uniforms, pixels * self.column_blocks());
+        } else {
+            let constants = constants(activation, &[("PADDED", f64::from(padded))]);
+            r.dispatch(&FORWARD, &constants, buffer, &uniforms, pixels.div_ceil(8) * self.column_blocks());
         }
-        let padded = step.geometry.is_padded(&self.x, &self.y);
-        let constants = constants(activation, &[("PADDED", f64::from(padded))]);
-        r.dispatch(&FORWARD, &constants, self.slot.bank, &step, pixels.div_ceil(8) * self.column_blocks());
     }
 
-    pub(crate) fn backward(&self, r: &mut Recorder<'_>, dy: View, dx: Option<GradWrite>) {
+    /// Records the gradients of weights and input.
+    pub(in crate::gpu) fn backward(&self, r: &mut Recorder<'_>, dy: View, dx: Option<GradWrite>) {
         if !self.frozen {
             self.backward_weights(r, dy);
         }
@@ -129,26 +122,29 @@ impl Conv {
     }
 
     fn backward_input(&self, r: &mut Recorder<'_>, dy: View, dx: GradWrite) {
-        let mut step = self.step(r, dx.view, dy);
+        let layout = self.weight_layout();
         let pixels = dx.view.pixels(r.batch);
-        step.pixels = pixels as u32;
-        let constants =
-            [("ACCUMULATE", f64::from(dx.accumulate)), ("RAGGED", f64::from(!self.form().cout.is_multiple_of(4)))];
-        let count = pixels.div_ceil(8) * self.form().groups * self.form().cin.div_ceil(4);
-        r.dispatch(&BACKWARD_INPUT, &constants, self.slot.bank, &step, count);
+        let uniforms = ConvUniforms { pixels: pixels as u32, ..self.uniforms(r, dx.view, dy) };
+        let constants = [accumulate(dx.accumulate), ("RAGGED", f64::from(!layout.cout.is_multiple_of(4)))];
+        let count = pixels.div_ceil(8) * layout.groups * layout.cin.div_ceil(4);
+        r.dispatch(&BACKWARD_INPUT, &constants, self.slot.param_buffer, &uniforms, count);
     }
 
     fn backward_weights(&self, r: &mut Recorder<'_>, dy: View) {
-        let form = *self.form();
-        let mut step = self.step(r, self.x, dy);
-        step.weights = self.slot.weights();
-        step.bias = self.slot.bias().unwrap_or(u32::MAX);
-        let owners = (form.depth() + usize::from(form.bias)).div_ceil(8) * self.column_blocks();
-        let sum = Splits::new(r.batch * dy.h, dy.w, owners);
-        sum.reserve(r, &form);
-        (step.splits, step.slice, step.scratch) = sum.numbers(r);
-        let constants = [("PADDED", f64::from(step.geometry.is_padded(&self.x, &self.y)))];
-        r.dispatch(&BACKWARD_WEIGHTS, &constants, self.slot.bank, &step, owners * sum.count);
-        split_sum::record(r, &self.slot, &sum);
+        let layout = self.weight_layout();
+        let owners = (layout.depth() + usize::from(layout.bias)).div_ceil(8) * self.column_blocks();
+        let sum = SplitSum::new(r.batch * dy.h, dy.w, owners);
+        let uniforms = ConvUniforms {
+            // Gradients are written by single floats.
+            weights: self.slot.weights(),
+            bias: self.slot.bias().unwrap_or(u32::MAX),
+            splits: sum.count as u32,
+            slice: sum.slice as u32,
+            scratch: sum.reserve(r, layout),
+            ..self.uniforms(r, self.x, dy)
+        };
+        let constants = [("PADDED", f64::from(uniforms.window.is_padded(&self.x, &self.y)))];
+        r.dispatch(&BACKWARD_WEIGHTS, &constants, self.slot.param_buffer, &uniforms, owners * sum.count);
+        sum.record(r, &self.slot);
     }
 }

@@ -7,13 +7,10 @@
 // 8x4 takes 12 loads for 32 of them, 4x4 takes 8 for 16 and is a third slower. On hardware the reuse of each load and
 // the cache carry it.
 
-struct Step {
-    x: Place,
-    y: Place,
-    kernel: vec2<u32>,
-    stride: vec2<u32>,
-    pad: vec2<i32>,
-    dilation: vec2<u32>,
+struct ConvUniforms {
+    x: ViewUniforms,
+    y: ViewUniforms,
+    window: WindowUniforms,
     // In vec4 for reading, in floats for writing gradients.
     weights: u32,
     bias: u32,
@@ -36,12 +33,11 @@ struct Step {
     scratch: u32,
     // Added to the result, unless it is NONE: where it begins, and floats from one pixel to the next.
     addend: u32,
-    addend_pitch: u32,
-    unused: u32,
+    addend_pixel_stride: u32,
 }
 
 @group(0) @binding(1) var<storage, read> params: array<vec4<f32>>;
-@group(0) @binding(4) var<uniform> step: Step;
+@group(0) @binding(4) var<uniform> uniforms: ConvUniforms;
 
 // Whether some window reaches beyond the input.
 override PADDED: bool = true;
@@ -66,13 +62,13 @@ struct Pixels {
 
 // Beyond the last pixel, the last one again.
 fn pixels_from(first: u32) -> Pixels {
-    let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.pixels - 1u));
-    let row = pixel / step.y.w;
-    let n = row / step.y.h;
+    let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(uniforms.pixels - 1u));
+    let row = pixel / uniforms.y.w;
+    let n = row / uniforms.y.h;
     return Pixels(
-        vec4<i32>(n * (step.x.h * step.x.w)),
-        vec4<i32>((row - n * step.y.h) * step.stride.x) - step.pad.x,
-        vec4<i32>((pixel - row * step.y.w) * step.stride.y) - step.pad.y,
+        vec4<i32>(n * (uniforms.x.h * uniforms.x.w)),
+        vec4<i32>((row - n * uniforms.y.h) * uniforms.window.stride.x) - uniforms.window.pad.x,
+        vec4<i32>((pixel - row * uniforms.y.w) * uniforms.window.stride.y) - uniforms.window.pad.y,
     );
 }
 
@@ -83,33 +79,33 @@ fn outer(x: vec4<f32>, w: vec4<f32>) -> mat4x4<f32> {
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    let blocks = (step.cout + 3u) / 4u;
-    let columns = blocks * step.groups;
+    let blocks = (uniforms.cout + 3u) / 4u;
+    let columns = blocks * uniforms.groups;
     let first = index / columns * 8u;
-    if (first >= step.pixels) {
+    if (first >= uniforms.pixels) {
         return;
     }
     let group = index % columns / blocks;
     let block = index % blocks;
     let p = pixels_from(first);
     let q = pixels_from(first + 4u);
-    let channel = i32(step.x.offset + group * step.cin);
+    let channel = i32(uniforms.x.offset + group * uniforms.cin);
 
     var bias = vec4<f32>();
-    if (step.bias != NONE) {
-        bias = params[step.bias + group * blocks + block];
+    if (uniforms.bias != NONE) {
+        bias = params[uniforms.bias + group * blocks + block];
     }
     var acc_p = mat4x4<f32>(bias, bias, bias, bias);
     var acc_q = acc_p;
     // Read once: a software adapter would read uniforms in every round.
-    let taps = step.taps;
-    let run = step.run;
-    let cin = i32(step.cin);
-    let size = vec2<i32>(vec2<u32>(step.x.h, step.x.w));
-    let pitch = i32(step.x.pitch);
-    let dilation = step.dilation;
-    let kernel_h = step.kernel.x;
-    var k = step.weights + group * step.depth * blocks + block;
+    let taps = uniforms.taps;
+    let run = uniforms.run;
+    let cin = i32(uniforms.cin);
+    let size = vec2<i32>(vec2<u32>(uniforms.x.h, uniforms.x.w));
+    let pixel_stride = i32(uniforms.x.pixel_stride);
+    let dilation = uniforms.window.dilation;
+    let kernel_h = uniforms.window.kernel.x;
+    var k = uniforms.weights + group * uniforms.depth * blocks + block;
     for (var ky = 0u; ky < kernel_h; ky++) {
         let py = p.iy + i32(ky * dilation.x);
         let qy = q.iy + i32(ky * dilation.x);
@@ -118,8 +114,8 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
         for (var kx = 0u; kx < taps; kx++) {
             let px = p.ix + i32(kx * dilation.y);
             let qx = q.ix + i32(kx * dilation.y);
-            let p_at = vec4<u32>(channel + (p.image + py * size.y + px) * pitch);
-            let q_at = vec4<u32>(channel + (q.image + qy * size.y + qx) * pitch);
+            let p_at = vec4<u32>(channel + (p.image + py * size.y + px) * pixel_stride);
+            let q_at = vec4<u32>(channel + (q.image + qy * size.y + qx) * pixel_stride);
             // Of a run over several pixels, the part that is inside; of a run over one pixel, all or nothing.
             let p_low = -px * cin;
             let q_low = -qx * cin;
@@ -140,40 +136,40 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
             }
         }
     }
-    let count = step.cout - block * 4u;
-    let pitch_y = step.y.pitch;
-    let left = step.pixels - first;
-    let to = step.y.offset + first * pitch_y + group * step.cout + block * 4u;
-    if (step.addend != NONE) {
-        let at = step.addend + group * step.cout + block * 4u;
+    let count = uniforms.cout - block * 4u;
+    let stride_y = uniforms.y.pixel_stride;
+    let left = uniforms.pixels - first;
+    let to = uniforms.y.offset + first * stride_y + group * uniforms.cout + block * 4u;
+    if (uniforms.addend != NONE) {
+        let at = uniforms.addend + group * uniforms.cout + block * 4u;
         acc_p += addend4(at, first);
         acc_q += addend4(at, first + 4u);
     }
     finish4(to, acc_p, count, left);
     if (left > 4u) {
-        finish4(to + 4u * pitch_y, acc_q, count, left - 4u);
+        finish4(to + 4u * stride_y, acc_q, count, left - 4u);
     }
 }
 
 // Four pixels of the addend; those beyond the last pixel or channel are read from elsewhere and not written.
 fn addend4(at: u32, first: u32) -> mat4x4<f32> {
-    let p = vec4<u32>(at) + (vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u)) * step.addend_pitch;
+    let p = vec4<u32>(at) + (vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u)) * uniforms.addend_pixel_stride;
     let i = vec4<u32>(0u, 1u, 2u, 3u);
     return mat4x4<f32>(load4(p.x + i), load4(p.y + i), load4(p.z + i), load4(p.w + i));
 }
 
 // Writes `left` pixels of `count` channels.
 fn finish4(at: u32, v: mat4x4<f32>, count: u32, left: u32) {
-    let pitch = step.y.pitch;
+    let pixel_stride = uniforms.y.pixel_stride;
     finish(at, v[0], count);
     if (left > 1u) {
-        finish(at + pitch, v[1], count);
+        finish(at + pixel_stride, v[1], count);
     }
     if (left > 2u) {
-        finish(at + 2u * pitch, v[2], count);
+        finish(at + 2u * pixel_stride, v[2], count);
     }
     if (left > 3u) {
-        finish(at + 3u * pitch, v[3], count);
+        finish(at + 3u * pixel_stride, v[3], count);
     }
 }
 
@@ -185,27 +181,27 @@ fn finish(at: u32, v: vec4<f32>, count: u32) {
 @compute @workgroup_size(WORKGROUP)
 fn forward_vector(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    let blocks = (step.cout + 3u) / 4u;
+    let blocks = (uniforms.cout + 3u) / 4u;
     let n = index / blocks;
-    if (n >= step.pixels) {
+    if (n >= uniforms.pixels) {
         return;
     }
     let block = index % blocks;
     var acc = vec4<f32>();
-    if (step.bias != NONE) {
-        acc = params[step.bias + block];
+    if (uniforms.bias != NONE) {
+        acc = params[uniforms.bias + block];
     }
-    let x = step.x.offset + n * step.x.pitch;
-    let run = step.run;
-    var k = step.weights + block;
+    let x = uniforms.x.offset + n * uniforms.x.pixel_stride;
+    let run = uniforms.run;
+    var k = uniforms.weights + block;
     for (var j = 0u; j < run; j++) {
         acc += arena[x + j] * params[k];
         k += blocks;
     }
-    if (step.addend != NONE) {
-        acc += load4(vec4<u32>(step.addend + n * step.addend_pitch + block * 4u) + vec4<u32>(0u, 1u, 2u, 3u));
+    if (uniforms.addend != NONE) {
+        acc += load4(vec4<u32>(uniforms.addend + n * uniforms.addend_pixel_stride + block * 4u) + vec4<u32>(0u, 1u, 2u, 3u));
     }
-    finish(step.y.offset + n * step.y.pitch + block * 4u, acc, step.cout - block * 4u);
+    finish(uniforms.y.offset + n * uniforms.y.pixel_stride + block * 4u, acc, uniforms.cout - block * 4u);
 }
 
 // Four output channels of the gradient at one output pixel, of which `exists` tells those that are there. Without
@@ -241,10 +237,10 @@ struct Inputs {
 }
 
 fn inputs_from(first: u32) -> Inputs {
-    let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.pixels - 1u));
-    let row = pixel / step.x.w;
-    let n = row / step.x.h;
-    return Inputs(n, vec4<i32>(row - n * step.x.h) + step.pad.x, vec4<i32>(pixel - row * step.x.w) + step.pad.y);
+    let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(uniforms.pixels - 1u));
+    let row = pixel / uniforms.x.w;
+    let n = row / uniforms.x.h;
+    return Inputs(n, vec4<i32>(row - n * uniforms.x.h) + uniforms.window.pad.x, vec4<i32>(pixel - row * uniforms.x.w) + uniforms.window.pad.y);
 }
 
 // For four inputs, the outputs that one tap leads to on one axis, and whether they are there.
@@ -263,30 +259,30 @@ fn outputs_of(t: vec4<i32>, tap: u32, stride: i32, dilation: u32, size: u32) -> 
 @compute @workgroup_size(WORKGROUP)
 fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    let channel_blocks = (step.cin + 3u) / 4u;
-    let columns = channel_blocks * step.groups;
+    let channel_blocks = (uniforms.cin + 3u) / 4u;
+    let columns = channel_blocks * uniforms.groups;
     let first = index / columns * 8u;
-    if (first >= step.pixels) {
+    if (first >= uniforms.pixels) {
         return;
     }
     let group = index % columns / channel_blocks;
     let channel = index % channel_blocks * 4u;
-    let blocks = (step.cout + 3u) / 4u;
+    let blocks = (uniforms.cout + 3u) / 4u;
     let p = inputs_from(first);
     let q = inputs_from(first + 4u);
-    let stride = vec2<i32>(step.stride);
-    let dilation = step.dilation;
-    let size = vec2<u32>(step.y.h, step.y.w);
-    let range_y = tap_range(p.y, q.y, step.stride.x, dilation.x, step.kernel.x, size.x);
-    let range_x = tap_range(p.x, q.x, step.stride.y, dilation.y, step.kernel.y, size.y);
-    let start = step.y.offset + group * step.cout;
+    let stride = vec2<i32>(uniforms.window.stride);
+    let dilation = uniforms.window.dilation;
+    let size = vec2<u32>(uniforms.y.h, uniforms.y.w);
+    let range_y = tap_range(p.y, q.y, uniforms.window.stride.x, dilation.x, uniforms.window.kernel.x, size.x);
+    let range_x = tap_range(p.x, q.x, uniforms.window.stride.y, dilation.y, uniforms.window.kernel.y, size.y);
+    let start = uniforms.y.offset + group * uniforms.cout;
     // Rows of weights beyond the last channel are read again instead of the next tap's.
-    let row = min(vec4<u32>(channel) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(step.cin - 1u)) * blocks;
-    let weights = step.weights + group * step.depth * blocks;
-    let cin = step.cin;
-    let cout = step.cout;
-    let kernel_w = step.kernel.y;
-    let pitch = step.y.pitch;
+    let row = min(vec4<u32>(channel) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(uniforms.cin - 1u)) * blocks;
+    let weights = uniforms.weights + group * uniforms.depth * blocks;
+    let cin = uniforms.cin;
+    let cout = uniforms.cout;
+    let kernel_w = uniforms.window.kernel.y;
+    let pixel_stride = uniforms.y.pixel_stride;
 
     var acc_p = mat4x4<f32>();
     var acc_q = mat4x4<f32>();
@@ -296,8 +292,8 @@ fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         for (var kx = range_x.x; kx < range_x.y; kx++) {
             let px = outputs_of(p.x, kx, stride.y, dilation.y, size.y);
             let qx = outputs_of(q.x, kx, stride.y, dilation.y, size.y);
-            let p_at = start + ((p.n * size.x + py.at) * size.y + px.at) * pitch;
-            let q_at = start + ((q.n * size.x + qy.at) * size.y + qx.at) * pitch;
+            let p_at = start + ((p.n * size.x + py.at) * size.y + px.at) * pixel_stride;
+            let q_at = start + ((q.n * size.x + qy.at) * size.y + qx.at) * pixel_stride;
             let p_ok = py.ok & px.ok;
             let q_ok = qy.ok & qx.ok;
             let tap = row + weights + (ky * kernel_w + kx) * cin * blocks;
@@ -310,12 +306,12 @@ fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         }
     }
     let count = cin - channel;
-    let pitch_x = step.x.pitch;
-    let left = step.pixels - first;
-    let to = step.x.offset + first * pitch_x + group * cin + channel;
+    let stride_x = uniforms.x.pixel_stride;
+    let left = uniforms.pixels - first;
+    let to = uniforms.x.offset + first * stride_x + group * cin + channel;
     save_inputs(to, acc_p, count, left);
     if (left > 4u) {
-        save_inputs(to + 4u * pitch_x, acc_q, count, left - 4u);
+        save_inputs(to + 4u * stride_x, acc_q, count, left - 4u);
     }
 }
 
@@ -331,16 +327,16 @@ fn products(w: mat4x4<f32>, at: vec4<u32>, exists: vec4<bool>, ok: vec4<bool>) -
 
 // Writes `left` pixels of `count` channels.
 fn save_inputs(at: u32, v: mat4x4<f32>, count: u32, left: u32) {
-    let pitch = step.x.pitch;
+    let pixel_stride = uniforms.x.pixel_stride;
     write4(at, v[0], count);
     if (left > 1u) {
-        write4(at + pitch, v[1], count);
+        write4(at + pixel_stride, v[1], count);
     }
     if (left > 2u) {
-        write4(at + 2u * pitch, v[2], count);
+        write4(at + 2u * pixel_stride, v[2], count);
     }
     if (left > 3u) {
-        write4(at + 3u * pitch, v[3], count);
+        write4(at + 3u * pixel_stride, v[3], count);
     }
 }
 
@@ -355,14 +351,14 @@ struct Taps {
 
 fn taps_from(first: u32, group: u32) -> Taps {
     let k = vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u);
-    let inside_k = min(k, vec4<u32>(step.depth - 1u));
-    let tap = inside_k / step.cin;
-    let ky = tap / step.kernel.y;
+    let inside_k = min(k, vec4<u32>(uniforms.depth - 1u));
+    let tap = inside_k / uniforms.cin;
+    let ky = tap / uniforms.window.kernel.y;
     return Taps(
-        i32(step.x.offset + group * step.cin) + vec4<i32>(inside_k - tap * step.cin),
-        vec4<i32>(ky * step.dilation.x) - step.pad.x,
-        vec4<i32>((tap - ky * step.kernel.y) * step.dilation.y) - step.pad.y,
-        k < vec4<u32>(step.depth),
+        i32(uniforms.x.offset + group * uniforms.cin) + vec4<i32>(inside_k - tap * uniforms.cin),
+        vec4<i32>(ky * uniforms.window.dilation.x) - uniforms.window.pad.x,
+        vec4<i32>((tap - ky * uniforms.window.kernel.y) * uniforms.window.dilation.y) - uniforms.window.pad.y,
+        k < vec4<u32>(uniforms.depth),
     );
 }
 
@@ -370,12 +366,12 @@ fn taps_from(first: u32, group: u32) -> Taps {
 @compute @workgroup_size(WORKGROUP)
 fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    let blocks = (step.cout + 3u) / 4u;
-    let columns = blocks * step.groups;
-    let depth = step.depth + u32(step.bias != NONE);
+    let blocks = (uniforms.cout + 3u) / 4u;
+    let columns = blocks * uniforms.groups;
+    let depth = uniforms.depth + u32(uniforms.bias != NONE);
     let k_blocks = (depth + 7u) / 8u;
     let split = index / (columns * k_blocks);
-    if (split >= step.splits) {
+    if (split >= uniforms.splits) {
         return;
     }
     let group = index % columns / blocks;
@@ -384,16 +380,16 @@ fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_w
     let p = taps_from(k, group);
     let q = taps_from(k + 4u, group);
 
-    let first_y = step.y.offset + group * step.cout + block * 4u;
-    let y = vec3<u32>(step.y.h, step.y.w, step.y.pitch);
-    let size = vec2<i32>(vec2<u32>(step.x.h, step.x.w));
-    let pitch = i32(step.x.pitch);
-    let stride = step.stride;
-    let advance = stride.y * step.x.pitch;
-    let last = min((split + 1u) * step.slice, step.batch * y.x);
+    let first_y = uniforms.y.offset + group * uniforms.cout + block * 4u;
+    let y = vec3<u32>(uniforms.y.h, uniforms.y.w, uniforms.y.pixel_stride);
+    let size = vec2<i32>(vec2<u32>(uniforms.x.h, uniforms.x.w));
+    let pixel_stride = i32(uniforms.x.pixel_stride);
+    let stride = uniforms.window.stride;
+    let advance = stride.y * uniforms.x.pixel_stride;
+    let last = min((split + 1u) * uniforms.slice, uniforms.batch * y.x);
     var acc_p = mat4x4<f32>();
     var acc_q = mat4x4<f32>();
-    for (var r = split * step.slice; r < last; r++) {
+    for (var r = split * uniforms.slice; r < last; r++) {
         let n = r / y.x;
         let iy = i32((r - n * y.x) * stride.x);
         let image = i32(n) * size.x * size.y;
@@ -401,8 +397,8 @@ fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_w
         let qy = q.y + iy;
         let p_row = (py >= vec4<i32>()) & (py < vec4<i32>(size.x));
         let q_row = (qy >= vec4<i32>()) & (qy < vec4<i32>(size.x));
-        var p_at = vec4<u32>(p.channel + (image + py * size.y + p.x) * pitch);
-        var q_at = vec4<u32>(q.channel + (image + qy * size.y + q.x) * pitch);
+        var p_at = vec4<u32>(p.channel + (image + py * size.y + p.x) * pixel_stride);
+        var q_at = vec4<u32>(q.channel + (image + qy * size.y + q.x) * pixel_stride);
         var from_y = first_y + r * y.y * y.z;
         var px = p.x;
         var qx = q.x;
@@ -434,27 +430,27 @@ fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_w
 
 // `column` counts blocks of four over all groups.
 fn save(split: u32, k: u32, column: u32, v: vec4<f32>) {
-    let depth = step.depth + u32(step.bias != NONE);
+    let depth = uniforms.depth + u32(uniforms.bias != NONE);
     if (k >= depth) {
         return;
     }
-    let blocks = (step.cout + 3u) / 4u;
+    let blocks = (uniforms.cout + 3u) / 4u;
     let group = column / blocks;
-    let left = step.cout - column % blocks * 4u;
+    let left = uniforms.cout - column % blocks * 4u;
     // What was summed for the padding came from other values' memory.
     let clean = inside(v, vec4<bool>(true, left > 1u, left > 2u, left > 3u));
-    if (step.splits > 1u) {
-        let stored = step.groups * blocks * 4u * depth;
+    if (uniforms.splits > 1u) {
+        let stored = uniforms.groups * blocks * 4u * depth;
         let row = group * depth + k;
-        write4(step.scratch + split * stored + (row * blocks + column % blocks) * 4u, clean, 4u);
+        write4(uniforms.scratch + split * stored + (row * blocks + column % blocks) * 4u, clean, 4u);
         return;
     }
-    var at = step.bias + column * 4u;
-    if (k < step.depth) {
-        at = step.weights + ((group * step.depth + k) * blocks + column % blocks) * 4u;
+    var at = uniforms.bias + column * 4u;
+    if (k < uniforms.depth) {
+        at = uniforms.weights + ((group * uniforms.depth + k) * blocks + column % blocks) * 4u;
     }
-    grads[at] = gathered(at) + clean.x;
-    grads[at + 1u] = gathered(at + 1u) + clean.y;
-    grads[at + 2u] = gathered(at + 2u) + clean.z;
-    grads[at + 3u] = gathered(at + 3u) + clean.w;
+    grads[at] = accumulated(at) + clean.x;
+    grads[at + 1u] = accumulated(at + 1u) + clean.y;
+    grads[at + 2u] = accumulated(at + 2u) + clean.z;
+    grads[at + 3u] = accumulated(at + 3u) + clean.w;
 }

@@ -1,28 +1,40 @@
-//! Dropout while training.
+//! Dropout in training.
 
-use crate::gpu::elementwise::Step;
-use crate::gpu::kernel::kernels;
+use crate::gpu::elementwise::ElementwiseUniforms;
+use crate::gpu::kernel::{accumulate, kernels};
+use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
-use crate::layers::Dropout;
-use crate::plan::{BackwardStep, Step as PlanStep, View};
+use crate::layers;
+use crate::plan::{BackwardStep, GradWrite, Step, View};
 
-kernels!("dropout", ["elementwise_prelude.wgsl", "dropout.wgsl"], MASK = "mask");
+kernels!("dropout", ElementwiseUniforms, ["elementwise.wgsl", "dropout.wgsl"], MASK = "mask");
 
-fn mask(r: &mut Recorder<'_>, layer: &Dropout, node: usize, from: View, to: View, accumulate: bool) {
-    let mut numbers = Step::new(r, from, from, to);
-    // The stream of layers::dropout::training_mode; the step's seed is in the control buffer.
-    numbers.stream = node as u32;
-    numbers.threshold = layer.threshold();
-    numbers.scale = layer.scale();
-    r.dispatch(&MASK, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, numbers.elements as usize);
+pub(in crate::gpu) struct Dropout {
+    pub layer: layers::Dropout,
+    pub step: Step,
 }
 
-pub(crate) fn forward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep) {
-    mask(r, layer, step.node, step.inputs[0], step.output, false);
+impl Dropout {
+    fn mask(&self, r: &mut Recorder<'_>, from: View, to: GradWrite) {
+        let uniforms = ElementwiseUniforms {
+            // The stream of `layers::dropout::training_mode`. The control buffer holds the seed.
+            stream: self.step.node as u32,
+            threshold: self.layer.threshold(),
+            scale: self.layer.scale(),
+            ..ElementwiseUniforms::new(r, from, from, to.view)
+        };
+        r.dispatch(&MASK, &[accumulate(to.accumulate)], 0, &uniforms, uniforms.elements as usize);
+    }
 }
 
-pub(crate) fn backward(r: &mut Recorder<'_>, layer: &Dropout, step: &PlanStep, back: &BackwardStep) {
-    if let Some(dx) = back.dx[0] {
-        mask(r, layer, step.node, back.dy, dx.view, dx.accumulate);
+impl GpuOperation for Dropout {
+    fn forward(&self, r: &mut Recorder<'_>) {
+        self.mask(r, self.step.inputs[0], GradWrite { view: self.step.output, accumulate: false });
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, back: &BackwardStep) {
+        if let Some(dx) = back.dx[0] {
+            self.mask(r, back.dy, dx);
+        }
     }
 }

@@ -7,7 +7,7 @@ override K: f32 = 1.0;
 
 // `SIZE` channels, `before` of them before c, as far as they exist.
 fn around(c: u32, before: u32) -> vec2<u32> {
-    return vec2<u32>(c - min(c, before), min(c + SIZE - before, step.a.c));
+    return vec2<u32>(c - min(c, before), min(c + SIZE - before, uniforms.a.c));
 }
 
 fn base(pixel: u32, c: u32) -> f32 {
@@ -23,10 +23,10 @@ fn base(pixel: u32, c: u32) -> f32 {
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index < step.elements) {
-        let c = index % step.a.c;
-        let x = element(step.a, index);
-        arena[element(step.y, index)] = arena[x] * pow(base(x - c, c), -POWER);
+    if (index < uniforms.elements) {
+        let c = index % uniforms.a.c;
+        let x = element(uniforms.a, index);
+        arena[element(uniforms.y, index)] = arena[x] * pow(base(x - c, c), -POWER);
     }
 }
 
@@ -34,12 +34,12 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index >= step.elements) {
+    if (index >= uniforms.elements) {
         return;
     }
-    let c = index % step.a.c;
-    let x = element(step.a, index) - c;
-    let dy = element(step.b, index) - c;
+    let c = index % uniforms.a.c;
+    let x = element(uniforms.a, index) - c;
+    let dy = element(uniforms.b, index) - c;
     // The channels in whose bases c is.
     let range = around(c, SIZE / 2u);
     var sum = 0.0;
@@ -47,5 +47,5 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
         sum += arena[dy + j] * arena[x + j] * pow(base(x, j), -POWER - 1.0);
     }
     let through_bases = 2.0 * SCALE * POWER * arena[x + c] * sum;
-    write(element(step.y, index), arena[dy + c] * pow(base(x, c), -POWER) - through_bases);
+    write(element(uniforms.y, index), arena[dy + c] * pow(base(x, c), -POWER) - through_bases);
 }

@@ -1,46 +1,59 @@
-//! Max pooling on the device.
+//! Max pooling.
 
-use super::pooling as pool;
-use crate::gpu::kernel::{Constant, kernels};
+use super::pooling::{PoolUniforms, blocks};
+use crate::gpu::kernel::{Constant, accumulate, kernels};
+use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
-use crate::gpu::window::Geometry;
-use crate::layers::{MaxPool2d, Window};
-use crate::plan::{BackwardStep, Step, View};
+use crate::gpu::window::WindowUniforms;
+use crate::layers::Window;
+use crate::plan::{BackwardStep, Step};
 
 kernels!(
     "max_pool2d",
-    ["pooling_prelude.wgsl", "max_pool2d.wgsl"],
+    PoolUniforms,
+    ["pooling.wgsl", "max_pool2d.wgsl"],
     FORWARD = "forward",
     BACKWARD = "backward",
-    BACKWARD_TILED = "backward_tiled"
+    BACKWARD_TILED = "backward_tiled",
 );
 
-fn padded(layer: &MaxPool2d, step: &Step) -> Constant {
-    let geometry = Geometry::new(&layer.window, [step.inputs[0].h, step.inputs[0].w]);
-    ("PADDED", f64::from(geometry.is_padded(&step.inputs[0], &step.output)))
+pub(in crate::gpu) struct MaxPool2d {
+    pub window: Window,
+    pub step: Step,
 }
 
-pub(crate) fn forward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step) {
-    let numbers = pool::forward(r, &layer.window, step);
-    r.dispatch(&FORWARD, &[padded(layer, step)], 0, &numbers, numbers.blocks as usize);
-}
-
-/// Whether every input is in exactly one window.
-fn is_tiling(window: &Window, x: &View, y: &View) -> bool {
-    let on_axis = |axis: usize, input: usize, output: usize| {
-        let kernel = window.kernel[axis];
-        window.stride[axis] == kernel && window.dilation[axis] == 1 && kernel * output == input
-    };
-    window.pads([x.h, x.w]) == [0; 4] && on_axis(0, x.h, y.h) && on_axis(1, x.w, y.w)
-}
-
-pub(crate) fn backward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step, back: &BackwardStep) {
-    let Some((mut numbers, accumulate)) = pool::backward(r, &layer.window, step, back) else { return };
-    let tiling = is_tiling(&layer.window, &step.inputs[0], &step.output);
-    if tiling {
-        numbers.blocks = pool::blocks(r, step.output) as u32;
+impl MaxPool2d {
+    fn padded(&self) -> Constant {
+        let (x, y) = (&self.step.inputs[0], &self.step.output);
+        ("PADDED", f64::from(WindowUniforms::new(&self.window, [x.h, x.w]).is_padded(x, y)))
     }
-    let kernel = if tiling { &BACKWARD_TILED } else { &BACKWARD };
-    let constants = [padded(layer, step), ("ACCUMULATE", f64::from(accumulate))];
-    r.dispatch(kernel, &constants, 0, &numbers, numbers.blocks as usize);
+
+    /// Whether every input is in exactly one window.
+    fn is_tiling(&self) -> bool {
+        let (x, y) = (&self.step.inputs[0], &self.step.output);
+        let on_axis = |axis: usize, input: usize, output: usize| {
+            let kernel = self.window.kernel[axis];
+            self.window.stride[axis] == kernel && self.window.dilation[axis] == 1 && kernel * output == input
+        };
+        self.window.pads([x.h, x.w]) == [0; 4] && on_axis(0, x.h, y.h) && on_axis(1, x.w, y.w)
+    }
+}
+
+impl GpuOperation for MaxPool2d {
+    fn forward(&self, r: &mut Recorder<'_>) {
+        let uniforms = PoolUniforms::forward(r, &self.window, &self.step);
+        r.dispatch(&FORWARD, &[self.padded()], 0, &uniforms, uniforms.blocks as usize);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, back: &BackwardStep) {
+        let Some(dx) = back.dx[0] else { return };
+        let mut uniforms = PoolUniforms::backward(r, &self.window, &self.step, back, dx);
+        let tiling = self.is_tiling();
+        if tiling {
+            uniforms.blocks = blocks(r, self.step.output) as u32;
+        }
+        let kernel = if tiling { &BACKWARD_TILED } else { &BACKWARD };
+        let constants = [self.padded(), accumulate(dx.accumulate)];
+        r.dispatch(kernel, &constants, 0, &uniforms, uniforms.blocks as usize);
+    }
 }

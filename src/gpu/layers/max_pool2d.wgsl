@@ -11,17 +11,17 @@ struct Corner {
 }
 
 fn corner(n: u32, oy: u32, ox: u32) -> Corner {
-    let y = u32(i32(oy * step.stride.x) - step.pad.x);
-    return Corner(step.x.offset + n * step.x.h * step.x.w * step.x.pitch, y, u32(i32(ox * step.stride.y) - step.pad.y));
+    let y = u32(i32(oy * uniforms.window.stride.x) - uniforms.window.pad.x);
+    return Corner(uniforms.x.offset + n * uniforms.x.h * uniforms.x.w * uniforms.x.pixel_stride, y, u32(i32(ox * uniforms.window.stride.y) - uniforms.window.pad.y));
 }
 
 // The address of the maximum of a window in channel c. Everything that does not change is read before the loops, and
 // there are no branches in them: a software adapter runs both sides of each.
 fn winner(at_corner: Corner, c: u32) -> u32 {
-    let kernel = step.kernel;
-    let dilation = step.dilation;
-    let size = vec2<u32>(step.x.h, step.x.w);
-    let pitch = step.x.pitch;
+    let kernel = uniforms.window.kernel;
+    let dilation = uniforms.window.dilation;
+    let size = vec2<u32>(uniforms.x.h, uniforms.x.w);
+    let pixel_stride = uniforms.x.pixel_stride;
     let image = at_corner.image + c;
     var best = 0.0;
     var best_is_nan = false;
@@ -30,7 +30,7 @@ fn winner(at_corner: Corner, c: u32) -> u32 {
         let iy = at_corner.iy + ky * dilation.x;
         for (var kx = 0u; kx < kernel.y; kx++) {
             let ix = at_corner.ix + kx * dilation.y;
-            let here = image + (iy * size.y + ix) * pitch;
+            let here = image + (iy * size.y + ix) * pixel_stride;
             let v = arena[here];
             let v_is_nan = is_nan(v);
             var better = (at == NONE) | (v > best) | (v_is_nan & !best_is_nan);
@@ -49,15 +49,15 @@ fn winner(at_corner: Corner, c: u32) -> u32 {
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index >= step.blocks) {
+    if (index >= uniforms.blocks) {
         return;
     }
-    let block = block_of(index, step.y);
-    let n = block.pixel / (step.y.h * step.y.w);
-    let oy = block.pixel / step.y.w % step.y.h;
-    let ox = block.pixel % step.y.w;
+    let block = block_of(index, uniforms.y);
+    let n = block.pixel / (uniforms.y.h * uniforms.y.w);
+    let oy = block.pixel / uniforms.y.w % uniforms.y.h;
+    let ox = block.pixel % uniforms.y.w;
     let window = corner(n, oy, ox);
-    let to = step.y.offset + block.pixel * step.y.pitch;
+    let to = uniforms.y.offset + block.pixel * uniforms.y.pixel_stride;
     for (var c = block.c; c < block.c_end; c++) {
         arena[to + c] = arena[winner(window, c)];
     }
@@ -67,27 +67,27 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index >= step.blocks) {
+    if (index >= uniforms.blocks) {
         return;
     }
-    let block = block_of(index, step.x);
-    let n = block.pixel / (step.x.h * step.x.w);
-    let extent = (step.kernel - 1u) * step.dilation + 1u;
-    let ty = u32(i32(block.pixel / step.x.w % step.x.h) + step.pad.x);
-    let tx = u32(i32(block.pixel % step.x.w) + step.pad.y);
-    let rows = windows(ty, step.stride.x, extent.x, step.y.h);
-    let columns = windows(tx, step.stride.y, extent.y, step.y.w);
+    let block = block_of(index, uniforms.x);
+    let n = block.pixel / (uniforms.x.h * uniforms.x.w);
+    let extent = (uniforms.window.kernel - 1u) * uniforms.window.dilation + 1u;
+    let ty = u32(i32(block.pixel / uniforms.x.w % uniforms.x.h) + uniforms.window.pad.x);
+    let tx = u32(i32(block.pixel % uniforms.x.w) + uniforms.window.pad.y);
+    let rows = windows(ty, uniforms.window.stride.x, extent.x, uniforms.y.h);
+    let columns = windows(tx, uniforms.window.stride.y, extent.y, uniforms.y.w);
     for (var c = block.c; c < block.c_end; c++) {
-        let me = step.x.offset + block.pixel * step.x.pitch + c;
+        let me = uniforms.x.offset + block.pixel * uniforms.x.pixel_stride + c;
         var sum = 0.0;
         for (var oy = rows.x; oy < rows.y; oy++) {
             for (var ox = columns.x; ox < columns.y; ox++) {
                 if (winner(corner(n, oy, ox), c) == me) {
-                    sum += arena[step.dy.offset + ((n * step.y.h + oy) * step.y.w + ox) * step.dy.pitch + c];
+                    sum += arena[uniforms.dy.offset + ((n * uniforms.y.h + oy) * uniforms.y.w + ox) * uniforms.dy.pixel_stride + c];
                 }
             }
         }
-        write(step.dx.offset + block.pixel * step.dx.pitch + c, sum);
+        write(uniforms.dx.offset + block.pixel * uniforms.dx.pixel_stride + c, sum);
     }
 }
 
@@ -95,20 +95,20 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
 @compute @workgroup_size(WORKGROUP)
 fn backward_tiled(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index >= step.blocks) {
+    if (index >= uniforms.blocks) {
         return;
     }
-    let block = block_of(index, step.y);
-    let n = block.pixel / (step.y.h * step.y.w);
-    let oy = block.pixel / step.y.w % step.y.h;
-    let ox = block.pixel % step.y.w;
+    let block = block_of(index, uniforms.y);
+    let n = block.pixel / (uniforms.y.h * uniforms.y.w);
+    let oy = block.pixel / uniforms.y.w % uniforms.y.h;
+    let ox = block.pixel % uniforms.y.w;
     let window = corner(n, oy, ox);
-    let kernel = step.kernel;
-    let place = vec3<u32>(step.x.w, step.x.pitch, step.dx.pitch);
-    let first = (n * step.x.h + oy * kernel.x) * place.x + ox * kernel.y;
-    let from_x = step.x.offset;
-    let to = step.dx.offset;
-    let dy = step.dy.offset + block.pixel * step.dy.pitch;
+    let kernel = uniforms.window.kernel;
+    let place = vec3<u32>(uniforms.x.w, uniforms.x.pixel_stride, uniforms.dx.pixel_stride);
+    let first = (n * uniforms.x.h + oy * kernel.x) * place.x + ox * kernel.y;
+    let from_x = uniforms.x.offset;
+    let to = uniforms.dx.offset;
+    let dy = uniforms.dy.offset + block.pixel * uniforms.dy.pixel_stride;
     for (var c = block.c; c < block.c_end; c++) {
         let at = winner(window, c);
         let d = arena[dy + c];

@@ -1,101 +1,64 @@
-//! The layers on the device, one file for each, and the table of all.
+//! The layers on the device, and the table of all.
 
-pub(crate) mod activation;
-mod adaptive_avg_pool2d;
-mod add;
-mod avg_pool2d;
-mod batch_norm2d;
-mod concat;
-mod conv2d;
-mod convolution;
-mod depthwise;
-mod dropout;
-pub(crate) mod flatten;
-mod hard_swish;
-mod linear;
-mod local_response_norm;
-mod log_softmax;
-mod max_pool2d;
-mod mul;
-mod permute;
-mod pooling;
-mod rearrange;
-mod softmax;
+pub(super) mod activation;
+pub(super) mod adaptive_avg_pool2d;
+pub(super) mod add;
+pub(super) mod avg_pool2d;
+pub(super) mod batch_norm2d;
+pub(super) mod concat;
+pub(super) mod conv2d;
+pub(super) mod convolution;
+pub(super) mod depthwise;
+pub(super) mod dropout;
+pub(super) mod flatten;
+pub(super) mod hard_swish;
+pub(super) mod linear;
+pub(super) mod local_response_norm;
+pub(super) mod max_pool2d;
+pub(super) mod mul;
+pub(super) mod permute;
+pub(super) mod pooling;
+pub(super) mod rearrange;
+pub(super) mod softmax;
 
-use super::copy::clear;
-use super::recorder::Recorder;
-use crate::graph::Graph;
+use super::operation::GpuOperation;
 use crate::layers::Layer;
-use crate::plan::{BackwardStep, Step};
+use crate::plan::Step;
 
-pub(crate) fn forward(r: &mut Recorder<'_>, graph: &Graph, step: &Step) {
-    match &graph.nodes()[step.node].layer {
-        Layer::Conv2d(layer) => convolution::forward(r, layer, step),
-        Layer::Linear(_) => linear::forward(r, step),
-        Layer::MaxPool2d(layer) => max_pool2d::forward(r, layer, step),
-        Layer::AvgPool2d(layer) => avg_pool2d::forward(r, layer, step),
-        Layer::GlobalAvgPool(_) | Layer::AdaptiveAvgPool2d(_) => adaptive_avg_pool2d::forward(r, step),
-        Layer::BatchNorm2d(layer) => batch_norm2d::forward(r, layer, step),
-        Layer::LocalResponseNorm(layer) => local_response_norm::forward(r, layer, step),
-        Layer::HardSwish(_) => hard_swish::forward(r, step),
-        Layer::Softmax(_) => softmax::forward(r, step),
-        Layer::LogSoftmax(_) => log_softmax::forward(r, step),
-        Layer::Dropout(layer) => dropout::forward(r, layer, step),
-        Layer::Flatten(_) => flatten::forward(r, step),
-        Layer::Add(_) => add::forward(r, step),
-        Layer::Mul(_) => mul::forward(r, step),
-        Layer::Concat(_) => concat::forward(r, step),
-        layer @ (Layer::Pad(_) | Layer::Slice(_) | Layer::ChannelShuffle(_)) => {
-            rearrange::forward(r, layer, step);
+/// The operation of a step whose node has this layer.
+pub(super) fn operation(layer: &Layer, step: &Step) -> Box<dyn GpuOperation> {
+    let step = step.clone();
+    match layer {
+        Layer::Conv2d(layer) => Box::new(convolution::Convolution { layer: *layer, step }),
+        Layer::Linear(_) => Box::new(linear::Linear { step }),
+        Layer::MaxPool2d(layer) => Box::new(max_pool2d::MaxPool2d { window: layer.window, step }),
+        Layer::AvgPool2d(layer) => Box::new(avg_pool2d::AvgPool2d { layer: *layer, step }),
+        Layer::GlobalAvgPool(_) | Layer::AdaptiveAvgPool2d(_) => {
+            Box::new(adaptive_avg_pool2d::AdaptiveAvgPool2d { step })
         }
-        Layer::Permute(layer) => permute::forward(r, layer, step),
-        layer @ (Layer::Relu(_)
+        Layer::BatchNorm2d(layer) => Box::new(batch_norm2d::BatchNorm2d { layer: *layer, step }),
+        Layer::LocalResponseNorm(layer) => Box::new(local_response_norm::LocalResponseNorm { layer: *layer, step }),
+        Layer::HardSwish(_) => Box::new(hard_swish::HardSwish { step }),
+        Layer::Softmax(_) => Box::new(softmax::Softmax { log: false, step }),
+        Layer::LogSoftmax(_) => Box::new(softmax::Softmax { log: true, step }),
+        Layer::Dropout(layer) => Box::new(dropout::Dropout { layer: *layer, step }),
+        Layer::Flatten(_) => Box::new(flatten::Flatten { step }),
+        Layer::Add(_) => Box::new(add::Add { step }),
+        Layer::Mul(_) => Box::new(mul::Mul { step }),
+        Layer::Concat(_) => Box::new(concat::Concat { step }),
+        Layer::Pad(pad) => Box::new(rearrange::Rearrange::pad(pad, step)),
+        Layer::Slice(slice) => Box::new(rearrange::Rearrange::slice(slice, step)),
+        Layer::ChannelShuffle(shuffle) => Box::new(rearrange::Rearrange::shuffle(shuffle, step)),
+        Layer::Permute(layer) => Box::new(permute::Permute { layer: *layer, step }),
+        Layer::Relu(_)
         | Layer::Sigmoid(_)
         | Layer::Tanh(_)
         | Layer::LeakyRelu(_)
         | Layer::Clip(_)
         | Layer::HardSigmoid(_)
-        | Layer::FakeQuantize(_)) => activation::forward(r, layer.activation(), step),
-    }
-}
-
-pub(crate) fn backward(r: &mut Recorder<'_>, graph: &Graph, step: &Step, back: &BackwardStep) {
-    for view in &back.clear {
-        clear(r, *view);
-    }
-    if step.activation.is_some() {
-        activation::backward(r, step.activation, step.output, back.dy, back.dy, false);
-    }
-    match &graph.nodes()[step.node].layer {
-        Layer::Conv2d(layer) => convolution::backward(r, layer, step, back),
-        Layer::Linear(_) => linear::backward(r, step, back),
-        Layer::MaxPool2d(layer) => max_pool2d::backward(r, layer, step, back),
-        Layer::AvgPool2d(layer) => avg_pool2d::backward(r, layer, step, back),
-        Layer::GlobalAvgPool(_) | Layer::AdaptiveAvgPool2d(_) => adaptive_avg_pool2d::backward(r, back),
-        Layer::BatchNorm2d(layer) => batch_norm2d::backward(r, layer, step, back),
-        Layer::LocalResponseNorm(layer) => local_response_norm::backward(r, layer, step, back),
-        Layer::HardSwish(_) => hard_swish::backward(r, step, back),
-        Layer::Softmax(_) => softmax::backward(r, step, back),
-        Layer::LogSoftmax(_) => log_softmax::backward(r, step, back),
-        Layer::Dropout(layer) => dropout::backward(r, layer, step, back),
-        Layer::Flatten(_) => flatten::backward(r, back),
-        Layer::Add(_) => add::backward(r, back),
-        Layer::Mul(_) => mul::backward(r, step, back),
-        Layer::Concat(_) => concat::backward(r, step, back),
-        layer @ (Layer::Pad(_) | Layer::Slice(_) | Layer::ChannelShuffle(_)) => {
-            rearrange::backward(r, layer, back);
-        }
-        Layer::Permute(layer) => permute::backward(r, layer, back),
-        layer @ (Layer::Relu(_)
-        | Layer::Sigmoid(_)
-        | Layer::Tanh(_)
-        | Layer::LeakyRelu(_)
-        | Layer::Clip(_)
-        | Layer::HardSigmoid(_)
-        | Layer::FakeQuantize(_)) => {
-            if let Some(dx) = back.dx[0] {
-                activation::backward(r, layer.activation(), step.output, back.dy, dx.view, dx.accumulate);
-            }
+        | Layer::FakeQuantize(_) => {
+            let activation = layer.activation().expect("these layers are activations");
+            Box::new(activation::ActivationLayer { activation, step })
         }
     }
 }

@@ -1,23 +1,30 @@
-//! Products on the device; the second factor may be a map of one pixel.
+//! Products. The second factor may be a map of one pixel.
 
-use crate::gpu::elementwise::Step;
-use crate::gpu::kernel::kernels;
+use crate::gpu::elementwise::ElementwiseUniforms;
+use crate::gpu::kernel::{accumulate, kernels};
+use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
-use crate::plan::{BackwardStep, Step as PlanStep};
+use crate::plan::{BackwardStep, Step};
 
-kernels!("mul", ["elementwise_prelude.wgsl", "mul.wgsl"], PRODUCT = "product", SUM = "sum");
+kernels!("mul", ElementwiseUniforms, ["elementwise.wgsl", "mul.wgsl"], PRODUCT = "product", SUM = "sum");
 
-pub(crate) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
-    let numbers = Step::new(r, step.inputs[0], step.inputs[1], step.output);
-    r.dispatch(&PRODUCT, &[], 0, &numbers, numbers.elements as usize);
+pub(in crate::gpu) struct Mul {
+    pub step: Step,
 }
 
-/// The gradient of a factor is the result's times the other factor, summed where a pixel was a factor of many.
-pub(crate) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardStep) {
-    for (i, kernel) in [&PRODUCT, &SUM].into_iter().enumerate() {
-        if let Some(dx) = back.dx[i] {
-            let numbers = Step::for_result(r, back.dy, step.inputs[1 - i], dx.view);
-            r.dispatch(kernel, &[("ACCUMULATE", f64::from(dx.accumulate))], 0, &numbers, numbers.elements as usize);
+impl GpuOperation for Mul {
+    fn forward(&self, r: &mut Recorder<'_>) {
+        let step = &self.step;
+        let uniforms = ElementwiseUniforms::new(r, step.inputs[0], step.inputs[1], step.output);
+        r.dispatch(&PRODUCT, &[], 0, &uniforms, uniforms.elements as usize);
+    }
+
+    /// The gradient of a factor is dy times the other factor, summed over all pixels that a pixel was multiplied with.
+    fn backward(&self, r: &mut Recorder<'_>, back: &BackwardStep) {
+        for (i, kernel) in [&PRODUCT, &SUM].into_iter().enumerate() {
+            let Some(dx) = back.dx[i] else { continue };
+            let uniforms = ElementwiseUniforms::for_result(r, back.dy, self.step.inputs[1 - i], dx.view);
+            r.dispatch(kernel, &[accumulate(dx.accumulate)], 0, &uniforms, uniforms.elements as usize);
         }
     }
 }

@@ -4,10 +4,10 @@
 @compute @workgroup_size(WORKGROUP)
 fn product(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index < step.elements) {
-        let spread = step.a.h * step.a.w / (step.b.h * step.b.w);
-        let b = step.b.offset + index / step.b.c / spread * step.b.pitch + index % step.b.c;
-        write(element(step.y, index), arena[element(step.a, index)] * arena[b]);
+    if (index < uniforms.elements) {
+        let spread = uniforms.a.h * uniforms.a.w / (uniforms.b.h * uniforms.b.w);
+        let b = uniforms.b.offset + index / uniforms.b.c / spread * uniforms.b.pixel_stride + index % uniforms.b.c;
+        write(element(uniforms.y, index), arena[element(uniforms.a, index)] * arena[b]);
     }
 }
 
@@ -15,15 +15,15 @@ fn product(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
 @compute @workgroup_size(WORKGROUP)
 fn sum(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
-    if (index >= step.elements) {
+    if (index >= uniforms.elements) {
         return;
     }
-    let spread = step.a.h * step.a.w / (step.y.h * step.y.w);
-    let c = index % step.y.c;
-    let first = index / step.y.c * spread;
+    let spread = uniforms.a.h * uniforms.a.w / (uniforms.y.h * uniforms.y.w);
+    let c = index % uniforms.y.c;
+    let first = index / uniforms.y.c * spread;
     var sum = 0.0;
     for (var p = first; p < first + spread; p++) {
-        sum += arena[step.a.offset + p * step.a.pitch + c] * arena[step.b.offset + p * step.b.pitch + c];
+        sum += arena[uniforms.a.offset + p * uniforms.a.pixel_stride + c] * arena[uniforms.b.offset + p * uniforms.b.pixel_stride + c];
     }
-    write(element(step.y, index), sum);
+    write(element(uniforms.y, index), sum);
 }

@@ -1,36 +1,46 @@
-//! Values that change places across channels and pixels.
+//! Permutes channels, rows and columns.
 
-use crate::gpu::kernel::kernels;
-use crate::gpu::recorder::{GpuView, Recorder};
+use crate::gpu::kernel::{accumulate, kernels};
+use crate::gpu::operation::GpuOperation;
+use crate::gpu::recorder::Recorder;
+use crate::gpu::uniforms::{ViewUniforms, shader_struct};
 use crate::layers;
-use crate::plan::{BackwardStep, Step as PlanStep, View};
+use crate::plan::{BackwardStep, GradWrite, Step, View};
 
-kernels!("permute", ["permute.wgsl"], PERMUTE = "permute");
+kernels!("permute", PermuteUniforms, ["permute.wgsl"], PERMUTE = "permute");
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Step {
-    a: GpuView,
-    y: GpuView,
-    /// The size of y's sample along each axis, and all of its elements.
-    size: [u32; 4],
-    /// How far apart in a neighbours on each axis are.
-    strides: [u32; 4],
+shader_struct! {
+    struct PermuteUniforms {
+        a: ViewUniforms,
+        y: ViewUniforms,
+        /// Channels, height and width of y, and the elements of the batch.
+        size: [u32; 4],
+        /// Distance in `a`, in CHW order, of neighbors on each axis of y.
+        strides: [u32; 4],
+    }
 }
 
-fn gather(r: &mut Recorder<'_>, layer: layers::Permute, a: View, y: View, accumulate: bool) {
-    let elements = y.pixels(r.batch) * y.c;
+pub(in crate::gpu) struct Permute {
+    pub layer: layers::Permute,
+    pub step: Step,
+}
+
+fn gather(r: &mut Recorder<'_>, layer: layers::Permute, a: View, y: GradWrite) {
+    let elements = y.view.pixels(r.batch) * y.view.c;
     let four = |[c, h, w]: [usize; 3]| [c, h, w, elements].map(|v| v as u32);
-    let numbers = Step { a: a.into(), y: y.into(), size: four(layer.size()), strides: four(layer.strides()) };
-    r.dispatch(&PERMUTE, &[("ACCUMULATE", f64::from(accumulate))], 0, &numbers, elements);
+    let (size, strides) = (four(layer.size()), four(layer.strides()));
+    let uniforms = PermuteUniforms { a: a.into(), y: y.view.into(), size, strides };
+    r.dispatch(&PERMUTE, &[accumulate(y.accumulate)], 0, &uniforms, elements);
 }
 
-pub(crate) fn forward(r: &mut Recorder<'_>, layer: &layers::Permute, step: &PlanStep) {
-    gather(r, *layer, step.inputs[0], step.output, false);
-}
+impl GpuOperation for Permute {
+    fn forward(&self, r: &mut Recorder<'_>) {
+        gather(r, self.layer, self.step.inputs[0], GradWrite { view: self.step.output, accumulate: false });
+    }
 
-pub(crate) fn backward(r: &mut Recorder<'_>, layer: &layers::Permute, back: &BackwardStep) {
-    if let Some(dx) = back.dx[0] {
-        gather(r, layer.inverse(), back.dy, dx.view, dx.accumulate);
+    fn backward(&self, r: &mut Recorder<'_>, back: &BackwardStep) {
+        if let Some(dx) = back.dx[0] {
+            gather(r, self.layer.inverse(), back.dy, dx);
+        }
     }
 }

@@ -1,22 +1,36 @@
-//! Softmax on the device: one invocation for each pixel.
+//! Softmax and its logarithm, one invocation for each pixel.
 
-use crate::gpu::elementwise::Step;
-use crate::gpu::kernel::kernels;
+use crate::gpu::elementwise::ElementwiseUniforms;
+use crate::gpu::kernel::{accumulate, kernels};
+use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
-use crate::plan::{BackwardStep, Step as PlanStep};
+use crate::plan::{BackwardStep, Step};
 
-kernels!("softmax", ["elementwise_prelude.wgsl", "softmax.wgsl"], FORWARD = "forward", BACKWARD = "backward");
+kernels!(
+    "softmax",
+    ElementwiseUniforms,
+    ["elementwise.wgsl", "softmax.wgsl"],
+    FORWARD = "forward",
+    BACKWARD = "backward",
+);
 
-pub(crate) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
-    let pixels = step.output.pixels(r.batch);
-    let numbers = Step { elements: pixels as u32, ..Step::new(r, step.inputs[0], step.inputs[0], step.output) };
-    r.dispatch(&FORWARD, &[], 0, &numbers, pixels);
+pub(in crate::gpu) struct Softmax {
+    /// Whether the result is the logarithm.
+    pub log: bool,
+    pub step: Step,
 }
 
-pub(crate) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardStep) {
-    if let Some(dx) = back.dx[0] {
-        let pixels = step.output.pixels(r.batch);
-        let numbers = Step { elements: pixels as u32, ..Step::new(r, step.output, back.dy, dx.view) };
-        r.dispatch(&BACKWARD, &[("ACCUMULATE", f64::from(dx.accumulate))], 0, &numbers, pixels);
+impl GpuOperation for Softmax {
+    fn forward(&self, r: &mut Recorder<'_>) {
+        let x = self.step.inputs[0];
+        let uniforms = ElementwiseUniforms::for_pixels(r, x, x, self.step.output);
+        r.dispatch(&FORWARD, &[("LOG", f64::from(self.log))], 0, &uniforms, uniforms.elements as usize);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, back: &BackwardStep) {
+        let Some(dx) = back.dx[0] else { return };
+        let uniforms = ElementwiseUniforms::for_pixels(r, self.step.output, back.dy, dx.view);
+        let constants = [("LOG", f64::from(self.log)), accumulate(dx.accumulate)];
+        r.dispatch(&BACKWARD, &constants, 0, &uniforms, uniforms.elements as usize);
     }
 }

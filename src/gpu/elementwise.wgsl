@@ -1,8 +1,8 @@
 // What element-wise layers share: up to two operands `a` and `b` and a result, all of one geometry.
-struct Step {
-    a: Place,
-    b: Place,
-    y: Place,
+struct ElementwiseUniforms {
+    a: ViewUniforms,
+    b: ViewUniforms,
+    y: ViewUniforms,
     // For the whole batch.
     elements: u32,
     // Dropout: the node's stream, the words below which a value is dropped, what the others are multiplied by.
@@ -11,4 +11,4 @@ struct Step {
     scale: f32,
 }
 
-@group(0) @binding(4) var<uniform> step: Step;
+@group(0) @binding(4) var<uniform> uniforms: ElementwiseUniforms;

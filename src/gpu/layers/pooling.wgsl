@@ -1,21 +1,17 @@
 // What both poolings share. `x` and `y` are the input and output, `dx` and `dy` their gradients.
-struct Step {
-    x: Place,
-    y: Place,
-    dx: Place,
-    dy: Place,
-    kernel: vec2<u32>,
-    stride: vec2<u32>,
-    pad: vec2<i32>,
-    dilation: vec2<u32>,
+struct PoolUniforms {
+    x: ViewUniforms,
+    y: ViewUniforms,
+    dx: ViewUniforms,
+    dy: ViewUniforms,
+    window: WindowUniforms,
     // Rows and columns of the padding after the input.
     pad_after: vec2<i32>,
     // Blocks of the result, for the whole batch.
     blocks: u32,
-    unused: u32,
 }
 
-@group(0) @binding(4) var<uniform> step: Step;
+@group(0) @binding(4) var<uniform> uniforms: PoolUniforms;
 
 // What one invocation computes: up to four channels of a pixel, which share the arithmetic of finding their windows.
 struct Block {
@@ -24,7 +20,7 @@ struct Block {
     c_end: u32,
 }
 
-fn block_of(index: u32, p: Place) -> Block {
+fn block_of(index: u32, p: ViewUniforms) -> Block {
     let blocks = (p.c + 3u) / 4u;
     let c = index % blocks * 4u;
     return Block(index / blocks, c, min(c + 4u, p.c));
