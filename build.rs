@@ -1,16 +1,23 @@
 //! Takes comments and indentation out of the shaders, which the browser downloads as text.
 
 use std::path::Path;
-use std::{env, fs};
+use std::{env, fs, io};
 
-fn main() -> std::io::Result<()> {
+fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=src/gpu");
     let out = env::var("OUT_DIR").expect("cargo sets it");
-    for entry in fs::read_dir("src/gpu")? {
+    minify(Path::new("src/gpu"), Path::new(&out))
+}
+
+/// Writes every shader below `folder` to `out`, under the shader's own file name.
+fn minify(folder: &Path, out: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "wgsl") {
+        if path.is_dir() {
+            minify(&path, out)?;
+        } else if path.extension().is_some_and(|e| e == "wgsl") {
             let small: Vec<_> = fs::read_to_string(&path)?.lines().filter_map(code).collect();
-            fs::write(Path::new(&out).join(path.file_name().expect("a file")), small.join("\n") + "\n")?;
+            fs::write(out.join(path.file_name().expect("a file")), small.join("\n") + "\n")?;
         }
     }
     Ok(())

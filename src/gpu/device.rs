@@ -1,12 +1,12 @@
-//! The adapter and its device: errors, device loss, pipelines made once, and the way results come back.
+//! The adapter and its device: errors, device loss, pipelines, buffers and readback.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::kernel::{Constant, Kernel, Pipelines};
+use super::kernel::{Constant, Pipelines, Shader};
 use crate::error::{Error, Result};
 
-/// A GPU and its queue. Clones are the same device.
+/// A GPU and its queue. Clones share the device.
 #[derive(Clone)]
 pub struct Device {
     inner: Arc<Inner>,
@@ -21,11 +21,11 @@ struct Inner {
     pipelines: Mutex<Pipelines>,
 }
 
-/// What the callbacks have heard.
+/// Reports that the device has made through callbacks.
 #[derive(Default)]
 struct Health {
     lost: Option<String>,
-    /// The first error that no scope caught since the last look.
+    /// The first error outside of all scopes since the last check.
     error: Option<String>,
 }
 
@@ -37,25 +37,25 @@ fn unavailable(reason: impl ToString) -> Error {
     Error::Backend { backend: "webgpu".into(), reason: reason.to_string() }
 }
 
-/// Remembers that the device is lost, and says so.
+/// Records the loss of the device, and returns it as an error.
 fn lost(device: &Device, reason: impl ToString) -> Error {
     let mut health = lock(&device.inner.health);
     Error::DeviceLost { reason: health.lost.get_or_insert(reason.to_string()).clone() }
 }
 
 impl Device {
-    /// The fastest adapter of this machine, with the adapter's own limits.
+    /// Opens the fastest adapter of this machine, with the adapter's own limits.
     ///
     /// # Errors
-    /// [`Error::Backend`] when there is no adapter or it gives no device.
+    /// [`Error::Backend`] when there is no adapter, or the adapter gives no device.
     pub async fn request() -> Result<Device> {
         Self::request_from(wgpu::Backends::all()).await
     }
 
-    /// The same, choosing only among these backends.
+    /// Opens the fastest adapter among those of these backends.
     ///
     /// # Errors
-    /// Those of [`Device::request`].
+    /// [`Error::Backend`] when there is no adapter, or the adapter gives no device.
     pub async fn request_from(backends: wgpu::Backends) -> Result<Device> {
         let descriptor =
             wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
@@ -100,17 +100,17 @@ impl Device {
         Device { inner: Arc::new(Inner { description, device, queue, limits, health, pipelines }) }
     }
 
-    /// The adapter's name and the API it is reached by.
+    /// The adapter's name, followed by its API in parentheses where it has a name.
     pub fn description(&self) -> String {
         self.inner.description.clone()
     }
 
-    /// Why the device was lost, once it was.
+    /// The reason for the loss of the device, or `None` while it works.
     pub fn lost(&self) -> Option<String> {
         lock(&self.inner.health).lost.clone()
     }
 
-    /// Gives the device up: everything on it answers [`Error::DeviceLost`] from now on.
+    /// Destroys the device. Engines and trainers on it return [`Error::DeviceLost`] from now on.
     pub fn destroy(&self) {
         self.inner.device.destroy();
         lock(&self.inner.health).lost.get_or_insert("destroyed".into());
@@ -124,7 +124,7 @@ impl Device {
         &self.inner.queue
     }
 
-    /// An error if the device is lost or has reported an error.
+    /// Returns an error if the device is lost or has reported one since the last check.
     pub(super) fn check(&self) -> Result<()> {
         let mut health = lock(&self.inner.health);
         if let Some(reason) = &health.lost {
@@ -133,7 +133,7 @@ impl Device {
         health.error.take().map_or(Ok(()), |text| Err(unavailable(text)))
     }
 
-    /// Runs `make`, which creates things on the device, and waits until the device has accepted them.
+    /// Runs `make`, which creates objects on the device, and waits until the device has accepted them.
     pub(super) async fn checked<T>(&self, make: impl FnOnce() -> Result<T>) -> Result<T> {
         self.check()?;
         let memory = self.raw().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -151,10 +151,10 @@ impl Device {
         }
     }
 
-    /// A buffer of at least this many bytes.
+    /// Makes a zeroed buffer of at least `bytes` bytes.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the adapter cannot bind as many.
+    /// [`Error::TooLarge`] when the adapter cannot bind a buffer of this size.
     pub(super) fn buffer(&self, label: &str, bytes: usize, usage: wgpu::BufferUsages) -> Result<Buffer> {
         let size = (bytes.max(16) as u64).next_multiple_of(16);
         let limit = self.inner.limits.max_buffer_size.min(self.inner.limits.max_storage_buffer_binding_size);
@@ -174,12 +174,19 @@ impl Device {
         self.inner.limits.min_uniform_buffer_offset_alignment as usize
     }
 
-    pub(super) fn pipeline(&self, kernel: &Kernel, constants: &[Constant]) -> wgpu::ComputePipeline {
-        lock(&self.inner.pipelines).get(self.raw(), kernel, constants)
+    /// The pipeline of an entry point, compiled at the first call with these constants.
+    pub(super) fn pipeline(
+        &self,
+        shader: &Shader,
+        entry: &'static str,
+        constants: &[Constant],
+    ) -> wgpu::ComputePipeline {
+        lock(&self.inner.pipelines).get(self.raw(), shader, entry, constants)
     }
 
-    pub(super) fn layout(&self, kernel: &Kernel) -> wgpu::BindGroupLayout {
-        lock(&self.inner.pipelines).layout(kernel)
+    /// The bind group layout of kernels that update parameters, or of all others.
+    pub(super) fn bind_group_layout(&self, updates: bool) -> wgpu::BindGroupLayout {
+        lock(&self.inner.pipelines).bind_group_layout(updates)
     }
 }
 
@@ -189,8 +196,8 @@ impl std::fmt::Debug for Device {
     }
 }
 
-/// A buffer that gives its memory back when it is dropped. In a browser `wgpu` leaves that to the garbage collector,
-/// which sees a few bytes of handle where there are megabytes on the device.
+/// A buffer that frees its memory when it is dropped. In a browser `wgpu` leaves this to the garbage collector, which
+/// sees a handle of a few bytes instead of megabytes on the device.
 pub(super) struct Buffer(wgpu::Buffer);
 
 impl Deref for Buffer {
@@ -203,39 +210,39 @@ impl Deref for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // What was submitted before is still done with it.
+        // Work that was submitted before still completes.
         self.0.destroy();
     }
 }
 
-/// Part of a buffer that is to be read, in bytes.
+/// A part of a buffer, in bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Range<'a> {
+pub(super) struct BufferRange<'a> {
     pub buffer: &'a Buffer,
     pub offset: usize,
     pub bytes: usize,
 }
 
-/// Brings results back: a mappable buffer that is kept from one read to the next.
+/// Downloads results through a mappable buffer, which is kept from one read to the next.
 #[derive(Default)]
 pub(super) struct Readback {
     staging: Option<Buffer>,
 }
 
 impl Readback {
-    /// Submits what `encoder` holds, waits for it, and returns the contents of `ranges` one after the other.
+    /// Submits the commands of `encoder`, waits for them, and returns the concatenated contents of `ranges`.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], or [`Error::Backend`] with what the device complained about.
+    /// [`Error::DeviceLost`], or [`Error::Backend`] with the error that the device reported.
     pub(super) async fn read(
         &mut self,
         device: &Device,
         mut encoder: wgpu::CommandEncoder,
-        ranges: &[Range<'_>],
+        ranges: &[BufferRange<'_>],
     ) -> Result<Vec<f32>> {
         device.check()?;
         let bytes: usize = ranges.iter().map(|r| r.bytes).sum();
-        // Taken, not borrowed: when this future is dropped half-way, the mapped buffer goes with it.
+        // Taken, not borrowed: a future that is dropped half-way drops the mapped buffer with it.
         let staging = match self.staging.take() {
             Some(staging) if staging.size() >= bytes as u64 => staging,
             _ => device.buffer("results", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?,
@@ -249,17 +256,17 @@ impl Readback {
         let (done, mapped) = futures_channel::oneshot::channel();
         let slice = staging.slice(..to);
         slice.map_async(wgpu::MapMode::Read, move |result| {
-            // Nobody listens when the future was dropped.
+            // Sending fails when the future was dropped, and then no result is needed.
             let _ = done.send(result);
         });
-        // Natively somebody has to drive the device; in a browser the event loop does, and this returns at once.
+        // Natively this drives the device. In a browser the event loop does, and this returns at once.
         let polled = device.raw().poll(wgpu::PollType::wait_indefinitely());
         let mapped = mapped.await;
         device.check()?;
         match (polled, mapped) {
             (Ok(_), Ok(Ok(()))) => {}
             (Err(e), _) => return Err(unavailable(e)),
-            // Nothing else forbids to map it. A browser may say this before it says that the device is lost.
+            // Only a lost device refuses to map. A browser may refuse before it reports the loss.
             (_, Ok(Err(e))) => return Err(lost(device, e)),
             (_, Err(_)) => return Err(unavailable("the device gave no answer")),
         }

@@ -1,17 +1,49 @@
-//! Shaders and the pipelines made of them.
+//! Shaders, their entry points, and the pipelines made of them.
 
-/// An entry point of a shader.
-pub(super) struct Kernel {
-    /// The file's name, which also names its module.
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
+use super::uniforms::{ShaderStruct, UNIFORM_BYTES};
+
+/// A WGSL module.
+pub(super) struct Shader {
+    /// The file's name without its extension.
     pub file: &'static str,
-    /// Its parts, to be put behind the prelude.
-    pub source: &'static [&'static str],
-    pub entry: &'static str,
-    /// Whether it writes parameters and optimizer state.
+    /// Texts that follow the prelude.
+    pub parts: &'static [&'static str],
+    /// Whether its kernels write parameters and optimizer state.
     pub updates: bool,
+    /// The layout of its uniform block.
+    #[cfg(test)]
+    pub uniforms: super::uniforms::StructLayout,
 }
 
-/// A shader's text, as `build.rs` made it small.
+impl Shader {
+    pub(super) const fn new<U: ShaderStruct>(file: &'static str, parts: &'static [&'static str]) -> Self {
+        const { assert!(size_of::<U>() <= UNIFORM_BYTES) };
+        Shader {
+            file,
+            parts,
+            updates: false,
+            #[cfg(test)]
+            uniforms: U::LAYOUT,
+        }
+    }
+
+    /// The WGSL text: the prelude, then the shader's parts.
+    pub(super) fn source(&self) -> String {
+        std::iter::once(&PRELUDE).chain(self.parts).copied().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// An entry point of a shader whose uniform block is `U`.
+pub(super) struct Kernel<U> {
+    pub shader: &'static Shader,
+    pub entry: &'static str,
+    pub uniforms: PhantomData<fn(U)>,
+}
+
+/// The text of a shader file, as `build.rs` wrote it.
 macro_rules! wgsl {
     ($file:literal) => {
         include_str!(concat!(env!("OUT_DIR"), "/", $file))
@@ -19,52 +51,66 @@ macro_rules! wgsl {
 }
 pub(super) use wgsl;
 
-/// Declares the kernels of one shader file.
+/// Declares a shader with its uniform block and its texts, and the kernels in it.
 macro_rules! kernels {
-    ($file:literal, [$($part:literal),+], $($vis:vis $name:ident = $entry:literal),+ $(,)?) => {
-        const SOURCE: &[&str] = &[$($crate::gpu::kernel::wgsl!($part)),+];
-        $($vis const $name: $crate::gpu::kernel::Kernel =
-            $crate::gpu::kernel::Kernel { file: $file, source: SOURCE, entry: $entry, updates: false };)+
+    ($file:literal, $uniforms:ty, [$($part:literal),+], $($name:ident = $entry:literal),+ $(,)?) => {
+        pub(in crate::gpu) static SHADER: $crate::gpu::kernel::Shader =
+            $crate::gpu::kernel::Shader::new::<$uniforms>($file, &[$($crate::gpu::kernel::wgsl!($part)),+]);
+        $crate::gpu::kernel::entries!($uniforms, $($name = $entry),+);
     };
 }
 pub(super) use kernels;
 
+/// Declares the kernels of `SHADER`.
+macro_rules! entries {
+    ($uniforms:ty, $($name:ident = $entry:literal),+ $(,)?) => {
+        $(const $name: $crate::gpu::kernel::Kernel<$uniforms> = $crate::gpu::kernel::Kernel {
+            shader: &SHADER,
+            entry: $entry,
+            uniforms: std::marker::PhantomData,
+        };)+
+    };
+}
+pub(super) use entries;
+
 const PRELUDE: &str = wgsl!("prelude.wgsl");
 
-/// Bindings, as the prelude and the shaders declare them.
+/// Binding numbers, as the prelude and the shaders declare them.
 pub(super) mod binding {
     pub const ARENA: u32 = 0;
     pub const PARAMS: u32 = 1;
     pub const GRADS: u32 = 2;
     pub const CONTROL: u32 = 3;
-    pub const STEP: u32 = 4;
-    pub const STATE: u32 = 5;
-    pub const STATE2: u32 = 6;
+    pub const UNIFORMS: u32 = 4;
+    /// The optimizer's first and second moments.
+    pub const MOMENTS: [u32; 2] = [5, 6];
 }
-
-/// The largest `Step` of any shader.
-pub(super) const STEP_BYTES: usize = 256;
 
 /// An override constant of a shader.
 pub(super) type Constant = (&'static str, f64);
 
-/// File, entry point, and constants in their bits.
-type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
+/// Whether a kernel adds to its output instead of overwriting it.
+pub(super) fn accumulate(accumulate: bool) -> Constant {
+    ("ACCUMULATE", accumulate.into())
+}
+
+/// File, entry point, and constants as bits.
+type PipelineKey = (&'static str, &'static str, Vec<(&'static str, u64)>);
 
 /// Modules, layouts and pipelines, each made when it is first needed.
 pub(super) struct Pipelines {
-    modules: Vec<(&'static str, wgpu::ShaderModule)>,
-    pipelines: Vec<(Key, wgpu::ComputePipeline)>,
-    run: Layout,
-    update: Layout,
+    modules: HashMap<&'static str, wgpu::ShaderModule>,
+    pipelines: HashMap<PipelineKey, wgpu::ComputePipeline>,
+    run: PipelineLayout,
+    update: PipelineLayout,
 }
 
-struct Layout {
-    group: wgpu::BindGroupLayout,
+struct PipelineLayout {
+    bind_group: wgpu::BindGroupLayout,
     pipeline: wgpu::PipelineLayout,
 }
 
-impl Layout {
+impl PipelineLayout {
     fn new(device: &wgpu::Device, updates: bool) -> Self {
         let storage = |binding, read_only| wgpu::BindGroupLayoutEntry {
             binding,
@@ -88,73 +134,64 @@ impl Layout {
                 has_dynamic_offset: true,
                 min_binding_size: None,
             },
-            ..storage(binding::STEP, true)
+            ..storage(binding::UNIFORMS, true)
         });
         if updates {
-            entries.extend([storage(binding::STATE, false), storage(binding::STATE2, false)]);
+            entries.extend(binding::MOMENTS.map(|moment| storage(moment, false)));
         }
         let descriptor = wgpu::BindGroupLayoutDescriptor { label: Some("convoke"), entries: &entries };
-        let group = device.create_bind_group_layout(&descriptor);
+        let bind_group = device.create_bind_group_layout(&descriptor);
         let descriptor = wgpu::PipelineLayoutDescriptor {
             label: Some("convoke"),
-            bind_group_layouts: &[Some(&group)],
+            bind_group_layouts: &[Some(&bind_group)],
             ..Default::default()
         };
-        Layout { pipeline: device.create_pipeline_layout(&descriptor), group }
+        PipelineLayout { pipeline: device.create_pipeline_layout(&descriptor), bind_group }
     }
 }
 
 impl Pipelines {
     pub(super) fn new(device: &wgpu::Device) -> Self {
         Pipelines {
-            modules: vec![],
-            pipelines: vec![],
-            run: Layout::new(device, false),
-            update: Layout::new(device, true),
+            modules: HashMap::new(),
+            pipelines: HashMap::new(),
+            run: PipelineLayout::new(device, false),
+            update: PipelineLayout::new(device, true),
         }
     }
 
-    fn of(&self, kernel: &Kernel) -> &Layout {
-        if kernel.updates { &self.update } else { &self.run }
+    /// The bind group layout of kernels that update parameters, or of all others.
+    pub(super) fn bind_group_layout(&self, updates: bool) -> wgpu::BindGroupLayout {
+        let layout = if updates { &self.update } else { &self.run };
+        layout.bind_group.clone()
     }
 
-    pub(super) fn layout(&self, kernel: &Kernel) -> wgpu::BindGroupLayout {
-        self.of(kernel).group.clone()
-    }
-
+    /// The pipeline of `entry` in `shader`, compiled at the first call with these constants.
     pub(super) fn get(
         &mut self,
         device: &wgpu::Device,
-        kernel: &Kernel,
+        shader: &Shader,
+        entry: &'static str,
         constants: &[Constant],
     ) -> wgpu::ComputePipeline {
-        let key = (kernel.file, kernel.entry, constants.iter().map(|&(name, v)| (name, v.to_bits())).collect());
-        if let Some((_, pipeline)) = self.pipelines.iter().find(|(own, _)| *own == key) {
-            return pipeline.clone();
-        }
-        let module = self.module(device, kernel);
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.file),
-            layout: Some(&self.of(kernel).pipeline),
-            module: &module,
-            entry_point: Some(kernel.entry),
-            compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
-            cache: None,
-        });
-        self.pipelines.push((key, pipeline.clone()));
-        pipeline
-    }
-
-    fn module(&mut self, device: &wgpu::Device, kernel: &Kernel) -> wgpu::ShaderModule {
-        if let Some((_, module)) = self.modules.iter().find(|(file, _)| *file == kernel.file) {
-            return module.clone();
-        }
-        let source = std::iter::once(&PRELUDE).chain(kernel.source).copied().collect::<Vec<_>>().join("\n");
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.file),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
-        self.modules.push((kernel.file, module.clone()));
-        module
+        let bits = constants.iter().map(|&(name, v)| (name, v.to_bits())).collect();
+        let layout = if shader.updates { &self.update } else { &self.run };
+        let compile = || {
+            let module = self.modules.entry(shader.file).or_insert_with(|| {
+                device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                    label: Some(shader.file),
+                    source: wgpu::ShaderSource::Wgsl(shader.source().into()),
+                })
+            });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(shader.file),
+                layout: Some(&layout.pipeline),
+                module,
+                entry_point: Some(entry),
+                compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
+                cache: None,
+            })
+        };
+        self.pipelines.entry((shader.file, entry, bits)).or_insert_with(compile).clone()
     }
 }

@@ -1,9 +1,9 @@
 // Losses on logits and their gradients, by one workgroup: invocation i takes samples i, i + 64, …, then the first adds
 // up, always in the same order.
 
-struct Step {
-    z: Place,
-    dz: Place,
+struct LossUniforms {
+    z: ViewUniforms,
+    dz: ViewUniforms,
     batch: u32,
     // Outputs of one sample.
     outputs: u32,
@@ -12,64 +12,61 @@ struct Step {
     weight: f32,
     // 1 for the main head, which counts the correct samples.
     main: u32,
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
 }
 
-@group(0) @binding(4) var<uniform> step: Step;
+@group(0) @binding(4) var<uniform> uniforms: LossUniforms;
 
 // Softmax cross-entropy, or else binary cross-entropy.
 override SOFTMAX: bool = true;
 
 var<workgroup> losses: array<f32, WORKGROUP>;
 var<workgroup> corrects: array<u32, WORKGROUP>;
-var<workgroup> bads: array<u32, WORKGROUP>;
+var<workgroup> non_finites: array<u32, WORKGROUP>;
 
 // The address of output k (in NCHW order) of sample s.
-fn address(p: Place, s: u32, k: u32) -> u32 {
+fn address(p: ViewUniforms, s: u32, k: u32) -> u32 {
     let area = p.h * p.w;
-    return p.offset + (s * area + k % area) * p.pitch + k / area;
+    return p.offset + (s * area + k % area) * p.pixel_stride + k / area;
 }
 
 fn target_of(label: u32, k: u32) -> f32 {
     if (SOFTMAX) {
-        return select(0.0, 1.0 - step.smoothing, label == k) + step.smoothing / f32(step.outputs);
+        return select(0.0, 1.0 - uniforms.smoothing, label == k) + uniforms.smoothing / f32(uniforms.outputs);
     }
-    return select(0.0, 1.0, select(label == k, label == 1u, step.outputs == 1u));
+    return select(0.0, 1.0, select(label == k, label == 1u, uniforms.outputs == 1u));
 }
 
 fn sample(s: u32, lane: u32) {
     let label = control.labels[s];
-    let before = control.labels[(s + step.batch - 1u) % step.batch];
-    let share = step.weight / f32(step.batch);
+    let before = control.labels[(s + uniforms.batch - 1u) % uniforms.batch];
+    let share = uniforms.weight / f32(uniforms.batch);
     var best = 0u;
-    var most = arena[address(step.z, s, 0u)];
-    for (var k = 0u; k < step.outputs; k++) {
-        let z = arena[address(step.z, s, k)];
+    var most = arena[address(uniforms.z, s, 0u)];
+    for (var k = 0u; k < uniforms.outputs; k++) {
+        let z = arena[address(uniforms.z, s, k)];
         if (!is_finite(z)) {
-            bads[lane] = 1u;
+            non_finites[lane] = 1u;
         }
         if (z > most) {
             most = z;
             best = k;
         }
     }
-    if (step.outputs == 1u) {
+    if (uniforms.outputs == 1u) {
         best = select(0u, 1u, most > 0.0);
     }
     corrects[lane] += select(0u, 1u, best == label);
     var log_sum = 0.0;
     if (SOFTMAX) {
-        for (var k = 0u; k < step.outputs; k++) {
-            log_sum += exp(arena[address(step.z, s, k)] - most);
+        for (var k = 0u; k < uniforms.outputs; k++) {
+            log_sum += exp(arena[address(uniforms.z, s, k)] - most);
         }
         log_sum = log(log_sum);
     }
     var loss = 0.0;
-    for (var k = 0u; k < step.outputs; k++) {
-        let z = arena[address(step.z, s, k)];
-        let t = mix(target_of(before, k), target_of(label, k), control.share);
+    for (var k = 0u; k < uniforms.outputs; k++) {
+        let z = arena[address(uniforms.z, s, k)];
+        let t = mix(target_of(before, k), target_of(label, k), control.mixup_lambda);
         var d: f32;
         if (SOFTMAX) {
             let log_p = z - most - log_sum;
@@ -80,7 +77,7 @@ fn sample(s: u32, lane: u32) {
             loss += max(z, 0.0) - z * t + log(1.0 + exp(-abs(z)));
             d = sigmoid(z) - t;
         }
-        write(address(step.dz, s, k), d * share);
+        write(address(uniforms.dz, s, k), d * share);
     }
     losses[lane] += loss;
 }
@@ -89,8 +86,8 @@ fn sample(s: u32, lane: u32) {
 fn loss(@builtin(local_invocation_index) lane: u32) {
     losses[lane] = 0.0;
     corrects[lane] = 0u;
-    bads[lane] = 0u;
-    for (var s = lane; s < step.batch; s += WORKGROUP) {
+    non_finites[lane] = 0u;
+    for (var s = lane; s < uniforms.batch; s += WORKGROUP) {
         sample(s, lane);
     }
     workgroupBarrier();
@@ -100,12 +97,12 @@ fn loss(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     for (var i = 0u; i < WORKGROUP; i++) {
         sum += losses[i];
-        atomicOr(&control.bad, bads[i]);
-        control.correct += corrects[i] * step.main;
+        atomicOr(&control.non_finite, non_finites[i]);
+        control.correct += corrects[i] * uniforms.main;
     }
-    let total = control.loss + sum * step.weight / f32(step.batch);
+    let total = control.loss + sum * uniforms.weight / f32(uniforms.batch);
     control.loss = total;
     if (!is_finite(total)) {
-        atomicOr(&control.bad, 1u);
+        atomicOr(&control.non_finite, 1u);
     }
 }

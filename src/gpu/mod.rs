@@ -1,61 +1,34 @@
-//! The WebGPU engine: executes plans with wgpu, in a browser or natively, forward and backward.
+//! The WebGPU engine: runs plans with wgpu, in a browser or natively, forward and backward.
 //!
-//! Everything is asynchronous and nothing blocks in a browser. Weights are uploaded once; all activations live in one
-//! buffer, laid out by the plan; a run is one submission that reads back only its result.
+//! All calls that wait for the device are asynchronous. Weights are uploaded once, all activations lie in one buffer by
+//! the plan, and a run is one submission from which only the result is downloaded.
+//!
+//! Files from the bottom up: `uniforms`, `kernel`, `device`; `weights`, `control`, `buffers`; `recorder`, `operation`,
+//! `window`, `elementwise`, `copy`, `split_sum`; `layers`, `loss`, `optimizer`; `program`; `engine`, `trainer`. A shader
+//! lies beside the Rust file that dispatches it.
 
-mod activation;
-mod adaptive_avg_pool2d;
-mod add;
-mod avg_pool2d;
-mod batch_norm2d;
-mod concat;
-mod conv2d;
-mod depthwise;
+mod buffers;
+mod control;
+mod copy;
 mod device;
-mod dropout;
 mod elementwise;
 mod engine;
-mod flatten;
-mod hard_swish;
+mod input;
 mod kernel;
-mod linear;
-mod local_response_norm;
-mod log_softmax;
+mod layers;
 mod loss;
-mod max_pool2d;
-mod mul;
+mod operation;
 mod optimizer;
-mod permute;
-mod pool;
 mod program;
-mod rearrange;
-mod reduce;
-mod softmax;
+mod recorder;
+mod split_sum;
+#[cfg(test)]
+mod tests;
 mod trainer;
+mod uniforms;
 mod weights;
+mod window;
 
 pub use device::Device;
 pub use engine::Engine;
 pub use trainer::Trainer;
-
-use crate::error::{Error, Result};
-use crate::graph::{Graph, INPUT};
-use crate::tensor::{Tensor, dims};
-
-/// The batch size of `x`, which must be a batch of finite inputs of `graph`.
-fn check_batch(graph: &Graph, x: &Tensor) -> Result<usize> {
-    let n = x.shape.first().copied().unwrap_or(0);
-    if n == 0 || x.shape[1..] != *graph.input().dims() || x.data.len() != n.saturating_mul(graph.input().elements()) {
-        let expected = format!("Nx{} with N of at least 1", graph.input());
-        return Err(Error::Shape { tensor: INPUT.into(), expected, actual: dims(&x.shape) });
-    }
-    check_finite(INPUT, &x.data)?;
-    Ok(n)
-}
-
-fn check_finite(what: &str, x: &[f32]) -> Result<()> {
-    match x.iter().position(|v| !v.is_finite()) {
-        Some(index) => Err(Error::NotFinite { what: format!("tensor `{what}`"), index, value: x[index] }),
-        None => Ok(()),
-    }
-}

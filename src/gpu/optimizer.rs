@@ -1,69 +1,59 @@
-//! The update: two dispatches for each run of parameters that learn alike, one of which only looks at the gradients, and
-//! two more when their norm has a limit.
+//! The update: for each segment of parameters with one learning rate, a dispatch that checks the gradients and one that
+//! updates; two more where the norm of all gradients is limited.
 
-use super::kernel::{Constant, Kernel, wgsl};
-use super::program::{Recorder, TrainingBuffers};
-use super::weights::Segment;
+use super::buffers::TrainingBuffers;
+use super::kernel::{Constant, Kernel, Shader, accumulate, entries, wgsl};
+use super::recorder::Recorder;
+use super::uniforms::shader_struct;
+use super::weights::ParamSegment;
 use crate::plan::Optimizer;
 
-const CHECK: Kernel = kernel("check");
-const SQUARES: Kernel = kernel("squares");
-const CLIP: Kernel = kernel("clip");
-pub(super) const UPDATE: Kernel = kernel("update");
+pub(super) static SHADER: Shader =
+    Shader { updates: true, ..Shader::new::<OptimizerUniforms>("optimizer", &[wgsl!("optimizer.wgsl")]) };
+entries!(OptimizerUniforms, CHECK = "check", SQUARES = "squares", CLIP = "clip", UPDATE = "update");
 
-/// Partial sums of the norm, as the shader says.
-const PARTS: usize = 4096;
+/// Partial sums of the gradients' squared norm, as in the shader.
+pub(super) const NORM_PARTS: usize = 4096;
 
-const fn kernel(entry: &'static str) -> Kernel {
-    Kernel { file: "optimizer", source: &[wgsl!("optimizer.wgsl")], entry, updates: true }
+shader_struct! {
+    struct OptimizerUniforms {
+        start: u32,
+        end: u32,
+        decaying: u32,
+        trained: u32,
+        rate: f32,
+        scratch: u32,
+    }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Step {
-    start: u32,
-    end: u32,
-    decaying: u32,
-    trained: u32,
-    rate: f32,
-    scratch: u32,
-    unused: [u32; 2],
-}
-
+/// Records the update of all segments.
 pub(super) fn record(r: &mut Recorder<'_>, training: &TrainingBuffers) {
     let rule = match training.optimizer {
         Optimizer::Sgd { .. } => 0.0,
         Optimizer::Adam { .. } | Optimizer::AdamW { .. } => 1.0,
         Optimizer::RmsProp { .. } => 2.0,
     };
-    let scratch = if training.clips { r.scratch(PARTS) } else { 0 };
-    // Nothing may change before all gradients are known to be finite, and their norm is known.
-    all(r, training, &CHECK, |_| [("RULE", 0.0)], scratch);
+    let scratch = if training.clips { r.scratch(NORM_PARTS) as u32 } else { 0 };
+    let segments: Vec<_> = training.segments.iter().map(|segment| uniforms(r, segment, scratch)).collect();
+    let each = |r: &mut Recorder<'_>, kernel: &Kernel<_>, constant: &dyn Fn(usize) -> Constant| {
+        for (i, (segment, uniforms)) in training.segments.iter().zip(&segments).enumerate() {
+            let all = (uniforms.end - uniforms.start) as usize;
+            let invocations = if kernel.entry == SQUARES.entry { NORM_PARTS } else { all };
+            r.dispatch(kernel, &[constant(i)], segment.param_buffer, uniforms, invocations);
+        }
+    };
+    // No parameter may change before all gradients are known to be finite and their norm is known.
+    each(r, &CHECK, &|_| ("RULE", 0.0));
     if training.clips {
-        all(r, training, &SQUARES, |i| [("ACCUMULATE", f64::from(i > 0))], scratch);
-        let step = Step { scratch: scratch as u32, ..bytemuck::Zeroable::zeroed() };
-        r.dispatch(&CLIP, &[], 0, &step, 1);
+        each(r, &SQUARES, &|i| accumulate(i > 0));
+        r.dispatch(&CLIP, &[], 0, &OptimizerUniforms { scratch, ..Default::default() }, 1);
     }
-    all(r, training, &UPDATE, |_| [("RULE", rule)], scratch);
+    each(r, &UPDATE, &|_| ("RULE", rule));
 }
 
-fn all(
-    r: &mut Recorder<'_>,
-    training: &TrainingBuffers,
-    kernel: &Kernel,
-    constants: impl Fn(usize) -> [Constant; 1],
-    scratch: usize,
-) {
-    for (i, &Segment { bank, start, end, rate }) in training.segments.iter().enumerate() {
-        let [decaying, trained] = [1, 2].map(|region| (r.layout.banks[bank].start(region) / 4) as u32);
-        let [start, end, scratch] = [start / 4, end / 4, scratch].map(|v| v as u32);
-        let count = if kernel.entry == SQUARES.entry { PARTS } else { (end - start) as usize };
-        r.dispatch(
-            kernel,
-            &constants(i),
-            bank,
-            &Step { start, end, decaying, trained, rate, scratch, unused: [0; 2] },
-            count,
-        );
-    }
+fn uniforms(r: &Recorder<'_>, segment: &ParamSegment, scratch: u32) -> OptimizerUniforms {
+    let buffer = &r.layout.buffers[segment.param_buffer];
+    let [start, end, decaying, trained] =
+        [segment.start, segment.end, buffer.start(1), buffer.start(2)].map(|floats| (floats / 4) as u32);
+    OptimizerUniforms { start, end, decaying, trained, rate: segment.rate, scratch }
 }

@@ -1,6 +1,6 @@
 // The update of weights that lie together: SGD with momentum or Nesterov's momentum, Adam, AdamW, RMSProp.
 
-struct Step {
+struct OptimizerUniforms {
     // In vec4: where they begin and end, and in their bank the end of the weights that decay and of all weights.
     // Running statistics come last.
     start: u32,
@@ -11,35 +11,33 @@ struct Step {
     rate: f32,
     // Where partial sums lie.
     scratch: u32,
-    unused0: u32,
-    unused1: u32,
 }
 
 @group(0) @binding(1) var<storage, read_write> params: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> grads: array<vec4<f32>>;
-@group(0) @binding(4) var<uniform> step: Step;
+@group(0) @binding(4) var<uniform> uniforms: OptimizerUniforms;
 // Velocities, or Adam's first moments.
-@group(0) @binding(5) var<storage, read_write> state: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> moments1: array<vec4<f32>>;
 // Second moments.
-@group(0) @binding(6) var<storage, read_write> state2: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> moments2: array<vec4<f32>>;
 
 // 0 SGD, 1 Adam and AdamW, 2 RMSProp.
 override RULE: u32 = 0u;
 // How many partial sums make the norm.
-const PARTS: u32 = 4096u;
+const NORM_PARTS: u32 = 4096u;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
 
 // Before the update: whether every gradient is finite.
 @compute @workgroup_size(WORKGROUP)
 fn check(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = step.start + invocation(id, groups);
-    if (i >= step.end) {
+    let i = uniforms.start + invocation(id, groups);
+    if (i >= uniforms.end) {
         return;
     }
     let g = grads[i];
     if (!(is_finite(g.x) && is_finite(g.y) && is_finite(g.z) && is_finite(g.w))) {
-        atomicOr(&control.bad, 1u);
+        atomicOr(&control.non_finite, 1u);
     }
 }
 
@@ -47,18 +45,18 @@ fn check(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) 
 @compute @workgroup_size(WORKGROUP)
 fn squares(@builtin(global_invocation_id) id: vec3<u32>) {
     var sum = 0.0;
-    for (var i = step.start + id.x; i < min(step.end, step.trained); i += PARTS) {
+    for (var i = uniforms.start + id.x; i < min(uniforms.end, uniforms.trained); i += NORM_PARTS) {
         sum += dot(grads[i], grads[i]);
     }
-    write(step.scratch + id.x, sum);
+    write(uniforms.scratch + id.x, sum);
 }
 
 // Then: how all gradients are scaled so that their norm is at most the limit.
 @compute @workgroup_size(WORKGROUP)
 fn clip(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
-    for (var i = lane; i < PARTS; i += WORKGROUP) {
-        sum += arena[step.scratch + i];
+    for (var i = lane; i < NORM_PARTS; i += WORKGROUP) {
+        sum += arena[uniforms.scratch + i];
     }
     sums[lane] = sum;
     workgroupBarrier();
@@ -70,47 +68,47 @@ fn clip(@builtin(local_invocation_index) lane: u32) {
         sum += sums[i];
     }
     if (!is_finite(sum)) {
-        atomicOr(&control.bad, 1u);
+        atomicOr(&control.non_finite, 1u);
     }
     control.scale = min(control.scale, control.clip_norm / sqrt(max(sum, 1e-38)));
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = step.start + invocation(id, groups);
-    if (i >= step.end || atomicLoad(&control.bad) != 0u) {
+    let i = uniforms.start + invocation(id, groups);
+    if (i >= uniforms.end || atomicLoad(&control.non_finite) != 0u) {
         return;
     }
     let w = params[i];
-    if (i >= step.trained) {
+    if (i >= uniforms.trained) {
         // How far they are to move.
         params[i] = w + grads[i];
         return;
     }
-    let decays = i < step.decaying;
+    let decays = i < uniforms.decaying;
     let g = control.scale * grads[i] + select(0.0, control.decay, decays) * w;
-    let rate = control.rate * step.rate;
-    let m = state[i];
+    let rate = control.rate * uniforms.rate;
+    let m = moments1[i];
     if (RULE == 1u) {
-        let v = state2[i];
+        let v = moments2[i];
         let m2 = control.beta1 * m + (1.0 - control.beta1) * g;
         let v2 = control.beta2 * v + (1.0 - control.beta2) * g * g;
-        state[i] = m2;
-        state2[i] = v2;
+        moments1[i] = m2;
+        moments2[i] = v2;
         let change = (m2 / control.correction1) / (sqrt(v2 / control.correction2) + control.epsilon);
-        let kept = w * (1.0 - select(0.0, rate * control.decoupled, decays));
+        let kept = w * (1.0 - select(0.0, rate * control.decoupled_decay, decays));
         // The padding of the columns stays zero even when epsilon is zero.
         params[i] = kept - rate * select(change, vec4<f32>(), m2 == vec4<f32>());
     } else if (RULE == 2u) {
-        let v2 = control.beta2 * state2[i] + (1.0 - control.beta2) * g * g;
+        let v2 = control.beta2 * moments2[i] + (1.0 - control.beta2) * g * g;
         let change = g / (sqrt(v2) + control.epsilon);
         let m2 = control.beta1 * m + select(change, vec4<f32>(), g == vec4<f32>());
-        state[i] = m2;
-        state2[i] = v2;
+        moments1[i] = m2;
+        moments2[i] = v2;
         params[i] = w - rate * m2;
     } else {
         let v = control.beta1 * m + g;
-        state[i] = v;
+        moments1[i] = v;
         params[i] = w - rate * select(v, g + control.beta1 * v, control.nesterov == 1u);
     }
 }

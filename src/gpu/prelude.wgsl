@@ -1,16 +1,23 @@
 // What every shader shares. Bindings 1 (parameters), 2 (their gradients), 4 (this step's numbers), 5 and 6
 // (the optimizer's state) are declared where they are used, because each shader reads them as another type.
 
-// Where a value lies in the arena: NHWC, `pitch` floats from one pixel to the next.
-struct Place {
+// Where a value lies in the arena: NHWC, `pixel_stride` floats from one pixel to the next.
+struct ViewUniforms {
     offset: u32,
-    pitch: u32,
+    pixel_stride: u32,
     c: u32,
     h: u32,
-    w: u32,
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
+    // Uniform blocks align nested structs to 16 bytes.
+    @size(16) w: u32,
+}
+
+// A window of a convolution or pooling. Each pair is vertical, then horizontal.
+struct WindowUniforms {
+    kernel: vec2<u32>,
+    stride: vec2<u32>,
+    // Padding before the input.
+    pad: vec2<i32>,
+    dilation: vec2<u32>,
 }
 
 // What changes from one training step to the next, and what a step reports.
@@ -18,7 +25,7 @@ struct Control {
     loss: f32,
     correct: u32,
     // 1 when the loss, a logit or a gradient is not finite: then nothing is updated.
-    bad: atomic<u32>,
+    non_finite: atomic<u32>,
     seed: u32,
     rate: f32,
     decay: f32,
@@ -31,14 +38,14 @@ struct Control {
     correction2: f32,
     nesterov: u32,
     // AdamW's decay.
-    decoupled: f32,
+    decoupled_decay: f32,
     // How often gradients count: 1, or less when they are sums over parts or their norm exceeds this one.
     scale: f32,
     clip_norm: f32,
     // 1 when gradients are added to those of the step's parts before.
-    gather: u32,
+    accumulate_gradients: u32,
     // Of a sample's own label; the rest is that of the sample before.
-    share: f32,
+    mixup_lambda: f32,
     labels: array<u32>,
 }
 
@@ -62,12 +69,12 @@ fn invocation(id: vec3<u32>, groups: vec3<u32>) -> u32 {
 }
 
 // The address of element `e` of a value, counted pixel by pixel.
-fn element(p: Place, e: u32) -> u32 {
-    return p.offset + (e / p.c) * p.pitch + e % p.c;
+fn element(p: ViewUniforms, e: u32) -> u32 {
+    return p.offset + (e / p.c) * p.pixel_stride + e % p.c;
 }
 
 // The position that the same element has in an NCHW tensor.
-fn logical(p: Place, e: u32) -> u32 {
+fn logical(p: ViewUniforms, e: u32) -> u32 {
     let pixel = e / p.c;
     let area = p.h * p.w;
     return (pixel / area * p.c + e % p.c) * area + pixel % area;

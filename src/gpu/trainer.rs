@@ -1,11 +1,13 @@
-//! Training: forward, loss, backward and update in one submission.
+//! Training on the device: forward, loss, backward and update in one submission.
 
 use std::borrow::Cow;
 
-use super::device::{Buffer, Device, Range, Readback};
-use super::program::{Buffers, Play, Program, TrainingBuffers};
-use super::weights::Layout;
-use super::{check_batch, check_finite};
+use super::buffers::{SharedBuffers, TrainingBuffers};
+use super::control::{Control, REPORT_BYTES, write_control};
+use super::device::{Buffer, BufferRange, Device, Readback};
+use super::input::{check_batch, check_finite};
+use super::program::{Program, RunMode};
+use super::weights::ParamLayout;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Params};
 use crate::layers::dropout::{micro_batch_step, training_mode};
@@ -13,111 +15,72 @@ use crate::layers::{Loss, Mode, ParamSpec};
 use crate::plan::{Optimizer, Plan, Purpose, StepReport, Update, check_clip_norm};
 use crate::tensor::{Tensor, dims};
 
-/// What changes from step to step, as the prelude declares it; labels follow.
-#[repr(C)]
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct Control {
-    loss: f32,
-    correct: u32,
-    bad: u32,
-    seed: u32,
-    rate: f32,
-    decay: f32,
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
-    correction1: f32,
-    correction2: f32,
-    nesterov: u32,
-    decoupled: f32,
-    scale: f32,
-    clip_norm: f32,
-    gather: u32,
-    share: f32,
-}
+/// The purpose of the plan that determines the order of weights.
+const LAYOUT_PURPOSE: Purpose = Purpose::Training { input_grad: false, recompute: false };
 
-/// Bytes of a control buffer that are read back: loss, correct, bad.
-const REPORT: usize = 12;
+/// Batch sizes that stay prepared: the usual one, and the size of a shorter last batch.
+const KEPT_PROGRAMS: usize = 2;
 
-impl Control {
-    /// A control buffer with room for the labels of `batch` samples.
-    pub(super) fn buffer(device: &Device, batch: usize) -> Result<Buffer> {
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        device.buffer("control", size_of::<Control>() + 4 * batch.max(1), usage)
-    }
-
-    fn new(update: &Update, clip_norm: f32, seed: u32) -> Self {
-        let [c1, c2] = update.adam_corrections();
-        let common = Control {
-            seed,
-            rate: update.learning_rate,
-            correction1: c1 as f32,
-            correction2: c2 as f32,
-            scale: 1.0,
-            clip_norm,
-            ..Control::default()
-        };
-        match update.optimizer {
-            Optimizer::Sgd { momentum, nesterov, weight_decay } => {
-                Control { decay: weight_decay, beta1: momentum, nesterov: nesterov.into(), ..common }
-            }
-            Optimizer::Adam { beta1, beta2, epsilon, weight_decay } => {
-                Control { decay: weight_decay, beta1, beta2, epsilon, ..common }
-            }
-            Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
-                Control { decoupled: weight_decay, beta1, beta2, epsilon, ..common }
-            }
-            Optimizer::RmsProp { alpha, momentum, epsilon, weight_decay } => {
-                Control { decay: weight_decay, beta1: momentum, beta2: alpha, epsilon, ..common }
-            }
-        }
-    }
-}
-
-/// The plan from which the order of weights follows.
-const STEP: Purpose = Purpose::Training { input_grad: false, recompute: false };
-
-/// How many batch sizes are kept prepared: the usual one and that of a shorter last batch.
-const KEPT: usize = 2;
-
-/// A network on the device, in training.
+/// A network in training on the device.
+///
+/// # Examples
+/// ```no_run
+/// use convoke::gpu::{Device, Trainer};
+/// use convoke::graph::{Init, Params};
+/// use convoke::layers::Loss;
+/// use convoke::plan::Optimizer;
+/// use convoke::tensor::Tensor;
+/// use convoke::zoo;
+///
+/// # async fn run() -> convoke::Result<()> {
+/// let graph = zoo::lenet5(zoo::Options::default())?;
+/// let params = Params::init(&graph, Init::He, 1);
+/// let device = Device::request().await?;
+/// let (loss, optimizer) = (Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
+/// let mut trainer = Trainer::new(&graph, &params, loss, optimizer, 1, &device).await?;
+/// let report = trainer.step(&Tensor::zeros(graph.input().batched(2)), &[3, 1], 0.01).await?;
+/// assert!(report.loss > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Trainer {
     graph: Graph,
-    /// What training began with: the weights of layers that never run stay so.
+    /// The weights that training began with. Layers that never run keep theirs.
     given: Params,
     device: Device,
-    layout: Layout,
+    layout: ParamLayout,
     params: Vec<Buffer>,
     training: TrainingBuffers,
-    nothing: Buffer,
+    dummy: Buffer,
     seed: u32,
-    /// The largest norm of all gradients together; 0 for none.
+    /// The limit of the norm of all gradients together; 0 for none.
     clip_norm: f32,
-    /// Of each sample's label; the rest is that of the sample before.
-    share: f32,
-    /// For each node, the factor on the learning rate; 0 is frozen.
+    /// The weight of each sample's own label; the rest is the weight of the previous sample's label.
+    mixup_lambda: f32,
+    /// The factor on the learning rate for each node; 0 freezes it.
     rates: Vec<f32>,
-    /// Whether values are computed again rather than kept.
+    /// Whether backward recomputes values instead of keeping them.
     recompute: bool,
     steps: u32,
-    /// Of the step to come, those that are done.
+    /// Micro-batches of the coming step that are done.
     parts: u32,
     programs: Vec<(Program, Buffer)>,
     readback: Readback,
 }
 
-/// Zeroed buffers for what an optimizer remembers.
-fn state_buffers(layout: &Layout, device: &Device, optimizer: Optimizer) -> Result<[Vec<Buffer>; 2]> {
-    let second = if optimizer.moments().len() > 1 { layout.buffers(device, "optimizer")? } else { vec![] };
-    Ok([layout.buffers(device, "optimizer")?, second])
+/// Makes zeroed buffers for the moments of an optimizer.
+fn moment_buffers(layout: &ParamLayout, device: &Device, optimizer: Optimizer) -> Result<[Vec<Buffer>; 2]> {
+    let second = if optimizer.moments().len() > 1 { layout.make_buffers(device, "optimizer")? } else { vec![] };
+    Ok([layout.make_buffers(device, "optimizer")?, second])
 }
 
 impl Trainer {
-    /// Uploads the parameters. Memory for activations is taken at the first step, when the batch size is known.
+    /// Uploads the parameters. The first step of each batch size allocates memory for activations.
     ///
     /// # Errors
-    /// [`Error::Argument`] for constants of the optimizer or the loss outside their ranges, [`Error::TooLarge`] for a tensor that the
-    /// adapter cannot hold, [`Error::Backend`] when it refuses something else, [`Error::DeviceLost`].
+    /// [`Error::Argument`] for constants of the optimizer or the loss outside their ranges, [`Error::TooLarge`] for a
+    /// tensor that the adapter cannot hold, [`Error::Backend`] for any other refusal of the adapter,
+    /// [`Error::DeviceLost`].
     pub async fn new(
         graph: &Graph,
         given: &Params,
@@ -132,19 +95,19 @@ impl Trainer {
         {
             return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
         }
-        // Places vary with the batch size, but not the shapes from which the order of weights follows.
-        let plan = Plan::new(graph, 1, STEP);
-        let layout = Layout::new(graph, &plan, device.max_floats());
+        // Views vary with the batch size; the shapes that determine the order of weights do not.
+        let plan = Plan::new(graph, 1, LAYOUT_PURPOSE);
+        let layout = ParamLayout::new(graph, &plan, device.max_floats());
         let make = || {
-            let buffers = layout.buffers(device, "parameters")?;
+            let buffers = layout.make_buffers(device, "parameters")?;
             layout.upload(graph, given, device, &buffers);
-            let grads = layout.buffers(device, "gradients")?;
-            let state = state_buffers(&layout, device, optimizer)?;
-            let nothing = device.buffer("nothing", 16, wgpu::BufferUsages::STORAGE)?;
+            let grads = layout.make_buffers(device, "gradients")?;
+            let moments = moment_buffers(&layout, device, optimizer)?;
+            let dummy = device.buffer("dummy", 16, wgpu::BufferUsages::STORAGE)?;
             let segments = layout.segments(graph, &vec![1.0; graph.nodes().len()]);
-            Ok((buffers, TrainingBuffers { loss, optimizer, segments, clips: false, grads, state }, nothing))
+            Ok((buffers, TrainingBuffers { loss, optimizer, segments, clips: false, grads, moments }, dummy))
         };
-        let (params, training, nothing) = device.checked(make).await?;
+        let (params, training, dummy) = device.checked(make).await?;
         Ok(Trainer {
             graph: graph.clone(),
             given: given.clone(),
@@ -152,10 +115,10 @@ impl Trainer {
             layout,
             params,
             training,
-            nothing,
+            dummy,
             seed,
             clip_norm: 0.0,
-            share: 1.0,
+            mixup_lambda: 1.0,
             rates: vec![1.0; graph.nodes().len()],
             recompute: false,
             steps: 0,
@@ -165,33 +128,42 @@ impl Trainer {
         })
     }
 
-    /// One step on a batch `[N, C, H, W]` with one label for each sample. Everything happens on the device in one
-    /// submission; only loss and correct count come back.
+    /// Trains for one step on a batch with one label for each sample. The step is one submission, from which only the
+    /// loss and the number of correct samples are downloaded.
+    ///
+    /// # Shapes
+    /// `x` is NCHW with N of at least 1; `labels` has N elements.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NotFinite`] and [`Error::Label`] for the batch, [`Error::Argument`] for the number of
-    /// labels and the learning rate. [`Error::Diverged`] when the loss or a gradient is not finite: weights and
-    /// optimizer are then as before. [`Error::DeviceLost`] and [`Error::Backend`].
+    /// labels and for a learning rate that is negative or not finite. [`Error::Diverged`] when the loss or a gradient is
+    /// not finite; weights and optimizer then stay unchanged. [`Error::TooLarge`], [`Error::DeviceLost`] and
+    /// [`Error::Backend`].
     pub async fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
-        let report = self.play(Play::Step, x, labels, learning_rate).await?;
+        let report = self.run(RunMode::Step, x, labels, learning_rate).await?;
         self.steps = self.steps.wrapping_add(1);
         Ok(report)
     }
 
-    /// A part of the batch of the step to come, whose update goes by the mean of the gradients of all parts. Running
-    /// statistics follow the last part.
+    /// Accumulates the gradients of a micro-batch. The coming [`Trainer::step`] updates by the mean gradient of all
+    /// micro-batches, its own included. Running statistics follow the step's own micro-batch.
+    ///
+    /// # Shapes
+    /// `x` is NCHW with N of at least 1; `labels` has N elements.
     ///
     /// # Errors
-    /// Those of [`Trainer::step`]; the parts before are then forgotten.
+    /// [`Error::Shape`], [`Error::NotFinite`], [`Error::Label`] and [`Error::Argument`] for the batch and its labels,
+    /// [`Error::Diverged`] for a loss or gradient that is not finite, [`Error::TooLarge`], [`Error::DeviceLost`] and
+    /// [`Error::Backend`]. Each error discards the accumulated gradients.
     pub async fn part(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
         let parts = self.parts + 1;
-        let report = self.play(Play::Part, x, labels, 0.0).await?;
+        let report = self.run(RunMode::AccumulateGradients, x, labels, 0.0).await?;
         self.parts = parts;
         Ok(report)
     }
 
-    /// On errors, and after a whole step, the next part is a first one.
-    async fn play(&mut self, play: Play, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
+    /// Runs a step or a micro-batch. Errors and whole steps discard the accumulated gradients.
+    async fn run(&mut self, mode: RunMode, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
         let parts = std::mem::take(&mut self.parts);
         let batch = check_batch(&self.graph, x)?;
         self.check_step(batch, labels, learning_rate)?;
@@ -199,8 +171,8 @@ impl Trainer {
         let update = Update { optimizer: self.optimizer(), learning_rate, t: self.steps.wrapping_add(1) };
         let control = Control {
             scale: 1.0 / (parts + 1) as f32,
-            gather: u32::from(parts > 0),
-            share: self.share,
+            accumulate_gradients: u32::from(parts > 0),
+            mixup_lambda: self.mixup_lambda,
             ..Control::new(&update, self.clip_norm, self.dropout_seed(micro_batch_step(self.steps, parts)))
         };
 
@@ -208,22 +180,26 @@ impl Trainer {
         let (program, control_buffer) = &self.programs[program];
         program.write_input(&self.device, x);
         write_control(&self.device, control_buffer, &control, labels);
-        let encoder = program.encode(&self.device, play);
-        let report = Range { buffer: control_buffer, offset: 0, bytes: REPORT };
+        let encoder = program.encode(&self.device, mode);
+        let report = BufferRange { buffer: control_buffer, offset: 0, bytes: REPORT_BYTES };
         let report = self.readback.read(&self.device, encoder, &[report]).await?;
-        let (loss, correct, bad) = (report[0], report[1].to_bits(), report[2].to_bits());
-        if bad != 0 {
-            let layer = self.first_bad_layer(x, &control, labels).await?;
+        let (loss, correct, non_finite) = (report[0], report[1].to_bits(), report[2].to_bits());
+        if non_finite != 0 {
+            let layer = self.first_non_finite_layer(x, &control, labels).await?;
             return Err(Error::Diverged { step: u64::from(self.steps), loss, layer });
         }
         Ok(StepReport { loss, correct })
     }
 
-    /// `(y, dL/dx, dL/dparams)` for the main output y in training mode (of step `step`) and dL/dy = `dy`. Changes
-    /// nothing.
+    /// Computes `(y, dL/dx, dL/dparams)` for the main output y in training mode, with the dropout of step `step` and
+    /// dL/dy = `dy`. Weights and optimizer stay unchanged.
+    ///
+    /// # Shapes
+    /// `x` is NCHW; `dy` has the shape of y.
     ///
     /// # Errors
-    /// Those of [`Trainer::step`].
+    /// [`Error::Shape`] and [`Error::NotFinite`] for `x` and `dy`, [`Error::TooLarge`], [`Error::DeviceLost`] and
+    /// [`Error::Backend`].
     pub async fn gradients(&mut self, x: &Tensor, dy: &Tensor, step: u32) -> Result<(Tensor, Tensor, Params)> {
         let batch = check_batch(&self.graph, x)?;
         let shape = self.graph.shape(self.graph.outputs()[0].value).batched(batch);
@@ -239,7 +215,7 @@ impl Trainer {
         write_control(&self.device, control_buffer, &control, &[]);
         program.write_input(&self.device, x);
         program.write_grad(&self.device, dy);
-        let encoder = program.encode(&self.device, Play::Gradients);
+        let encoder = program.encode(&self.device, RunMode::Gradients);
         let mut ranges = vec![program.output(), program.input_grad()];
         ranges.extend(self.layout.ranges(&self.training.grads));
         let data = self.readback.read(&self.device, encoder, &ranges).await?;
@@ -248,14 +224,14 @@ impl Trainer {
         let y = Tensor::new(shape, y.to_vec())?;
         let dx = Tensor::new(x.shape.clone(), dx.to_vec())?;
         let mut dparams = self.unpack_gradients(grads);
-        // What running statistics are moved by is no gradient.
+        // The buffers hold the change of running statistics there, which is no gradient.
         for (name, _) in self.graph.params().iter().filter(|(_, spec)| !spec.role.is_trained()) {
             dparams.tensor_mut(name).data.fill(0.0);
         }
         Ok((y, dx, dparams))
     }
 
-    /// The weights as they are now.
+    /// Downloads the current weights.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] and [`Error::Backend`].
@@ -266,35 +242,35 @@ impl Trainer {
         Ok(params)
     }
 
-    /// Steps done.
+    /// The number of steps done.
     pub fn steps(&self) -> u32 {
         self.steps
     }
 
-    /// The formula of the update.
+    /// The optimizer and its constants.
     pub fn optimizer(&self) -> Optimizer {
         self.training.optimizer
     }
 
-    /// Goes on with other constants, or another formula. The state is kept if the formula is of the same kind.
+    /// Replaces the optimizer. A change of constants keeps the state; a change of the kind resets it.
     ///
     /// # Errors
     /// [`Error::Argument`] for constants outside their ranges.
     pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
         optimizer.validate()?;
         if std::mem::discriminant(&optimizer) != std::mem::discriminant(&self.training.optimizer) {
-            self.training.state = state_buffers(&self.layout, &self.device, optimizer)?;
-            // They are bound to the old state.
+            self.training.moments = moment_buffers(&self.layout, &self.device, optimizer)?;
+            // The programs are bound to the old buffers.
             self.programs.clear();
         }
         self.training.optimizer = optimizer;
         Ok(())
     }
 
-    /// Scales all gradients together so that their norm is at most this one from now on; 0 for no limit.
+    /// Limits the norm of all gradients together to `norm` from now on, by scaling them; 0, the default, sets no limit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a number that is none.
+    /// [`Error::Argument`] for a norm that is negative or not finite.
     pub fn set_clip_norm(&mut self, norm: f32) -> Result<()> {
         check_clip_norm(norm)?;
         self.clip_norm = norm;
@@ -304,11 +280,11 @@ impl Trainer {
         Ok(())
     }
 
-    /// Factors on the learning rate from now on, one for each node of the graph. Those of factor 0 are frozen: they keep
-    /// their weights and run as at inference, and backward ends where no layer below learns.
+    /// Sets a factor on the learning rate for each node of the graph; all are 1 by default. Nodes with factor 0 are
+    /// frozen: they keep their weights and run like at inference. Backward ends where no earlier layer learns.
     ///
     /// # Panics
-    /// Unless there are as many as nodes.
+    /// When `rates` does not have one element for each node.
     pub fn set_rates(&mut self, rates: &[f32]) {
         assert_eq!(rates.len(), self.graph.nodes().len());
         self.rates = rates.to_vec();
@@ -316,42 +292,42 @@ impl Trainer {
         self.programs.clear();
     }
 
-    /// From now on each sample of a batch has this share of its own label, and the rest of the label of the one before it
-    /// (the first, of the last), as in mixup (Zhang et al., 2018). 1 by default.
-    pub fn set_mixup_lambda(&mut self, share: f32) {
-        self.share = share;
+    /// Sets the lambda of mixup (Zhang et al., 2018), from 0 to 1: the weight of each sample's own label. The previous
+    /// sample's label has the rest; the first sample's previous one is the last. 1, the default, mixes no labels.
+    pub fn set_mixup_lambda(&mut self, lambda: f32) {
+        self.mixup_lambda = lambda;
     }
 
-    /// Takes the memory for steps on `batch` samples, which they would otherwise take when they come.
+    /// Allocates the memory for steps on `batch` samples ahead of the first one.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Backend`], [`Error::DeviceLost`].
+    /// [`Error::TooLarge`] when the adapter cannot hold the activations, [`Error::Backend`], [`Error::DeviceLost`].
     pub async fn prepare(&mut self, batch: usize) -> Result<()> {
         self.program(batch, false).await.map(drop)
     }
 
-    /// Whether values are computed again for the backward half rather than kept, from now on: with the same results, in
-    /// less memory and about a third more time. It begins by itself where the adapter has no buffer for all values.
+    /// Sets whether backward recomputes values instead of keeping them: equal results in less memory and about a third
+    /// more time. Off by default; turned on by itself where the adapter has no buffer for all values.
     pub fn set_recompute(&mut self, recompute: bool) {
         self.recompute = recompute;
         self.programs.clear();
     }
 
-    /// Whether values are computed again.
+    /// Whether backward recomputes values instead of keeping them.
     pub fn recomputes(&self) -> bool {
         self.recompute
     }
 
-    /// What the optimizer remembers: for each parameter its name with each of [`Optimizer::moments`] behind it.
-    /// Together with [`Trainer::params`] and [`Trainer::steps`] it is all that [`Trainer::restore`] needs.
+    /// Downloads the optimizer's moments, named `PARAMETER.MOMENT` after [`Optimizer::moments`]. With
+    /// [`Trainer::params`] and [`Trainer::steps`], [`Trainer::restore`] continues the training.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] and [`Error::Backend`].
     pub async fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let mut state = vec![];
-        for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.state) {
+        for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.moments) {
             let data = self.layout.download(&self.device, buffers).await?;
-            // Of layers that never run there is none.
+            // Moments of layers that never run are zero.
             let first = state.len();
             let zeros = |(name, spec): (String, ParamSpec)| (format!("{name}.{moment}"), Tensor::zeros(spec.shape));
             state.extend(self.graph.params().into_iter().map(zeros));
@@ -365,14 +341,15 @@ impl Trainer {
         Ok(state)
     }
 
-    /// Continues where a trainer with the same graph, weights, optimizer and seed was after `steps` updates.
+    /// Continues the training of another trainer after `steps` updates, given its moments. This trainer must have been
+    /// made with the other one's graph, current weights, optimizer and seed.
     ///
     /// # Errors
-    /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`]; [`Error::NotFinite`].
-    /// The trainer is then as before.
+    /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`], [`Error::NotFinite`] for
+    /// NaN or infinity. The trainer then stays unchanged.
     pub fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
         self.optimizer().check_state(&self.graph, state)?;
-        for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.state) {
+        for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.moments) {
             let tensor = |name: &str| {
                 let name = format!("{name}.{moment}");
                 let (_, tensor) = state.iter().find(|(own, _)| *own == name).expect("checked above");
@@ -386,16 +363,16 @@ impl Trainer {
 
     /// Bytes of buffers on the device: parameters, gradients, optimizer state, activations.
     pub fn bytes(&self) -> usize {
-        let TrainingBuffers { grads, state, .. } = &self.training;
-        let buffers = self.params.iter().chain(grads).chain(state.iter().flatten()).chain([&self.nothing]);
+        let TrainingBuffers { grads, moments, .. } = &self.training;
+        let buffers = self.params.iter().chain(grads).chain(moments.iter().flatten()).chain([&self.dummy]);
         let programs = self.programs.iter().map(|(p, control)| p.bytes() + control.size() as usize);
         buffers.map(|b| b.size() as usize).sum::<usize>() + programs.sum::<usize>()
     }
 
-    /// Dispatches of one step with this batch size, once it was run.
+    /// The number of dispatches of a step with this batch size, or `None` before it is prepared.
     pub fn dispatches(&self, batch: usize) -> Option<usize> {
         let program = self.programs.iter().find(|(p, _)| p.plan.batch == batch)?;
-        Some(program.0.dispatches(Play::Step))
+        Some(program.0.dispatches(RunMode::Step))
     }
 
     fn dropout_seed(&self, step: u32) -> u32 {
@@ -417,15 +394,15 @@ impl Trainer {
         sizes.try_for_each(|outputs| self.training.loss.check_labels(labels, outputs))
     }
 
-    /// The index of the program for this batch size, made when there is none yet.
+    /// Returns the index of the program for this batch size, which it makes when there is none yet.
     async fn program(&mut self, batch: usize, input_grad: bool) -> Result<usize> {
         let purpose = Purpose::Training { input_grad, recompute: self.recompute };
         let fits = |(p, _): &(Program, Buffer)| p.plan.batch == batch && p.purpose == purpose;
         if let Some(i) = self.programs.iter().position(fits) {
             return Ok(i);
         }
-        // Before the new one is made, so that both need not fit at once.
-        self.programs.truncate(KEPT - 1);
+        // Dropped before the new program is made: the memory need not hold both.
+        self.programs.truncate(KEPT_PROGRAMS - 1);
         let made = match self.make(batch, purpose).await {
             Err(Error::TooLarge { .. }) if !self.recompute => {
                 let made = self.make(batch, Purpose::Training { input_grad, recompute: true }).await?;
@@ -443,20 +420,20 @@ impl Trainer {
             let frozen: Vec<bool> = self.rates.iter().map(|&rate| rate == 0.0).collect();
             let plan = Plan::with_frozen(&self.graph, batch, purpose, &frozen);
             let control = Control::buffer(&self.device, batch)?;
-            let on = Buffers {
+            let shared = SharedBuffers {
                 params: &self.params,
                 control: &control,
-                nothing: &self.nothing,
+                dummy: &self.dummy,
                 training: Some(&self.training),
             };
-            Ok((Program::new(&self.device, &self.graph, &self.layout, &on, plan, purpose)?, control))
+            Ok((Program::new(&self.device, &self.graph, &self.layout, &shared, plan, purpose)?, control))
         };
         self.device.checked(make).await
     }
 
-    /// Runs the forward half again, step by step, and looks for the first value that is not finite; then among the
-    /// gradients, which the step left behind.
-    async fn first_bad_layer(&mut self, x: &Tensor, control: &Control, labels: &[u32]) -> Result<String> {
+    /// Finds the first layer whose output, or else whose gradient, is not finite. Repeats the forward half step by step;
+    /// the gradients are still there from the failed step.
+    async fn first_non_finite_layer(&mut self, x: &Tensor, control: &Control, labels: &[u32]) -> Result<String> {
         let grads = self.unpack_gradients(&self.layout.download(&self.device, &self.training.grads).await?);
         let program = self.program(labels.len(), false).await?;
         let (program, control_buffer) = &self.programs[program];
@@ -477,7 +454,7 @@ impl Trainer {
         Ok(node.map_or("loss", |i| &self.graph.nodes()[i].name).into())
     }
 
-    /// Gradients as callers know them; zeros for layers that never run.
+    /// Gradients by parameter, given the contents of the gradient buffers; zeros for layers that never run.
     fn unpack_gradients(&self, data: &[f32]) -> Params {
         let mut grads = self.given.clone();
         for (name, _) in self.graph.params() {
@@ -486,10 +463,4 @@ impl Trainer {
         self.layout.unpack(&self.graph, data, |name, tensor| *grads.tensor_mut(name) = tensor);
         grads
     }
-}
-
-fn write_control(device: &Device, buffer: &Buffer, control: &Control, labels: &[u32]) {
-    let mut bytes = bytemuck::bytes_of(control).to_vec();
-    bytes.extend_from_slice(bytemuck::cast_slice(labels));
-    device.queue().write_buffer(buffer, 0, &bytes);
 }

@@ -1,23 +1,23 @@
-//! Parameters on the device: banks (one buffer each) that hold first all weights that decay, then biases and scales, then
-//! running statistics, so that one dispatch updates a whole network; and the order in which kernels read them.
+//! Where parameters lie on the device. A parameter buffer holds weights with decay, then biases and scales, then running
+//! statistics, so that one dispatch can update a whole network.
 
 use std::borrow::Cow;
 
-use super::device::{Buffer, Device, Range, Readback};
+use super::device::{Buffer, BufferRange, Device, Readback};
 use crate::error::Result;
 use crate::graph::{Graph, Params};
 use crate::layers::{Layer, ParamSpec, Role};
 use crate::plan::{Plan, View};
 use crate::tensor::Tensor;
 
-/// Tensors start at multiples of this many floats: 256 bytes.
+/// Floats to which tensors are aligned: 256 bytes.
 const ALIGN: usize = 64;
 
-/// The order of one node's weights: `[group][ky][kx][input channel][output channel]`, output channels padded with zeros
-/// to a multiple of four. A linear layer is a convolution whose kernel covers its input, and thereby reads a map that
-/// was never flattened as it lies. Depthwise: `[ky][kx][output channel]`.
+/// The order of one node's weights: `[group][ky][kx][input channel][output channel]`, with output channels zero-padded
+/// to a multiple of four; `[ky][kx][output channel]` where depthwise. A linear layer is a convolution whose kernel covers
+/// its input, so that it can read a map that no flatten has reordered.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Form {
+pub(super) struct WeightLayout {
     pub kernel: [usize; 2],
     pub groups: usize,
     /// Input channels of a group.
@@ -28,10 +28,10 @@ pub(super) struct Form {
     pub depthwise: bool,
 }
 
-impl Form {
+impl WeightLayout {
     fn new(layer: &Layer, input: &View) -> Option<Self> {
         match layer {
-            Layer::Conv2d(conv) => Some(Form {
+            Layer::Conv2d(conv) => Some(WeightLayout {
                 kernel: conv.window.kernel,
                 groups: conv.groups,
                 cin: input.c / conv.groups,
@@ -39,7 +39,7 @@ impl Form {
                 bias: conv.bias,
                 depthwise: conv.groups > 1 && conv.groups == input.c,
             }),
-            Layer::Linear(linear) => Some(Form {
+            Layer::Linear(linear) => Some(WeightLayout {
                 kernel: [input.h, input.w],
                 groups: 1,
                 cin: input.c,
@@ -49,7 +49,7 @@ impl Form {
             }),
             // One value for each channel in all four tensors.
             Layer::BatchNorm2d(_) => {
-                Some(Form { kernel: [1; 2], groups: 1, cin: 1, cout: input.c, bias: true, depthwise: false })
+                Some(WeightLayout { kernel: [1; 2], groups: 1, cin: 1, cout: input.c, bias: true, depthwise: false })
             }
             _ => None,
         }
@@ -59,12 +59,12 @@ impl Form {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// Blocks of rows: groups, of which a depthwise convolution has one here.
+    /// Blocks of rows: one for each group, but a single one where depthwise.
     pub(super) fn blocks(&self) -> usize {
         if self.depthwise { 1 } else { self.groups }
     }
 
-    /// Rows of a block: the index that is summed over.
+    /// Rows of a block: the length of the sum that makes an output.
     pub(super) fn depth(&self) -> usize {
         if self.depthwise { self.taps() } else { self.taps() * self.cin }
     }
@@ -74,7 +74,7 @@ impl Form {
         if self.depthwise { self.groups * self.cout } else { self.cout.next_multiple_of(4) }
     }
 
-    /// Rows of one of the layer's tensors: a vector has one, with a value for each output channel.
+    /// Rows of one of the layer's tensors. A vector is one row with a value for each output channel.
     fn rows(&self, spec: &ParamSpec) -> usize {
         if spec.shape.len() == 1 { 1 } else { self.depth() }
     }
@@ -83,7 +83,7 @@ impl Form {
         self.blocks() * self.rows(spec) * self.columns()
     }
 
-    /// Calls `f(position here, position in the public tensor)` for every value of a tensor.
+    /// Calls `f(packed position, position in the public tensor)` for every value of a tensor.
     fn for_each(&self, spec: &ParamSpec, mut f: impl FnMut(usize, usize)) {
         let rows = self.rows(spec);
         let outputs = if self.depthwise { self.columns() } else { self.cout };
@@ -102,33 +102,33 @@ impl Form {
     }
 }
 
-/// Where one node's parameters lie, in floats of its bank.
+/// Where one node's parameters lie, in floats of their parameter buffer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
-    pub bank: usize,
-    /// In the layer's order: weight, bias, running mean, running variance.
+pub(super) struct ParamSlot {
+    pub param_buffer: usize,
+    /// The first float of each tensor: weight, bias, running mean, running variance.
     pub at: [u32; 4],
-    pub form: Form,
+    pub weight_layout: WeightLayout,
 }
 
-impl Slot {
+impl ParamSlot {
     pub(super) fn weights(&self) -> u32 {
         self.at[0]
     }
 
     pub(super) fn bias(&self) -> Option<u32> {
-        self.form.bias.then_some(self.at[1])
+        self.weight_layout.bias.then_some(self.at[1])
     }
 }
 
-/// How a network's parameters are divided into banks.
-pub(super) struct Layout {
+/// How a network's parameters are divided into buffers.
+pub(super) struct ParamLayout {
     /// By node.
-    slots: Vec<Option<Slot>>,
-    pub banks: Vec<BankLayout>,
+    slots: Vec<Option<ParamSlot>>,
+    pub buffers: Vec<ParamBufferLayout>,
 }
 
-/// What is updated alike lies together: weights that decay, weights that do not, running statistics.
+/// The region of a parameter buffer: 0 for weights with decay, 1 for weights without, 2 for running statistics.
 fn region(role: Role) -> usize {
     if role.decays() {
         0
@@ -139,25 +139,25 @@ fn region(role: Role) -> usize {
     }
 }
 
-/// Parameters of one bank, from float `start` to `end`, that learn at one rate.
+/// Parameters of one buffer, from float `start` to `end`, with one learning rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Segment {
-    pub bank: usize,
+pub(super) struct ParamSegment {
+    pub param_buffer: usize,
     pub start: usize,
     pub end: usize,
     /// The factor on the learning rate.
     pub rate: f32,
 }
 
-/// A bank.
+/// The size of a parameter buffer.
 #[derive(Default, Clone, Copy)]
-pub(super) struct BankLayout {
-    /// The floats of each region.
+pub(super) struct ParamBufferLayout {
+    /// Floats of each region.
     sizes: [usize; 3],
 }
 
-impl BankLayout {
-    /// Where a region begins; region 3 is the end.
+impl ParamBufferLayout {
+    /// The first float of a region; region 3 is the end of the buffer.
     pub(super) fn start(&self, region: usize) -> usize {
         self.sizes[..region].iter().sum()
     }
@@ -167,52 +167,56 @@ impl BankLayout {
     }
 }
 
-impl Layout {
-    /// Fills banks of at most `limit` floats. A larger tensor gets a bank of its own (and an error when it is made).
+impl ParamLayout {
+    /// Fills buffers of at most `limit` floats. A node whose parameters exceed the limit gets a buffer of its own, which
+    /// the device then refuses.
     pub(super) fn new(graph: &Graph, plan: &Plan, limit: usize) -> Self {
-        let mut slots: Vec<Option<Slot>> = vec![None; graph.nodes().len()];
-        let mut banks: Vec<BankLayout> = vec![];
+        let mut slots: Vec<Option<ParamSlot>> = vec![None; graph.nodes().len()];
+        let mut buffers: Vec<ParamBufferLayout> = vec![];
         for step in &plan.steps {
             let node = &graph.nodes()[step.node];
-            let Some(form) = Form::new(&node.layer, &step.inputs[0]) else { continue };
-            let mut more = BankLayout::default();
+            let Some(layout) = WeightLayout::new(&node.layer, &step.inputs[0]) else { continue };
+            let mut more = ParamBufferLayout::default();
             let mut at = [0; 4];
             for (at, spec) in at.iter_mut().zip(graph.node_params(node)) {
                 let size = &mut more.sizes[region(spec.role)];
                 *at = *size as u32;
-                *size += form.floats(&spec).next_multiple_of(ALIGN);
+                *size += layout.floats(&spec).next_multiple_of(ALIGN);
             }
-            if banks.last().is_none_or(|bank| bank.floats() + more.floats() > limit) {
-                banks.push(BankLayout::default());
+            if buffers.last().is_none_or(|buffer| buffer.floats() + more.floats() > limit) {
+                buffers.push(ParamBufferLayout::default());
             }
-            let bank = banks.len() - 1;
-            let sizes = &mut banks[bank].sizes;
+            let param_buffer = buffers.len() - 1;
+            let sizes = &mut buffers[param_buffer].sizes;
             for (at, spec) in at.iter_mut().zip(graph.node_params(node)) {
                 *at += sizes[region(spec.role)] as u32;
             }
             sizes.iter_mut().zip(more.sizes).for_each(|(size, more)| *size += more);
-            slots[step.node] = Some(Slot { bank, at, form });
+            slots[step.node] = Some(ParamSlot { param_buffer, at, weight_layout: layout });
         }
-        if banks.is_empty() {
-            banks.push(BankLayout::default());
+        if buffers.is_empty() {
+            buffers.push(ParamBufferLayout::default());
         }
-        // So far each region counts from zero: only now is it known where they begin.
+        // Offsets so far count from the start of their region, whose position is known only now.
         for (node, slot) in graph.nodes().iter().zip(&mut slots) {
             let Some(slot) = slot else { continue };
             for (at, spec) in slot.at.iter_mut().zip(graph.node_params(node)) {
-                *at += banks[slot.bank].start(region(spec.role)) as u32;
+                *at += buffers[slot.param_buffer].start(region(spec.role)) as u32;
             }
         }
-        Layout { slots, banks }
+        ParamLayout { slots, buffers }
     }
 
-    /// The parameters of a node, which must have some.
-    pub(super) fn slot(&self, node: usize) -> &Slot {
+    /// The parameters of a node.
+    ///
+    /// # Panics
+    /// When its layer has none.
+    pub(super) fn slot(&self, node: usize) -> &ParamSlot {
         self.slots[node].as_ref().expect("a layer with weights has a slot")
     }
 
-    /// `f(name, tensor, slot, first float)` for every tensor that the plan uses.
-    fn for_each(&self, graph: &Graph, mut f: impl FnMut(String, ParamSpec, &Slot, usize)) {
+    /// Calls `f(name, tensor, slot, first float)` for every tensor that the plan uses.
+    fn for_each(&self, graph: &Graph, mut f: impl FnMut(String, ParamSpec, &ParamSlot, usize)) {
         for (node, slot) in graph.nodes().iter().zip(&self.slots) {
             let Some(slot) = slot else { continue };
             for (spec, at) in graph.node_params(node).into_iter().zip(slot.at) {
@@ -221,21 +225,26 @@ impl Layout {
         }
     }
 
-    /// All parameters that learn, given each node's factor on the learning rate: as few segments as there can be.
-    pub(super) fn segments(&self, graph: &Graph, rates: &[f32]) -> Vec<Segment> {
+    /// All parameters that learn, given each node's factor on the learning rate, in the fewest segments.
+    pub(super) fn segments(&self, graph: &Graph, rates: &[f32]) -> Vec<ParamSegment> {
         let mut parts = vec![];
         for ((node, slot), &rate) in graph.nodes().iter().zip(&self.slots).zip(rates) {
             let Some(slot) = slot else { continue };
             for (spec, at) in graph.node_params(node).into_iter().zip(slot.at) {
-                let (bank, start) = (slot.bank, at as usize);
-                parts.push(Segment { bank, start, end: start + slot.form.floats(&spec).next_multiple_of(ALIGN), rate });
+                let (param_buffer, start) = (slot.param_buffer, at as usize);
+                parts.push(ParamSegment {
+                    param_buffer,
+                    start,
+                    end: start + slot.weight_layout.floats(&spec).next_multiple_of(ALIGN),
+                    rate,
+                });
             }
         }
-        parts.sort_by_key(|s| (s.bank, s.start));
-        let mut segments: Vec<Segment> = vec![];
+        parts.sort_by_key(|s| (s.param_buffer, s.start));
+        let mut segments: Vec<ParamSegment> = vec![];
         for part in parts {
             match segments.last_mut() {
-                Some(last) if (last.bank, last.rate) == (part.bank, part.rate) => last.end = part.end,
+                Some(last) if (last.param_buffer, last.rate) == (part.param_buffer, part.rate) => last.end = part.end,
                 _ => segments.push(part),
             }
         }
@@ -243,18 +252,18 @@ impl Layout {
         segments
     }
 
-    /// One buffer for each bank, zeroed.
-    pub(super) fn buffers(&self, device: &Device, label: &str) -> Result<Vec<Buffer>> {
+    /// Makes one zeroed buffer for each parameter buffer.
+    pub(super) fn make_buffers(&self, device: &Device, label: &str) -> Result<Vec<Buffer>> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        self.banks.iter().map(|bank| device.buffer(label, bank.floats() * 4, usage)).collect()
+        self.buffers.iter().map(|buffer| device.buffer(label, buffer.floats() * 4, usage)).collect()
     }
 
-    /// Writes every tensor into its bank.
+    /// Writes every tensor into its buffer.
     pub(super) fn upload(&self, graph: &Graph, params: &Params, device: &Device, buffers: &[Buffer]) {
         self.upload_from(graph, |name| params.tensor(name), device, buffers);
     }
 
-    /// The same, from tensors found by their names.
+    /// Writes the tensors that `tensor` returns for their names into their buffers.
     pub(super) fn upload_from<'a>(
         &self,
         graph: &Graph,
@@ -264,30 +273,34 @@ impl Layout {
     ) {
         self.for_each(graph, |name, spec, slot, at| {
             let from = tensor(&name);
-            let mut packed = vec![0f32; slot.form.floats(&spec)];
-            slot.form.for_each(&spec, |here, there| packed[here] = from.data[there]);
-            device.queue().write_buffer(&buffers[slot.bank], at as u64 * 4, bytemuck::cast_slice(&packed));
+            let mut packed = vec![0f32; slot.weight_layout.floats(&spec)];
+            slot.weight_layout.for_each(&spec, |here, there| packed[here] = from.data[there]);
+            device.queue().write_buffer(&buffers[slot.param_buffer], at as u64 * 4, bytemuck::cast_slice(&packed));
         });
     }
 
-    /// Whole banks, as ranges to read.
-    pub(super) fn ranges<'a>(&self, buffers: &'a [Buffer]) -> Vec<Range<'a>> {
-        let range = |(bank, buffer): (&BankLayout, &'a Buffer)| Range { buffer, offset: 0, bytes: bank.floats() * 4 };
-        self.banks.iter().zip(buffers).map(range).collect()
+    /// Whole buffers, as ranges to read.
+    pub(super) fn ranges<'a>(&self, buffers: &'a [Buffer]) -> Vec<BufferRange<'a>> {
+        let range = |(layout, buffer): (&ParamBufferLayout, &'a Buffer)| BufferRange {
+            buffer,
+            offset: 0,
+            bytes: layout.floats() * 4,
+        };
+        self.buffers.iter().zip(buffers).map(range).collect()
     }
 
-    /// Calls `to(name, tensor)` for every tensor that the plan uses; `data` are the banks' contents, one after the other.
+    /// Calls `to(name, tensor)` for every tensor that the plan uses, given the concatenated contents of the buffers.
     pub(super) fn unpack(&self, graph: &Graph, data: &[f32], mut to: impl FnMut(&str, Tensor)) {
-        let start = |bank: usize| self.banks[..bank].iter().map(BankLayout::floats).sum::<usize>();
+        let start = |buffer: usize| self.buffers[..buffer].iter().map(ParamBufferLayout::floats).sum::<usize>();
         self.for_each(graph, |name, spec, slot, at| {
-            let data = &data[start(slot.bank) + at..];
+            let data = &data[start(slot.param_buffer) + at..];
             let mut tensor = Tensor::zeros(spec.shape.clone());
-            slot.form.for_each(&spec, |here, there| tensor.data[there] = data[here]);
+            slot.weight_layout.for_each(&spec, |here, there| tensor.data[there] = data[here]);
             to(&name, tensor);
         });
     }
 
-    /// The banks' contents, one after the other.
+    /// Downloads the concatenated contents of the buffers.
     pub(super) async fn download(&self, device: &Device, buffers: &[Buffer]) -> Result<Vec<f32>> {
         let encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         Readback::default().read(device, encoder, &self.ranges(buffers)).await
