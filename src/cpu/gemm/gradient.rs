@@ -168,7 +168,7 @@ impl Kernel for ColumnSums<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::gemm::panels::pack_rows;
+    use crate::cpu::gemm::repack::pack_rows;
     use crate::cpu::gemm::testing::{close, random};
 
     #[test]

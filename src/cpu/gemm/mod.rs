@@ -8,6 +8,7 @@ pub(crate) mod gradient;
 pub(crate) mod int8;
 pub(crate) mod layout;
 pub(crate) mod panels;
+pub(crate) mod repack;
 #[cfg(test)]
 mod testing;
 pub(crate) mod weights;

@@ -1,6 +1,6 @@
 //! Activations, by themselves or after another layer, and their derivatives.
 
-use super::Simd;
+use super::isa::Simd;
 use super::map::Lanewise;
 use super::math;
 use super::pointwise::{on_maps, write};

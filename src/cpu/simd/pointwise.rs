@@ -1,6 +1,6 @@
 //! Functions applied to maps, value by value.
 
-use super::Simd;
+use super::isa::Simd;
 use super::map::{Copy, Lanewise, Sum, map};
 use crate::cpu::memory::{Map, split, stretches};
 use crate::cpu::pool::Pool;
