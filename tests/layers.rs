@@ -78,9 +78,10 @@ fn reference(kind: &str) -> String {
 
 /// The dispatch says the module (which may build on another's kernels), and a run that it has both directions.
 fn on_cpu(kind: &str, case: &Case) -> String {
-    let dispatch = source("src/cpu/operation.rs");
+    let dispatch = source("src/cpu/program.rs");
     let arm = *arms(&dispatch, kind).first().unwrap_or_else(|| panic!("the CPU engine lacks {kind}"));
-    let (module, _) = called(arm, &root().join("src/cpu"));
+    let folder = if matches!(kind, "conv2d" | "linear") { "src/cpu/conv" } else { "src/cpu/layers" };
+    let (module, _) = called(arm, &root().join(folder));
     let (pool, problem) = (Pool::single(), case.problem());
     let forward = Engine::new(&case.graph, &problem.params, &pool).and_then(|mut engine| engine.run(&problem.x));
     let trainer = Trainer::new(&case.graph, &problem.params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.0), SEED, &pool);

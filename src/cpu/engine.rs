@@ -4,17 +4,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::algorithm::{Algorithm, Prefer};
-use super::flatten::{from_chw, to_chw};
-use super::memory::{Shared, split, stretches};
-use super::operation::{Dropping, Frame, Operation, Ready, Sizes, nothing_frozen};
+use super::conv::packing::Unpacked;
+use super::gemm::weights::Weights;
+use super::io::{check_input, export, import};
+use super::memory::{Shared, stretches};
+use super::operation::{Dropping, Frame, Operation};
 use super::pool::Pool;
-use super::simd::all_finite;
-use super::weights::{Unpacked, Weights};
-use crate::error::{Error, Result};
-use crate::graph::{Graph, INPUT, Params, Ranges, Read};
+use super::program::{Ready, Sizes, nothing_frozen};
+use crate::error::Result;
+use crate::graph::{Graph, Params, Ranges, Read};
 use crate::layers::Layer;
-use crate::plan::{Plan, Purpose, Step, View, rewrite};
-use crate::tensor::{Tensor, dims};
+use crate::plan::{Plan, Purpose, Step, rewrite};
+use crate::tensor::Tensor;
 
 /// Values that are read from a file before they are packed: enough for all threads, and little beside the packed ones.
 pub(super) const READ_AT_ONCE: usize = 2 << 20;
@@ -282,64 +283,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Packs the weights of every node that the plan runs.
-pub(super) fn pack(graph: &Graph, params: &Params, plan: &Plan, prefer: Prefer) -> Vec<Option<Weights>> {
-    let mut weights = vec![None; graph.nodes().len()];
-    for step in &plan.steps {
-        weights[step.node] = Weights::of(graph, params, step, prefer);
-    }
-    weights
-}
-
-/// The number of samples of an input batch.
-///
-/// # Errors
-/// [`Error::Shape`] and [`Error::NotFinite`].
-pub(super) fn check_input(graph: &Graph, x: &Tensor) -> Result<usize> {
-    let n = x.shape.first().copied().unwrap_or(0);
-    if n == 0 || x.shape[1..] != *graph.input().dims() || x.data.len() != n.saturating_mul(graph.input().elements()) {
-        let expected = format!("Nx{} with N of at least 1", graph.input());
-        return Err(Error::Shape { tensor: INPUT.into(), expected, actual: dims(&x.shape) });
-    }
-    check_finite(INPUT, &x.data)?;
-    Ok(n)
-}
-
-/// # Errors
-/// [`Error::NotFinite`] with the first value that is not.
-pub(super) fn check_finite(what: &str, x: &[f32]) -> Result<()> {
-    if all_finite(x) {
-        return Ok(());
-    }
-    let index = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
-    Err(Error::NotFinite { what: format!("tensor `{what}`"), index, value: x[index] })
-}
-
-/// Copies a batch from NCHW to its place.
-pub(super) fn import(frame: &Frame, x: &Tensor, view: View) {
-    let map = frame.map(view);
-    let sample = x.data.len() / frame.n;
-    split(frame.pool, frame.n, sample, |range| {
-        // SAFETY: nothing else runs on the arena; each task has its own samples.
-        range.for_each(|s| unsafe { from_chw(&x.data[s * sample..][..sample], &map, s, false) });
-    });
-}
-
-/// Copies a batch from its place to NCHW.
-pub(super) fn export(frame: &Frame, view: View, shape: Vec<usize>) -> Tensor {
-    let map = frame.map(view);
-    let mut y = Tensor::zeros(shape);
-    let sample = y.data.len() / frame.n;
-    for (s, to) in y.data.chunks_exact_mut(sample).enumerate() {
-        // SAFETY: nothing writes to the arena now.
-        unsafe { to_chw(&map, s, to) };
-    }
-    y
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::graph::{Init, Param};
     use crate::tensor::quantized;
     use crate::zoo;

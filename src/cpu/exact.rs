@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::algorithm::Prefer;
 use super::engine::Engine;
+use super::gemm::weights::Weights;
 use super::pool::Pool;
-use super::weights::Weights;
 use crate::error::Result;
 use crate::graph::{Graph, Params, Ranges};
 use crate::plan::rewrite;

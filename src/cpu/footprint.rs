@@ -3,17 +3,16 @@
 use serde::Serialize;
 
 use super::algorithm::{Algorithm, Calibrated, Prefer};
-use super::codes;
-#[cfg(feature = "bindings")]
+use super::conv::select;
 use super::engine::READ_AT_ONCE;
-use super::operation::{Sizes, nothing_frozen};
+use super::gemm::dequant;
+use super::gemm::layout::Layout;
 use super::pool::Pool;
-use super::weights::Layout;
+use super::program::{Sizes, nothing_frozen};
 use crate::error::Result;
 use crate::graph::{Graph, Ranges};
 use crate::layers::Layer;
-use crate::plan::{Purpose, Step, rewrite};
-use crate::train::Config;
+use crate::plan::{Optimizer, Purpose, Step, rewrite};
 
 /// Bytes that an engine for single samples takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -48,36 +47,49 @@ pub struct TrainingFootprint {
     pub recompute: bool,
 }
 
+/// What decides how much memory a training step takes, beside the graph.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingSizes {
+    /// Samples of a batch.
+    pub batch_size: usize,
+    /// Batches whose gradients make one update; at least 1.
+    pub accumulate: usize,
+    /// The formula of the update.
+    pub optimizer: Optimizer,
+    /// Whether activations are computed again in the backward half rather than kept.
+    pub recompute: bool,
+}
+
 impl TrainingFootprint {
-    /// For the steps that `config` describes. Activations are computed again also where otherwise more than `limit` bytes
-    /// would be taken.
+    /// The bytes that a training step of these sizes takes. Activations are also computed again where more than `limit`
+    /// bytes would be taken otherwise.
     ///
     /// # Errors
-    /// As [`super::Trainer::new`].
-    pub fn within(limit: u64, graph: &Graph, config: &Config, pool: &Pool) -> Result<Self> {
-        let kept = Self::of(graph, config, config.recompute, pool)?;
-        if kept.total() <= limit || config.recompute {
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for a graph whose activations cannot be addressed.
+    pub fn within(limit: u64, graph: &Graph, sizes: &TrainingSizes, pool: &Pool) -> Result<Self> {
+        let kept = Self::of(graph, sizes, pool)?;
+        if kept.total() <= limit || sizes.recompute {
             return Ok(kept);
         }
-        Self::of(graph, config, true, pool)
+        Self::of(graph, &TrainingSizes { recompute: true, ..*sizes }, pool)
     }
 
-    fn of(graph: &Graph, config: &Config, recompute: bool, pool: &Pool) -> Result<Self> {
-        let Config { batch_size: batch, accumulate: parts, optimizer, .. } = config;
+    fn of(graph: &Graph, sizes: &TrainingSizes, pool: &Pool) -> Result<Self> {
+        let TrainingSizes { batch_size: batch, accumulate: parts, optimizer, recompute } = *sizes;
         let frozen = nothing_frozen(graph);
         let (prefer, none) = (Prefer::Only(Algorithm::Direct), Ranges::default());
         let purpose = Purpose::Training { input_grad: false, recompute };
-        let sizes = Sizes::of(graph, 1, purpose, &frozen, pool, prefer, &none)?;
+        let required = Sizes::of(graph, 1, purpose, &frozen, pool, prefer, &none)?;
         let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, Calibrated::No);
-        let steps = &sizes.plan.steps[..sizes.plan.forward];
+        let steps = &required.plan.steps[..required.plan.forward];
         let packed: u64 = steps.iter().filter_map(layout).map(|layout| 4 * layout.floats() as u64).sum();
         let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
         Ok(TrainingFootprint {
             weights: given + packed,
-            gradients: packed * if *parts > 1 { 2 } else { 1 },
+            gradients: packed * if parts > 1 { 2 } else { 1 },
             optimizer: packed * optimizer.moments().len() as u64,
             // A little more than it will be: not all scratch memory grows with the batch.
-            activations: 4 * (sizes.plan.arena as u64 + sizes.scratch as u64) * *batch as u64,
+            activations: 4 * (required.plan.arena as u64 + required.scratch as u64) * batch as u64,
             recompute,
         })
     }
@@ -106,12 +118,12 @@ impl Footprint {
         let (folded, mut ordered) = (rewrite::folded(graph), Vec::<u64>::new());
         for step in &sizes.plan.steps {
             let node = &graph.nodes()[step.node];
-            let calibrated = Calibrated::of(graph, ranges, step.node);
+            let calibrated = select::calibrated(graph, ranges, step.node);
             let Some(layout) = Layout::of(&node.layer, step, prefer, calibrated) else { continue };
             let linear = matches!(node.layer, Layer::Linear(_));
             let order = matches!(layout.algorithm, Algorithm::Direct | Algorithm::Depthwise)
                 && !matches!(node.layer, Layer::BatchNorm2d(_))
-                && (!codes || linear && codes::can_hold(&layout));
+                && (!codes || linear && dequant::can_hold(&layout));
             if order && !folded[step.node] {
                 ordered.push(graph.node_params(node).iter().map(|spec| stored(&spec.shape)).sum());
             } else {
@@ -127,14 +139,12 @@ impl Footprint {
     }
 
     /// Whether the file is worth keeping beside the engine for the weights that kernels have in a second form: most are.
-    #[cfg(feature = "bindings")]
-    pub(crate) fn keeps_file(&self) -> bool {
+    pub fn keeps_file(&self) -> bool {
         2 * self.originals >= self.weights
     }
 
     /// The most that is taken at once where the file stays outside this memory.
-    #[cfg(feature = "bindings")]
-    pub(crate) fn peak_beside_file(&self) -> u64 {
+    pub fn peak_beside_file(&self) -> u64 {
         let read = 4 * READ_AT_ONCE as u64 + self.packing;
         self.weights - self.originals + self.transformed + read + self.activations
     }

@@ -25,6 +25,18 @@ impl Buffer {
     pub(super) fn bytes(&self) -> usize {
         self.lines.len() * size_of::<Line>()
     }
+
+    /// Its bytes, four for each float.
+    pub(super) fn as_i8(&self) -> &[i8] {
+        // SAFETY: any four bytes of a float are bytes.
+        unsafe { std::slice::from_raw_parts(self.as_ptr().cast::<i8>(), 4 * self.len) }
+    }
+
+    /// Its bytes to write to, four for each float.
+    pub(super) fn as_i8_mut(&mut self) -> &mut [i8] {
+        // SAFETY: any four bytes of a float are bytes, and any four bytes are a float.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast::<i8>(), 4 * self.len) }
+    }
 }
 
 impl From<&[f32]> for Buffer {

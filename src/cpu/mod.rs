@@ -5,47 +5,29 @@
 
 #![allow(clippy::needless_range_loop, reason = "arrays of registers are indexed by tile coordinates")]
 
-mod add;
 mod algorithm;
-mod avg_pool2d;
-mod batch_norm2d;
-mod codes;
-mod concat;
-mod conv2d;
-mod depthwise;
-mod dropout;
-mod elementwise;
+mod config;
+mod conv;
 mod engine;
 mod exact;
-mod flatten;
 mod footprint;
 mod gemm;
-mod hard_swish;
-mod int8;
-mod int8_gemm;
-mod linear;
-mod local_response_norm;
-mod log_softmax;
+mod io;
+mod layers;
 mod loss;
-mod max_pool2d;
 mod memory;
-mod mul;
+mod nchw;
 mod operation;
 mod optimizer;
-mod permute;
 mod pool;
-mod pooling;
-mod rearrange;
+mod program;
 mod simd;
-mod softmax;
 mod trainer;
-mod weights;
-mod winograd;
 
 pub use algorithm::{Algorithm, Prefer};
 pub use engine::{Engine, StepInfo};
 pub(crate) use exact::Exact;
-pub use footprint::{Footprint, TrainingFootprint};
+pub use footprint::{Footprint, TrainingFootprint, TrainingSizes};
 pub use pool::Pool;
 pub use trainer::Trainer;
 

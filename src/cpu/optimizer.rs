@@ -1,9 +1,9 @@
 //! The update of weights, fused: one pass over weights, gradients and state.
 
+use super::gemm::weights::Weights;
 use super::memory::{Shared, split};
 use super::pool::Pool;
 use super::simd::{self, Access, Kernel, Part, Simd, Whole};
-use super::weights::Weights;
 use crate::plan::{Optimizer, Update};
 
 /// Updates a layer's weights and their state; gradients count `scale` times.

@@ -19,7 +19,9 @@ pub use trainer::{Report, Trainer};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cpu::{Pool, TrainingFootprint, TrainingSizes};
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::json::Fields;
 use crate::layers::Loss;
 use crate::plan::{Optimizer, check_clip_norm};
@@ -106,6 +108,16 @@ impl TryFrom<Fields> for Config {
 }
 
 impl Config {
+    /// The bytes that a training step takes on the CPU. Activations are also computed again where more than `limit` bytes
+    /// would be taken otherwise.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a graph whose activations cannot be addressed.
+    pub fn footprint(&self, limit: u64, graph: &Graph, pool: &Pool) -> Result<TrainingFootprint> {
+        let Config { batch_size, accumulate, optimizer, recompute, .. } = *self;
+        TrainingFootprint::within(limit, graph, &TrainingSizes { batch_size, accumulate, optimizer, recompute }, pool)
+    }
+
     /// # Errors
     /// [`Error::Argument`] for values outside their ranges.
     pub fn validate(&self) -> Result<()> {

@@ -258,7 +258,7 @@ pub async fn run(args: Args) -> Outcome {
         Backend::Cpu(pool) => pool.clone(),
         _ => Pool::single(),
     };
-    let need = TrainingFootprint::within(memory.left(), &graph, &config, &pool)?;
+    let need = config.footprint(memory.left(), &graph, &pool)?;
     let TrainingFootprint { weights, gradients, optimizer, activations, recompute } = need;
     let [w, g, o, a] = [weights, gradients, optimizer, activations].map(files::grouped);
     let again = if recompute { ", which are computed twice" } else { "" };

@@ -272,7 +272,7 @@ impl Trainer {
         let limit = if let Backend::Cpu(_) = self.backend { room() } else { u64::MAX };
         let samples = self.data.as_ref().map_or(usize::MAX, |data| data.len());
         let config = Config { batch_size: self.config.batch_size.min(samples), ..self.config.clone() };
-        TrainingFootprint::within(limit, &self.graph, &config, &self.pool)
+        config.footprint(limit, &self.graph, &self.pool)
     }
 
     fn classes(&self) -> usize {

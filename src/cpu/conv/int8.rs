@@ -1,0 +1,293 @@
+//! Convolutions and linear layers in integers: weights of 8 bits, one scale for each output channel, and inputs of 8 bits
+//! and a sign, one step for the whole map, which calibration has found.
+//!
+//! A step rounds its input to such codes in scratch memory, multiplies them exactly, and gives floats again:
+//! `y = sum * (step * scale) + bias`. Codes are kept in 16 bits, two channels in each word of 32, because the instruction
+//! that every machine has multiplies those; so the sign costs nothing, and the result is the same on all of them. Where no
+//! input is negative and the processor multiplies bytes without a sign exactly ([`simd::quads`]), a word holds four: the same
+//! sums at twice the speed and more. Rows are offsets and share their runs, as those of floats do (`gemm/f32.rs`), only in words.
+
+use super::geometry::Geometry;
+use super::im2col::Lowering;
+use crate::cpu::gemm::epilogue::{Addend, Bounds, Rounding};
+use crate::cpu::gemm::int8::Int8Gemm;
+use crate::cpu::gemm::layout::Layout;
+use crate::cpu::memory::{Buffer, Map, Shared, split, stretches};
+use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::pool::Pool;
+use crate::cpu::simd::{self, Kernel, MAGIC, MAX_LANES, Simd};
+use crate::layers::Activation;
+use crate::plan::{Step, View};
+use crate::tensor::quantized::INPUT_LEVELS;
+
+/// A convolution or linear layer in integers.
+pub(crate) struct Int8 {
+    step: Step,
+    layout: Layout,
+    /// Of codes, in words.
+    lowering: Lowering,
+    top: usize,
+    left: usize,
+    n: usize,
+}
+
+impl Int8 {
+    pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, n: usize) -> Self {
+        let (x, y, words) = (step.inputs[0], step.output, layout.groups * layout.words());
+        let codes = View { offset: 0, pixel_stride: words, c: words, ..x };
+        let [top, left, ..] = geometry.pads;
+        Int8 { lowering: Lowering::new(geometry, codes, n, [y.h, y.w]), step, layout, top, left, n }
+    }
+
+    /// Rounds a batch of maps to codes in `scratch`, in a frame of zeros where there is padding.
+    ///
+    /// # Safety
+    /// Nobody may write to the map meanwhile; `scratch` must be as large as [`Operation::scratch`] says, for nobody else.
+    unsafe fn quantize(&self, pool: &Pool, x: &Map, inverse: f32, scratch: Shared) {
+        let ([h, w], Layout { groups, cig, word, .. }) = (self.lowering.framed(), self.layout);
+        let words = self.layout.words();
+        let pixel = groups * words;
+        split(pool, self.n * h, 2 * w * pixel, |lines| {
+            for line in lines {
+                let (s, y) = (line / h, (line % h).wrapping_sub(self.top));
+                // SAFETY: each task has its own lines of the scratch memory, and the map has the pixels of each.
+                unsafe {
+                    let to = std::slice::from_raw_parts_mut(scratch.at(line * w * pixel), w * pixel);
+                    if y >= x.view.h {
+                        to.fill(0.0);
+                        continue;
+                    }
+                    let (border, rest) = to.split_at_mut(self.left * pixel);
+                    let (inside, end) = rest.split_at_mut(x.view.w * pixel);
+                    border.fill(0.0);
+                    end.fill(0.0);
+                    let first = (s * x.view.h + y) * x.view.w;
+                    let whole = x.dense() && groups * word * words == x.view.c;
+                    stretches(whole, x.view.c, 0..x.view.w, |p, floats| {
+                        let n = if whole { floats } else { cig };
+                        for g in 0..floats / n {
+                            let x = x.at(first + p).add(g * cig).cast_const();
+                            let y = inside.as_mut_ptr().add(p * pixel + g * words);
+                            match word {
+                                4 => simd::dispatch(QuantizeBytes { x, y, n, inverse }),
+                                _ => simd::dispatch(Quantize { x, y, n, inverse }),
+                            }
+                        }
+                    });
+                }
+            }
+        });
+    }
+}
+
+impl Operation for Int8 {
+    fn forward(&self, frame: &Frame) {
+        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let weights = frame.weights(self.step.node);
+        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
+        let Layout { groups, panels, word, .. } = self.layout;
+        let floats = word * panels.floats();
+        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the codes.
+        unsafe {
+            self.quantize(frame.pool, &x, INPUT_LEVELS / weights.range, frame.scratch);
+            for g in 0..groups {
+                let gemm = Int8Gemm {
+                    left: frame.scratch.from(g * self.layout.words()),
+                    rows: &self.lowering.rows,
+                    runs: &self.lowering.runs,
+                    right: &weights.weight.as_i8()[g * floats..][..floats],
+                    word,
+                    panels,
+                    scales: self.layout.group_bias(&weights.scales, g),
+                    bias: self.layout.group_bias(&weights.bias, g),
+                    addend: addend
+                        .as_ref()
+                        .map(|map| Addend { from: map.channel(0), pixel_stride: map.view.pixel_stride }),
+                    rounding: Rounding::of(self.step.requantize),
+                    ending: Rounding::of(self.step.activation),
+                    out: y.channel(g * panels.n),
+                    pixel_stride: y.view.pixel_stride,
+                };
+                gemm.run(frame.pool);
+            }
+            let others = self.step.activation.filter(|a| !matches!(a, Activation::FakeQuantize { .. }));
+            Bounds::activate_others(frame.pool, others, &y);
+        }
+    }
+
+    fn scratch(&self) -> usize {
+        let [h, w] = self.lowering.framed();
+        [h, w, self.layout.groups, self.layout.words()].iter().fold(self.n, |a, &b| a.saturating_mul(b))
+    }
+}
+
+/// Floats of memory for packed codes.
+pub(crate) fn floats(layout: &Layout) -> usize {
+    (layout.groups * layout.word * layout.panels.floats()).div_ceil(4)
+}
+
+/// Weights in 8 bits as the kernels read them: panels of words of channels.
+#[cfg_attr(optimize_attribute, optimize(speed))]
+pub(crate) fn pack(layout: &Layout, values: &[i8]) -> Buffer {
+    let mut packed = Buffer::zeros(floats(layout));
+    let to = packed.as_i8_mut();
+    exchange(layout, |from, at| to[at] = values[from]);
+    packed
+}
+
+/// What [`pack`] was given.
+#[cfg_attr(optimize_attribute, optimize(speed))]
+pub(crate) fn unpack(layout: &Layout, packed: &Buffer) -> Vec<i8> {
+    let Layout { groups, cig, taps, panels, .. } = *layout;
+    let mut values = vec![0; groups * panels.n * cig * taps];
+    let from = packed.as_i8();
+    exchange(layout, |to, at| values[to] = from[at]);
+    values
+}
+
+/// Calls `f(place in OIHW, place in the panels)` for every weight.
+#[inline(always)]
+fn exchange(layout: &Layout, mut f: impl FnMut(usize, usize)) {
+    let Layout { groups, cig, taps, panels, word, .. } = *layout;
+    let (mut oihw, words) = (0, layout.words());
+    for o in 0..groups * panels.n {
+        let (start, width) = panels.view(o % panels.n);
+        let start = o / panels.n * panels.floats() + start;
+        for c in 0..cig {
+            for tap in 0..taps {
+                f(oihw, word * (start + (tap * words + c / word) * width) + c % word);
+                oihw += 1;
+            }
+        }
+    }
+}
+
+/// `y = round(x * inverse)` within the levels, half to even, two codes in a word. Of an odd number the last word's upper
+/// half is zero.
+struct Quantize {
+    /// n floats.
+    x: *const f32,
+    /// As many codes.
+    y: *mut f32,
+    n: usize,
+    inverse: f32,
+}
+
+impl Kernel for Quantize {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Quantize { x, y, n, inverse } = self;
+        // SAFETY: all accesses are below n floats and the words that hold n codes.
+        unsafe {
+            let code = |x| {
+                let x = S::mul(x, S::splat(inverse));
+                let x = S::at_most(S::at_least(x, S::splat(-INPUT_LEVELS)), S::splat(INPUT_LEVELS));
+                // Not fused, so that every machine rounds twice.
+                S::add(x, S::splat(MAGIC))
+            };
+            let mut i = 0;
+            while i + 2 * S::LANES <= n {
+                let (a, b) = (S::load(x.add(i)), S::load(x.add(i + S::LANES)));
+                S::store(y.add(i / 2), S::narrow(code(a), code(b)));
+                i += 2 * S::LANES;
+            }
+            let rest = n - i;
+            if rest >= S::LANES {
+                let (a, b) = (S::load(x.add(i)), S::load_part(x.add(i + S::LANES), rest - S::LANES));
+                store_words::<S>(y.add(i / 2), S::narrow(code(a), code(b)), rest.div_ceil(2));
+            } else if rest > 0 {
+                let codes = S::narrow(code(S::load_part(x.add(i), rest)), S::splat(0.0));
+                S::store_part(y.add(i / 2), codes, rest.div_ceil(2));
+            }
+        }
+    }
+}
+
+/// The same in bytes, four in a word, of inputs that are not negative.
+struct QuantizeBytes {
+    /// n floats.
+    x: *const f32,
+    /// As many codes.
+    y: *mut f32,
+    n: usize,
+    inverse: f32,
+}
+
+impl Kernel for QuantizeBytes {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        if !S::QUADS {
+            return; // Never chosen.
+        }
+        let QuantizeBytes { x, y, n, inverse } = self;
+        // SAFETY: all accesses are below n floats and the words that hold n codes, or in memory of its own.
+        unsafe {
+            let code = |x: *const f32| {
+                let x = S::mul(S::load(x), S::splat(inverse));
+                let x = S::at_most(S::at_least(x, S::splat(0.0)), S::splat(INPUT_LEVELS));
+                S::add(x, S::splat(MAGIC))
+            };
+            let codes = |x: *const f32| {
+                let pair = |i: usize| S::narrow(code(x.add(i * S::LANES)), code(x.add((i + 1) * S::LANES)));
+                S::narrow_bytes(pair(0), pair(2))
+            };
+            let mut i = 0;
+            while i + 4 * S::LANES <= n {
+                S::store(y.add(i / 4), codes(x.add(i)));
+                i += 4 * S::LANES;
+            }
+            if i < n {
+                let mut rest = [0f32; 4 * MAX_LANES];
+                std::ptr::copy_nonoverlapping(x.add(i), rest.as_mut_ptr(), n - i);
+                store_words::<S>(y.add(i / 4), codes(rest.as_ptr()), (n - i).div_ceil(4));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// S must be available, and `p` hold n words, at most a vector.
+#[inline(always)]
+unsafe fn store_words<S: Simd>(p: *mut f32, v: S::V, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { if n == S::LANES { S::store(p, v) } else { S::store_part(p, v, n) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    /// Every remainder, in plain code and on every instruction set of this machine: as the formula says, and nothing beyond.
+    #[test]
+    fn codes_are_the_same_everywhere() {
+        let mut rng = Rng::new(3, 3);
+        for n in 1..=40 {
+            let x: Vec<f32> =
+                (0..n).map(|i| if i % 5 == 0 { i as f32 - 9.5 } else { rng.range(-300.0, 300.0) }).collect();
+            let inverse = 0.9;
+            let want: Vec<i16> =
+                x.iter().map(|x| (x * inverse).clamp(-INPUT_LEVELS, INPUT_LEVELS).round_ties_even() as i16).collect();
+            let kernel = |y: &mut [f32]| Quantize { x: x.as_ptr(), y: y.as_mut_ptr(), n, inverse };
+            let check = |run: &dyn Fn(&mut [f32])| {
+                let mut y = vec![7.0; n.div_ceil(2) + 1];
+                run(&mut y);
+                let halves = |w: &f32| [w.to_bits() as i16, (w.to_bits() >> 16) as i16];
+                let mut got: Vec<i16> = y[..n.div_ceil(2)].iter().flat_map(halves).collect();
+                assert!(n % 2 == 0 || got.pop() == Some(0));
+                assert_eq!((&got, y[n.div_ceil(2)]), (&want, 7.0));
+            };
+            // SAFETY: x holds n floats and y as many codes; SSE2 is part of x86-64.
+            unsafe {
+                check(&|y| simd::dispatch(kernel(y)));
+                check(&|y| kernel(y).run::<simd::Portable>());
+                #[cfg(target_arch = "x86_64")]
+                check(&|y| kernel(y).run::<simd::Sse>());
+            }
+        }
+    }
+}

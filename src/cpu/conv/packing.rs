@@ -1,0 +1,284 @@
+//! The way from a layer's tensors to packed weights, and back.
+
+use std::sync::Arc;
+
+use super::geometry::Geometry;
+use super::{depthwise, int8, select, winograd};
+use crate::cpu::algorithm::{Algorithm, Calibrated, Prefer};
+use crate::cpu::gemm::layout::Layout;
+use crate::cpu::gemm::panels::Panels;
+use crate::cpu::gemm::weights::Weights;
+use crate::cpu::gemm::{dequant, int8 as int8_gemm};
+use crate::cpu::memory::Buffer;
+use crate::cpu::simd;
+use crate::error::Result;
+use crate::graph::{Graph, Param, Params, Read};
+use crate::layers::Layer;
+use crate::plan::{Step, View};
+use crate::tensor::Tensor;
+use crate::tensor::quantized::{self, Quantized};
+
+/// Rows of a panel that are exchanged with OIHW at a time.
+const EXCHANGED_ROWS: usize = 256;
+
+impl Layout {
+    /// The layout for a convolution that an algorithm computes.
+    pub(crate) fn of_convolution(
+        geometry: &Geometry,
+        algorithm: Algorithm,
+        x: View,
+        y: View,
+        calibrated: Calibrated,
+    ) -> Self {
+        let (groups, taps) = (geometry.groups, geometry.kernel[0] * geometry.kernel[1]);
+        let layout = match algorithm {
+            // A row of channels for each tap.
+            Algorithm::Depthwise => Layout::new(1, 1, taps, y.c),
+            // Each position has a matrix of channels.
+            Algorithm::Winograd => {
+                let (cig, cog) = (x.c / groups, y.c / groups);
+                Layout { panels: Panels::new(cig, cog), ..Layout::new(groups, cig, taps, cog) }
+            }
+            Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
+            Algorithm::Int8 => {
+                let word = if calibrated == Calibrated::Bytes { 4 } else { 2 };
+                Layout::new(groups, x.c / groups, taps, y.c / groups).in_words(word)
+            }
+        };
+        Layout { algorithm, ..layout }
+    }
+
+    /// The layout of the weights of a step's layer, when it has some.
+    pub(crate) fn of(layer: &Layer, step: &Step, prefer: Prefer, calibrated: Calibrated) -> Option<Self> {
+        let (x, y) = (step.inputs[0], step.output);
+        match layer {
+            Layer::Conv2d(conv) => {
+                let geometry = Geometry::of(conv, x);
+                let algorithm = select::choose(&geometry, x, y, prefer, calibrated);
+                Some(Layout::of_convolution(&geometry, algorithm, x, y, calibrated))
+            }
+            Layer::Linear(_) => {
+                let algorithm = select::linear(x, y, prefer, calibrated);
+                Some(Layout::of_convolution(&Geometry::linear(x), algorithm, x, y, calibrated))
+            }
+            Layer::BatchNorm2d(_) => Some(Layout::new(1, 1, 1, x.c)),
+            _ => None,
+        }
+    }
+
+    /// What the innermost loop computes at once of so many pixels.
+    pub(crate) fn tile(&self, pixels: usize) -> [usize; 2] {
+        let Panels { n, lanes, .. } = self.panels;
+        let columns = n.next_multiple_of(lanes).min(2 * lanes);
+        let rows = |most: usize| if pixels == 1 { 1 } else { most };
+        match self.algorithm {
+            Algorithm::Direct => [rows(simd::rows()), columns],
+            Algorithm::Int8 => [rows(int8_gemm::tile_height(self.word)), columns],
+            Algorithm::Depthwise => [depthwise::PIXELS.min(pixels), lanes],
+            Algorithm::Winograd => [winograd::outputs(if self.taps == 9 { 3 } else { 5 }); 2],
+        }
+    }
+
+    /// Floats of the packed weights, biases and scales.
+    pub(crate) fn floats(&self) -> usize {
+        let weight = match self.algorithm {
+            Algorithm::Winograd => winograd::floats(self),
+            Algorithm::Int8 => int8::floats(self),
+            _ => self.groups * self.panels.floats(),
+        };
+        weight + 2 * self.bias_floats()
+    }
+
+    /// Calls `f(place in OIHW, place in the panels)` for every weight, some rows of a panel at a time: the one is read or
+    /// written in its own order, and what the other needs meanwhile stays in the cache.
+    #[inline(always)]
+    fn exchange(&self, mut f: impl FnMut(usize, usize)) {
+        let Layout { groups, cig, taps, panels, .. } = *self;
+        let some = (EXCHANGED_ROWS / taps).max(1);
+        for (g, panel) in (0..groups).flat_map(|g| (0..panels.count()).map(move |panel| (g, panel))) {
+            let (start, width) = (g * panels.floats() + panels.start(panel), panels.width(panel));
+            for first in (0..cig).step_by(some) {
+                let channels = first..(first + some).min(cig);
+                for column in 0..panels.columns(panel) {
+                    let o = g * panels.n + panels.column(panel) + column;
+                    let mut oihw = (o * cig + first) * taps;
+                    for c in channels.clone() {
+                        let mut packed = start + c * width + column;
+                        for _ in 0..taps {
+                            f(oihw, packed);
+                            oihw += 1;
+                            packed += cig * width;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg_attr(optimize_attribute, optimize(speed))]
+    fn pack_weight(&self, oihw: &[f32]) -> Buffer {
+        if self.algorithm == Algorithm::Winograd {
+            return winograd::pack(self, oihw);
+        }
+        let mut packed = Buffer::zeros(self.groups * self.panels.floats());
+        let to = &mut packed[..];
+        self.exchange(|from, at| to[at] = oihw[from]);
+        packed
+    }
+
+    #[cfg_attr(optimize_attribute, optimize(speed))]
+    fn unpack_weight(&self, packed: &[f32]) -> Vec<f32> {
+        let mut oihw = vec![0.0; self.groups * self.panels.n * self.panels.k];
+        self.exchange(|to, at| oihw[to] = packed[at]);
+        oihw
+    }
+
+    fn pack_bias(&self, bias: &[f32]) -> Buffer {
+        let mut packed = Buffer::zeros(self.bias_floats());
+        for (to, from) in packed.chunks_exact_mut(self.panels.padded()).zip(bias.chunks_exact(self.panels.n)) {
+            to[..from.len()].copy_from_slice(from);
+        }
+        packed
+    }
+
+    fn unpack_bias(&self, packed: &[f32]) -> Vec<f32> {
+        packed.chunks_exact(self.panels.padded()).flat_map(|g| &g[..self.panels.n]).copied().collect()
+    }
+}
+
+/// A layer's tensors on their way to [`Weights`].
+pub(crate) struct Unpacked {
+    layout: Layout,
+    tensors: Vec<Arc<Param>>,
+    /// Weights stay in 8 bits.
+    codes: bool,
+    momentum: f32,
+    range: Option<f32>,
+    /// The layer's name, where its weights came from a file and nobody has looked at them yet.
+    unseen: Option<String>,
+}
+
+impl Unpacked {
+    /// Those of a step's layer, when it has some.
+    pub(crate) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
+        let node = &graph.nodes()[step.node];
+        let range = params.ranges().get(&node.name).copied();
+        let calibrated = select::calibrated(graph, params.ranges(), step.node);
+        let layout = Layout::of(&node.layer, step, prefer, calibrated)?;
+        let tensors: Vec<_> = params.of_node(graph, step.node).into_iter().cloned().collect();
+        let codes = layout.algorithm == Algorithm::Direct
+            && matches!(node.layer, Layer::Linear(_))
+            && tensors[0].is_quantized()
+            && dequant::can_hold(&layout);
+        let momentum = match &node.layer {
+            Layer::BatchNorm2d(norm) => norm.momentum,
+            _ => 0.0,
+        };
+        Some(Unpacked { layout, tensors, codes, momentum, range, unseen: None })
+    }
+
+    /// Whether packing a convolution's or linear layer's tensors only puts them in another order, from which
+    /// [`Weights::give_back`] brings them back as they were.
+    pub(crate) fn is_reordered(&self) -> bool {
+        let ordered = matches!(self.layout.algorithm, Algorithm::Direct | Algorithm::Depthwise);
+        let floats = matches!(*self.tensors[0], Param::Floats(_) | Param::Deferred { quantized: false, .. });
+        ordered && self.tensors.len() <= 2 && (floats || self.codes)
+    }
+
+    /// Values that make room when they are packed.
+    pub(crate) fn room(&self) -> usize {
+        if self.is_reordered() { self.tensors[0].shape().iter().product() } else { 0 }
+    }
+
+    /// Values that are still in a file.
+    pub(crate) fn filed(&self) -> usize {
+        let filed = |param: &Param| match param {
+            Param::Deferred { .. } => true,
+            Param::RowScaled { base, .. } => matches!(**base, Param::Deferred { .. }),
+            _ => false,
+        };
+        self.tensors.iter().filter(|t| filed(t)).map(|t| t.shape().iter().product::<usize>()).sum()
+    }
+
+    /// Reads them, of the layer of this name.
+    ///
+    /// # Errors
+    /// As [`Param::read`].
+    pub(crate) fn read(&mut self, name: &str, read: &Read) -> Result<()> {
+        self.unseen = Some(name.into());
+        self.tensors.iter_mut().try_for_each(|tensor| {
+            *tensor = tensor.read(read)?;
+            Ok(())
+        })
+    }
+
+    /// # Errors
+    /// [`Error::NotFinite`] of weights that came from a file.
+    pub(crate) fn pack(self) -> Result<Weights> {
+        let Unpacked { layout, mut tensors, codes, momentum, range, unseen } = self;
+        if let Some(layer) = unseen {
+            tensors[0].check(&format!("{layer}.weight"))?;
+        }
+        let vector = |i: usize| tensors.get(i).map(|t: &Arc<Param>| t.values());
+        let has_bias = tensors.len() > 1;
+        let bias = match vector(1) {
+            Some(bias) => layout.pack_bias(&bias.data),
+            None => Buffer::zeros(layout.bias_floats()),
+        };
+        let statistics = [2, 3].map(|i| vector(i).map_or_else(Buffer::default, |t| Buffer::from(&t.data[..])));
+        let weight = tensors.swap_remove(0);
+        let (weight, scales, range) = match (layout.algorithm, range, &*weight) {
+            (Algorithm::Int8, Some(range), weight) => {
+                let codes = weight.quantized();
+                let scales: Vec<f32> =
+                    codes.scales.iter().map(|scale| scale * (range / quantized::INPUT_LEVELS)).collect();
+                (int8::pack(&layout, &codes.values), layout.pack_bias(&scales), range)
+            }
+            (_, _, Param::Quantized { quantized: Quantized { values, scales }, .. }) if codes => {
+                (int8::pack(&layout.in_words(2), values), layout.pack_bias(scales), 0.0)
+            }
+            (_, _, Param::RowScaled { .. }) => (layout.pack_weight(&weight.into_values().data), Buffer::default(), 0.0),
+            (_, _, weight) => (layout.pack_weight(&weight.values().data), Buffer::default(), 0.0),
+        };
+        Ok(Weights { layout, weight, bias, has_bias, statistics, momentum, scales, range })
+    }
+}
+
+impl Weights {
+    /// Those of a step's layer, when it has some.
+    pub(crate) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
+        Unpacked::of(graph, params, step, prefer).map(|unpacked| unpacked.pack().expect("checked when they were given"))
+    }
+
+    /// The tensors in a caller's order: weight, then bias if there is one, then statistics if there are some.
+    pub(crate) fn unpack(&self) -> Vec<Vec<f32>> {
+        debug_assert!(!self.is_quantized());
+        let bias = self.has_bias.then(|| self.layout.unpack_bias(&self.bias));
+        let statistics = self.statistics.iter().filter(|s| !s.is_empty()).map(|s| s.to_vec());
+        std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).chain(statistics).collect()
+    }
+
+    /// The tensors that [`Unpacked::is_reordered`] of these shapes.
+    pub(crate) fn give_back(&self, mut shapes: Vec<Vec<usize>>) -> Vec<Arc<Param>> {
+        let bias = self.has_bias.then(|| {
+            let shape = shapes.pop().expect("weight and bias");
+            Tensor { shape, data: self.layout.unpack_bias(&self.bias) }.into()
+        });
+        let shape = shapes.pop().expect("a weight");
+        let weight = if self.is_quantized() {
+            let values = int8::unpack(&self.layout.in_words(2), &self.weight);
+            Param::Quantized { shape, quantized: Quantized { values, scales: self.layout.unpack_bias(&self.scales) } }
+        } else {
+            Param::Floats(Tensor { shape, data: self.layout.unpack_weight(&self.weight) })
+        };
+        std::iter::once(Arc::new(weight)).chain(bias).collect()
+    }
+
+    /// Takes the tensors of [`Weights::unpack`] back.
+    pub(crate) fn restore(&mut self, weight: &Tensor, bias: Option<&Tensor>) {
+        self.weight = self.layout.pack_weight(&weight.data);
+        if let Some(bias) = bias {
+            self.bias = self.layout.pack_bias(&bias.data);
+        }
+    }
+}

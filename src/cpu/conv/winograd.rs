@@ -1,0 +1,481 @@
+//! Winograd's minimal filtering (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015) of 6x6 inputs
+//! with 36 multiplications for each pair of channels: F(4x4, 3x3), 4x4 outputs instead of 144 multiplications, and
+//! F(2x2, 5x5), 2x2 outputs instead of 100.
+//!
+//! `Y = A^T [(G g G^T) * (B^T d B)] A`. Kernels are transformed when they are packed. For tiles, the products over
+//! channels are 36 matrix multiplications, tiles times input channels times output channels, one for each position. The
+//! way in, `B^T d B`, is the same for both kernels; the way back and the kernels' take as many powers of the points.
+//!
+//! The points of interpolation are 0, ±a, ±b and infinity with a = 1/√2 and b = √2 = 1/a. Compared with the usual 0, ±1,
+//! ±2 this makes the transforms' numbers smaller and the rounding error a quarter.
+
+use std::ops::Range;
+
+use super::geometry::Geometry;
+use crate::cpu::config::Setting;
+use crate::cpu::gemm::driver::Run;
+use crate::cpu::gemm::epilogue::{Bounds, Start};
+use crate::cpu::gemm::f32::Gemm;
+use crate::cpu::gemm::layout::Layout;
+use crate::cpu::gemm::panels::Panels;
+use crate::cpu::gemm::weights::Weights;
+use crate::cpu::memory::{Buffer, Shared};
+use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::simd::{self, Kernel, Simd};
+use crate::plan::Step;
+
+const A: f64 = std::f64::consts::FRAC_1_SQRT_2;
+const B: f64 = std::f64::consts::SQRT_2;
+
+/// Inputs of a tile along an axis.
+const IN: usize = 6;
+/// Positions in a transformed tile.
+pub(crate) const PLANES: usize = IN * IN;
+
+/// Floats between planes, so that positions of one tile do not all fall into the same set of the cache.
+const APART: usize = 16;
+
+/// Floats of transformed tiles, before and after the multiplication, that a block may have: what stays in the
+/// second-level cache.
+const BLOCK_FLOATS: usize = 160 * 1024;
+
+/// Tiles that a block has at least, so that the weights are not read too often.
+const BLOCK_TILES: usize = 50;
+
+/// Tiles for each thread from which on threads work on blocks of their own, though each then reads all weights. With fewer,
+/// each has some of the weights, and transforms the tiles for itself: that takes less than to wait for another's, and to
+/// bring them from its cache.
+const OWN_TILES: usize = 24;
+
+/// Outputs up to which threads work on blocks of their own all the same: to transform the tiles twice would take as long
+/// as to multiply them by half of so few columns.
+const OWN_OUTPUTS: usize = 48;
+
+/// Outputs of a tile along an axis, for a kernel of this size.
+pub(crate) const fn outputs(kernel: usize) -> usize {
+    IN + 1 - kernel
+}
+
+/// A 3x3 or 5x5 convolution with stride 1.
+pub(crate) struct Winograd {
+    step: Step,
+    layout: Layout,
+    pads: [usize; 4],
+    /// Outputs of a tile along an axis.
+    out: usize,
+    /// Rows and columns of tiles.
+    grid: [usize; 2],
+    /// Tiles of the batch.
+    tiles: usize,
+    /// Blocks of a group.
+    blocks: usize,
+    /// Where each tile's channels start in a plane, of the largest block.
+    rows: Vec<u32>,
+    /// Threads that share a block: each transforms all of its tiles and has some panels. One where there are blocks for all.
+    shares: usize,
+    /// Blocks, or parts of one, that are worked on at once.
+    threads: usize,
+}
+
+impl Winograd {
+    pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, setting: &Setting) -> Self {
+        let (Panels { k, n, .. }, y) = (layout.panels, step.output);
+        let out = outputs(geometry.kernel[0]);
+        let grid = [y.h.div_ceil(out), y.w.div_ceil(out)];
+        let tiles = setting.n * grid[0] * grid[1];
+        let most = (BLOCK_FLOATS / (PLANES * (k + n))).max(BLOCK_TILES);
+        let threads = setting.pool.threads();
+        let owned = tiles >= OWN_TILES * threads || n <= OWN_OUTPUTS;
+        let shares = if owned { 1 } else { threads.min(parts(&layout.panels)) };
+        let blocks = tiles.div_ceil(most).next_multiple_of(threads / shares);
+        let rows = (0..largest(tiles, blocks)).map(|t| (t * k) as u32).collect();
+        Winograd { pads: geometry.pads, layout, step, out, grid, tiles, blocks, rows, shares, threads }
+    }
+
+    /// Floats from one plane to the next, before the multiplication and after it.
+    fn planes(&self) -> [usize; 2] {
+        [self.layout.panels.k, self.layout.panels.n].map(|c| apart(self.rows.len() * c))
+    }
+
+    /// Floats of a [`Block`]'s memory.
+    fn region(&self) -> usize {
+        let [before, after] = self.planes();
+        apart(self.layout.panels.k) + PLANES * (before + after)
+    }
+
+    /// From the input channels of a block to a share of its output.
+    ///
+    /// # Safety
+    /// The block's memory must be for nobody else.
+    unsafe fn block(&self, frame: &Frame, block: &Block, share: usize) {
+        let weights = frame.weights(self.step.node);
+        let part = |share| parts(&self.layout.panels) * share / self.shares;
+        let end = if share + 1 == self.shares { self.layout.panels.count() } else { part(share + 1) };
+        let (panels, tiles) = (part(share)..end, 0..block.tiles.len());
+        // SAFETY: shares have their own panels; the plan keeps inputs and output apart.
+        unsafe {
+            std::slice::from_raw_parts_mut(block.zeros.at(0), self.layout.panels.k).fill(0.0);
+            tiles.clone().for_each(|t| self.gather(frame, block, t));
+            (0..PLANES).for_each(|plane| self.multiply(weights, block, plane, panels.clone()));
+            tiles.for_each(|t| self.spread(frame, weights, block, t, panels.clone()));
+        }
+    }
+
+    /// The sample of a tile, and its first output pixel.
+    fn origin(&self, tile: usize) -> (usize, usize, usize) {
+        let [rows, columns] = self.grid;
+        (tile / (rows * columns), tile / columns % rows * self.out, tile % columns * self.out)
+    }
+
+    /// Transforms tile `t` of a block.
+    ///
+    /// # Safety
+    /// As [`Winograd::block`]; nobody else may use this tile's part of the planes.
+    unsafe fn gather(&self, frame: &Frame, block: &Block, t: usize) {
+        let x = frame.map(self.step.inputs[0]);
+        let (h, w, channels) = (x.view.h, x.view.w, self.layout.panels.k);
+        let (s, oy, ox) = self.origin(block.tiles.start + t);
+        let [top, left, ..] = self.pads;
+        let at = |i: usize| {
+            let (iy, ix) = ((oy + i / IN).wrapping_sub(top), (ox + i % IN).wrapping_sub(left));
+            let zeros = block.zeros.start();
+            if iy < h && ix < w { x.at((s * h + iy) * w + ix).wrapping_add(block.group * channels) } else { zeros }
+                .cast_const()
+        };
+        let from: [*const f32; PLANES] = std::array::from_fn(at);
+        // SAFETY: pixels, or as many zeros; every plane holds the tile.
+        unsafe {
+            let to = block.before.at(t * channels);
+            simd::dispatch(TransformInput { from: &from, channels, to, plane: self.planes()[0] });
+        }
+    }
+
+    /// Some panels of one position's product.
+    ///
+    /// # Safety
+    /// As [`Winograd::block`]; nobody else may use these panels of the products.
+    unsafe fn multiply(&self, weights: &Weights, block: &Block, plane: usize, range: Range<usize>) {
+        let panels = self.layout.panels;
+        let [before, after] = self.planes();
+        // SAFETY: all planes lie in the block's memory.
+        unsafe {
+            let product = Gemm {
+                left: block.before.from(plane * before),
+                rows: &self.rows,
+                runs: &[Run { offset: 0, len: panels.k }],
+                right: &weights.weight[(block.group * PLANES + plane) * apart(panels.floats())..],
+                panels,
+                start: Start::Zero,
+                addend: None,
+                bounds: Bounds::NONE,
+                out: block.after.from(plane * after),
+                pixel_stride: panels.n,
+            };
+            product.block(0..block.tiles.len(), range);
+        }
+    }
+
+    /// Transforms the products of some panels and tile `t` of a block back and writes as much of the tile as lies in the
+    /// output.
+    ///
+    /// # Safety
+    /// As [`Winograd::block`]; nobody else may use the tile's outputs of these panels.
+    unsafe fn spread(&self, frame: &Frame, weights: &Weights, block: &Block, t: usize, panels: Range<usize>) {
+        let y = frame.map(self.step.output);
+        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
+        let (h, w, Panels { n, .. }) = (y.view.h, y.view.w, self.layout.panels);
+        let column = self.layout.panels.column(panels.start);
+        let channels = self.layout.panels.column(panels.end).min(n) - column;
+        let (s, oy, ox) = self.origin(block.tiles.start + t);
+        // SAFETY: every plane holds the tile, and the output the pixels of its rows and columns.
+        unsafe {
+            let (pixel, channel) = ((s * h + oy) * w + ox, block.group * n + column);
+            let transform = TransformOutput {
+                from: block.after.at(t * n + column),
+                plane: self.planes()[1],
+                channels,
+                bias: &self.layout.group_bias(&weights.bias, block.group)[column..],
+                bounds: Bounds::of(self.step.activation),
+                addend: addend.as_ref().map_or(std::ptr::null(), |map| map.at(pixel).add(channel).cast_const()),
+                addend_pitch: addend.map_or([0; 2], |map| [w * map.view.pixel_stride, map.view.pixel_stride]),
+                to: y.at(pixel).add(channel),
+                pixel_stride: [w * y.view.pixel_stride, y.view.pixel_stride],
+                size: [self.out.min(h - oy), self.out.min(w - ox)],
+            };
+            match self.out {
+                4 => simd::dispatch(Outputs::<4>(transform)),
+                _ => simd::dispatch(Outputs::<2>(transform)),
+            }
+        }
+    }
+}
+
+/// Some tiles of the batch in a group's channels, and where they are transformed.
+struct Block {
+    group: usize,
+    tiles: Range<usize>,
+    /// They stand for pixels beyond the input.
+    zeros: Shared,
+    /// The tiles position by position, and their products likewise.
+    before: Shared,
+    after: Shared,
+}
+
+impl Operation for Winograd {
+    fn forward(&self, frame: &Frame) {
+        let (blocks, shares) = (self.blocks, self.shares);
+        frame.pool.run_on(self.layout.groups * blocks * shares, &|thread, i| {
+            let (i, share) = (i / shares, i % shares);
+            let (group, i) = (i / blocks, i % blocks);
+            let tiles = edge(self.tiles, blocks, i)..edge(self.tiles, blocks, i + 1);
+            // SAFETY: the scratch memory holds a region for each thread, and blocks have their own outputs.
+            unsafe {
+                let zeros = frame.scratch.from(thread * self.region());
+                let before = zeros.from(apart(self.layout.panels.k));
+                let after = before.from(PLANES * self.planes()[0]);
+                self.block(frame, &Block { group, tiles, zeros, before, after }, share);
+            }
+        });
+        let y = frame.map(self.step.output);
+        // SAFETY: nobody else uses the output.
+        unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
+    }
+
+    fn scratch(&self) -> usize {
+        self.region().saturating_mul(self.threads)
+    }
+}
+
+/// How many panels may be taken apart: a last one that is narrower than a vector goes with the one before it.
+fn parts(panels: &Panels) -> usize {
+    let last = panels.count() - 1;
+    if panels.columns(last) < panels.lanes { last } else { last + 1 }
+}
+
+/// Where block `i` begins, or the one before it ends. Blocks are as large as each other but for rows of the matrices'
+/// tiles, so that which rows are left over does not depend on how many blocks there are.
+fn edge(tiles: usize, blocks: usize, i: usize) -> usize {
+    let rows = simd::rows();
+    (tiles.div_ceil(rows) * i / blocks * rows).min(tiles)
+}
+
+/// Tiles of the largest block, at most.
+fn largest(tiles: usize, blocks: usize) -> usize {
+    (tiles.div_ceil(simd::rows()).div_ceil(blocks) * simd::rows()).min(tiles)
+}
+
+/// The distance of parts of this size.
+fn apart(floats: usize) -> usize {
+    floats.next_multiple_of(APART) + APART
+}
+
+/// Floats of transformed kernels.
+pub(crate) fn floats(layout: &Layout) -> usize {
+    layout.groups * PLANES * apart(layout.panels.floats())
+}
+
+/// Packs transformed kernels: for each group a packed matrix for each position, [`apart`].
+pub(crate) fn pack(layout: &Layout, oihw: &[f32]) -> Buffer {
+    match layout.taps {
+        9 => pack_kernels::<3>(layout, oihw),
+        _ => pack_kernels::<5>(layout, oihw),
+    }
+}
+
+/// Row after row of a panel, so that every position is written in its own order.
+#[cfg_attr(optimize_attribute, optimize(speed))]
+fn pack_kernels<const SIZE: usize>(layout: &Layout, oihw: &[f32]) -> Buffer {
+    let (panels, taps) = (layout.panels, SIZE * SIZE);
+    let plane = apart(panels.floats());
+    let mut packed = Buffer::zeros(floats(layout));
+    for (g, packed) in packed.chunks_exact_mut(PLANES * plane).enumerate() {
+        for panel in 0..panels.count() {
+            let (start, width) = (panels.start(panel), panels.width(panel));
+            let first = g * panels.n + panels.column(panel);
+            for k in 0..panels.k {
+                for column in 0..panels.columns(panel) {
+                    let kernel = &oihw[((first + column) * panels.k + k) * taps..][..taps];
+                    let to = packed[start + k * width + column..].iter_mut().step_by(plane);
+                    to.zip(transform_kernel::<SIZE>(kernel)).for_each(|(to, value)| *to = value as f32);
+                }
+            }
+        }
+    }
+    packed
+}
+
+/// `G g G^T`.
+#[inline(always)]
+fn transform_kernel<const SIZE: usize>(kernel: &[f32]) -> [f64; PLANES] {
+    let mut half = [[0.0; SIZE]; IN];
+    for x in 0..SIZE {
+        let column = transform_taps(std::array::from_fn::<_, SIZE, _>(|y| f64::from(kernel[SIZE * y + x])));
+        (0..IN).for_each(|i| half[i][x] = column[i]);
+    }
+    let rows = half.map(transform_taps);
+    std::array::from_fn(|p| rows[p / IN][p % IN])
+}
+
+/// `G g`: the polynomial with these coefficients at each point, divided by the product of the distances to the others.
+#[inline(always)]
+fn transform_taps<const SIZE: usize>(g: [f64; SIZE]) -> [f64; IN] {
+    let part = |p: f64, from: usize| (from..SIZE).step_by(2).rev().fold(0.0, |sum, i| sum * p * p + g[i]);
+    let at = |p: f64, inverse: f64| {
+        let (even, odd) = (inverse * part(p, 0), inverse * p * part(p, 1));
+        [even + odd, even - odd]
+    };
+    let ([a, minus_a], [b, minus_b]) = (at(A, -1.0 / 1.5), at(B, 1.0 / 6.0));
+    [g[0], a, minus_a, b, minus_b, g[SIZE - 1]]
+}
+
+/// `B^T d` of vectors.
+///
+/// # Safety
+/// S must be available.
+#[inline(always)]
+unsafe fn transform_inputs<S: Simd>(d: [S::V; IN]) -> [S::V; IN] {
+    // SAFETY: arithmetic only; S is available by the caller's promise.
+    unsafe {
+        let minus = |x, factor: f64, y| S::fma(x, S::splat(-factor as f32), y);
+        let (even_a, odd_a) = (minus(d[2], 2.0, d[4]), S::mul(minus(d[1], 2.0, d[3]), S::splat(A as f32)));
+        let (even_b, odd_b) = (minus(d[2], 0.5, d[4]), S::mul(minus(d[1], 0.5, d[3]), S::splat(B as f32)));
+        [
+            S::add(minus(d[2], 2.5, d[4]), d[0]),
+            S::add(even_a, odd_a),
+            S::sub(even_a, odd_a),
+            S::add(even_b, odd_b),
+            S::sub(even_b, odd_b),
+            S::add(minus(d[3], 2.5, d[5]), d[1]),
+        ]
+    }
+}
+
+/// `A^T m` of vectors, for 2 or 4 outputs.
+///
+/// # Safety
+/// S must be available.
+#[inline(always)]
+unsafe fn transform_products<S: Simd, const OUT: usize>(m: [S::V; IN]) -> [S::V; OUT] {
+    // SAFETY: arithmetic only; S is available by the caller's promise.
+    unsafe {
+        let (sum_a, odd_a) = (S::add(m[1], m[2]), S::mul(S::sub(m[1], m[2]), S::splat(A as f32)));
+        let (sum_b, odd_b) = (S::add(m[3], m[4]), S::mul(S::sub(m[3], m[4]), S::splat(B as f32)));
+        let weighted = |a, x: f32, b, y: f32| S::fma(a, S::splat(x), S::mul(b, S::splat(y)));
+        let mut y = [S::add(m[0], S::add(sum_a, sum_b)); OUT];
+        y[1] = S::add(odd_a, odd_b);
+        if OUT == 4 {
+            y[2] = weighted(sum_a, 0.5, sum_b, 2.0);
+            y[3] = weighted(odd_a, 0.5, odd_b, 2.0);
+        }
+        y[OUT - 1] = S::add(m[5], y[OUT - 1]);
+        y
+    }
+}
+
+/// The first channels of vectors that cover all of `channels`, of which there is at least one vector. The last overlaps
+/// the one before it and writes the same again.
+fn starts<S: Simd>(channels: usize) -> impl Iterator<Item = usize> {
+    (0..channels.div_ceil(S::LANES)).map(move |v| (v * S::LANES).min(channels - S::LANES))
+}
+
+/// Writes `B^T d B` of 6x6 pixels, position by position, `plane` floats apart.
+struct TransformInput<'a> {
+    from: &'a [*const f32; PLANES],
+    channels: usize,
+    to: *mut f32,
+    plane: usize,
+}
+
+impl Kernel for TransformInput<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the pixels and planes hold `channels`, of which there is at least a vector.
+        unsafe {
+            for c in starts::<S>(self.channels) {
+                let mut half = [[S::splat(0.0); IN]; IN];
+                for j in 0..IN {
+                    let mut column = [S::splat(0.0); IN];
+                    for i in 0..IN {
+                        column[i] = S::load(self.from[i * IN + j].add(c));
+                    }
+                    let column = transform_inputs::<S>(column);
+                    for i in 0..IN {
+                        half[i][j] = column[i];
+                    }
+                }
+                let mut to = self.to.add(c);
+                for i in 0..IN {
+                    let row = transform_inputs::<S>(half[i]);
+                    for j in 0..IN {
+                        S::store(to, row[j]);
+                        to = to.add(self.plane);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes `A^T m A`, plus the bias and the addend, within the bounds, to the part of a tile that exists.
+struct TransformOutput<'a> {
+    from: *const f32,
+    plane: usize,
+    channels: usize,
+    bias: &'a [f32],
+    /// Pixels as those of the output; null when nothing is added.
+    addend: *const f32,
+    addend_pitch: [usize; 2],
+    bounds: Bounds,
+    to: *mut f32,
+    /// Floats from one line to the next, and from one pixel to the next.
+    pixel_stride: [usize; 2],
+    /// Lines and pixels that exist.
+    size: [usize; 2],
+}
+
+/// For OUT x OUT outputs.
+struct Outputs<'a, const OUT: usize>(TransformOutput<'a>);
+
+impl<const OUT: usize> Kernel for Outputs<'_, OUT> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let t = self.0;
+        // SAFETY: the planes, the bias and the pixels hold `channels`, of which there is at least a vector.
+        unsafe {
+            for c in starts::<S>(t.channels) {
+                let mut half = [[S::splat(0.0); IN]; OUT];
+                for j in 0..IN {
+                    let mut column = [S::splat(0.0); IN];
+                    for i in 0..IN {
+                        column[i] = S::load(t.from.add((i * IN + j) * t.plane + c));
+                    }
+                    let column = transform_products::<S, OUT>(column);
+                    for i in 0..OUT {
+                        half[i][j] = column[i];
+                    }
+                }
+                let bias = S::load(t.bias.as_ptr().add(c));
+                for i in 0..OUT {
+                    if i < t.size[0] {
+                        let row = transform_products::<S, OUT>(half[i]);
+                        for j in 0..OUT {
+                            if j < t.size[1] {
+                                let mut y = S::add(row[j], bias);
+                                if !t.addend.is_null() {
+                                    let [line, pixel] = t.addend_pitch;
+                                    y = S::add(y, S::load(t.addend.add(i * line + j * pixel + c)));
+                                }
+                                let to = t.to.add(i * t.pixel_stride[0] + j * t.pixel_stride[1] + c);
+                                S::store(to, t.bounds.apply::<S>(y));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Batch normalisation. Training computes the batch's statistics forward and again backward, instead of keeping them.
+
+use crate::cpu::gemm::epilogue::Bounds;
+use crate::cpu::gemm::weights::Weights;
+use crate::cpu::memory::{Buffer, Map, Shared, split};
+use crate::cpu::operation::{Dropping, Frame, Operation};
+use crate::cpu::pool::Pool;
+use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
+use crate::layers;
+use crate::plan::{BackwardStep, GradWrite, Step};
+
+/// Sums over pixels are cut into this many parts, whatever the number of threads, so that results do not depend on it.
+const PARTS: usize = 16;
+
+/// Normalisation by channel.
+pub(crate) struct BatchNorm2d {
+    pub step: Step,
+    pub layer: layers::BatchNorm2d,
+}
+
+/// For each channel, `K` sums over all pixels of what `add(pixel, sums)` adds.
+fn sums<const K: usize>(pool: &Pool, map: &Map, add: impl Fn(usize, &mut [Vec<f32>; K]) + Sync) -> [Vec<f32>; K] {
+    let (c, pixels) = (map.view.c, map.pixels);
+    let mut parts = Buffer::zeros(PARTS * K * c);
+    let shared = Shared::new(&mut parts);
+    split(pool, PARTS, pixels * c * K / PARTS, |range| {
+        for i in range {
+            let mut local = std::array::from_fn(|_| vec![0.0; c]);
+            (pixels * i / PARTS..pixels * (i + 1) / PARTS).for_each(|p| add(p, &mut local));
+            for (k, sum) in local.iter().enumerate() {
+                // SAFETY: each part has its own K * c floats.
+                unsafe { std::ptr::copy_nonoverlapping(sum.as_ptr(), shared.at((i * K + k) * c), c) };
+            }
+        }
+    });
+    std::array::from_fn(|k| (0..c).map(|ch| (0..PARTS).map(|i| parts[(i * K + k) * c + ch]).sum()).collect())
+}
+
+/// Mean and biased variance of each channel.
+fn statistics(pool: &Pool, x: &Map) -> [Vec<f32>; 2] {
+    let count = x.pixels as f32;
+    let [mut mean] = sums(pool, x, |p, [sum]| {
+        // SAFETY: nobody writes to the input now.
+        let x = unsafe { x.row(p) };
+        sum.iter_mut().zip(x).for_each(|(s, x)| *s += x);
+    });
+    mean.iter_mut().for_each(|m| *m /= count);
+    let [mut var] = sums(pool, x, |p, [sum]| {
+        // SAFETY: nobody writes to the input now.
+        let x = unsafe { x.row(p) };
+        sum.iter_mut().zip(x).zip(&mean).for_each(|((s, x), m)| *s += (x - m) * (x - m));
+    });
+    var.iter_mut().for_each(|v| *v /= count);
+    [mean, var]
+}
+
+impl BatchNorm2d {
+    fn inverse(&self, var: &[f32]) -> Vec<f32> {
+        var.iter().map(|&v| self.inverse_of(v)).collect()
+    }
+
+    fn inverse_of(&self, var: f32) -> f32 {
+        1.0 / (var + self.layer.epsilon).sqrt()
+    }
+
+    /// Normalisation by these statistics as `x * scale + shift`.
+    fn line(&self, weights: &Weights, [mean, var]: [&[f32]; 2], scale: &mut [f32], shift: &mut [f32]) {
+        for c in 0..scale.len() {
+            scale[c] = self.inverse_of(var[c]) * weights.weight[c];
+            shift[c] = weights.bias[c] - scale[c] * mean[c];
+        }
+    }
+
+    /// With running statistics each channel is only scaled.
+    fn backward_frozen(&self, frame: &Frame, dy: &Map, dx: Option<GradWrite>) {
+        let Some(write) = dx else { return };
+        let (dx, weights) = (frame.map(write.view), frame.weights(self.step.node));
+        let inverse = self.inverse(&weights.statistics[1]);
+        split(frame.pool, dx.pixels, 2 * dx.view.c, |range| {
+            for p in range {
+                // SAFETY: the plan keeps the gradients of input and output apart; each task has its own pixels.
+                let (dy, dx) = unsafe { (dy.row(p), dx.row_mut(p)) };
+                for c in 0..dy.len() {
+                    dx[c] = if write.accumulate { dx[c] } else { 0.0 } + weights.weight[c] * inverse[c] * dy[c];
+                }
+            }
+        });
+    }
+}
+
+/// `y = x * scale + shift` within the bounds, channel by channel of some pixels.
+struct Scale<'a> {
+    pixels: usize,
+    x: *const f32,
+    y: *mut f32,
+    /// Floats from one pixel of x, and of y, to the next.
+    pixel_stride: [usize; 2],
+    scale: &'a [f32],
+    shift: &'a [f32],
+    bounds: Bounds,
+}
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let channels = self.scale.len();
+        let whole = channels / S::LANES * S::LANES;
+        // SAFETY: pixels, scale and shift hold all channels.
+        unsafe {
+            for p in 0..self.pixels {
+                let (x, y) = (self.x.add(p * self.pixel_stride[0]), self.y.add(p * self.pixel_stride[1]));
+                for c in (0..whole).step_by(S::LANES) {
+                    self.vector::<S, _>(Whole, x, y, c);
+                }
+                if whole < channels {
+                    self.vector::<S, _>(Part(channels - whole), x, y, whole);
+                }
+            }
+        }
+    }
+}
+
+impl Scale<'_> {
+    /// # Safety
+    /// The pixels must hold the channels.
+    #[inline(always)]
+    unsafe fn vector<S: Simd, A: Access>(&self, a: A, x: *const f32, y: *mut f32, c: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (scale, shift) = (self.scale.as_ptr().add(c), self.shift.as_ptr().add(c));
+            let line = S::fma(a.load::<S>(x.add(c)), a.load::<S>(scale), a.load::<S>(shift));
+            a.store::<S>(y.add(c), self.bounds.apply::<S>(line));
+        }
+    }
+}
+
+impl Operation for BatchNorm2d {
+    fn forward(&self, frame: &Frame) {
+        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let weights = frame.weights(self.step.node);
+        // SAFETY: the scratch memory holds two values for each channel; see `scratch`.
+        let (scale, shift) = unsafe {
+            let floats = std::slice::from_raw_parts_mut(frame.scratch.start(), 2 * x.view.c);
+            floats.split_at_mut(x.view.c)
+        };
+        match frame.mode {
+            Dropping::Training { .. } if !self.step.frozen => {
+                let [mean, var] = statistics(frame.pool, &x);
+                self.line(weights, [&mean, &var], scale, shift);
+            }
+            _ => self.line(weights, weights.statistics.each_ref().map(|s| &s[..]), scale, shift),
+        }
+        let bounds = Bounds::of(self.step.activation);
+        split(frame.pool, x.pixels, 2 * x.view.c, |range| {
+            let (from, to) = (x.at(range.start).cast_const(), y.at(range.start));
+            // SAFETY: the plan keeps input and output apart; each task has its own pixels.
+            unsafe {
+                simd::dispatch(Scale {
+                    pixels: range.len(),
+                    x: from,
+                    y: to,
+                    pixel_stride: [x.view.pixel_stride, y.view.pixel_stride],
+                    scale,
+                    shift,
+                    bounds,
+                });
+            }
+        });
+        // SAFETY: nobody else uses the output now.
+        unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
+    }
+
+    fn scratch(&self) -> usize {
+        2 * self.step.output.c
+    }
+
+    fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>) {
+        let (x, dy) = (frame.map(self.step.inputs[0]), frame.map(step.dy));
+        let Some(gradients) = gradients else { return self.backward_frozen(frame, &dy, step.dx[0]) };
+        let [mean, var] = statistics(frame.pool, &x);
+        let inverse = self.inverse(&var);
+        let [dbias, dweight] = sums(frame.pool, &x, |p, [dbias, dweight]| {
+            // SAFETY: nobody writes to values and gradients now.
+            let (x, dy) = unsafe { (x.row(p), dy.row(p)) };
+            for c in 0..x.len() {
+                dbias[c] += dy[c];
+                dweight[c] += dy[c] * (x[c] - mean[c]) * inverse[c];
+            }
+        });
+        if let Some(write) = step.dx[0] {
+            let dx = frame.map(write.view);
+            let weight = &frame.weights(self.step.node).weight;
+            let count = x.pixels as f32;
+            split(frame.pool, x.pixels, 4 * x.view.c, |range| {
+                for p in range {
+                    // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
+                    let (x, dy, dx) = unsafe { (x.row(p), dy.row(p), dx.row_mut(p)) };
+                    for c in 0..x.len() {
+                        let normal = (x[c] - mean[c]) * inverse[c];
+                        let d = weight[c] * inverse[c] * (dy[c] - (dbias[c] + normal * dweight[c]) / count);
+                        dx[c] = if write.accumulate { dx[c] } else { 0.0 } + d;
+                    }
+                }
+            });
+        }
+        let c = x.view.c;
+        gradients.weight[..c].copy_from_slice(&dweight);
+        gradients.bias[..c].copy_from_slice(&dbias);
+        // What the running statistics move towards, by PyTorch's rule the unbiased variance.
+        let unbiased = x.pixels as f32 / (x.pixels.max(2) - 1) as f32;
+        gradients.statistics[0].copy_from_slice(&mean);
+        gradients.statistics[1].iter_mut().zip(&var).for_each(|(to, v)| *to = v * unbiased);
+    }
+}

@@ -1,0 +1,180 @@
+//! Max pooling. The backward pass finds the first maximum of each window again.
+
+use super::pooling::{Span, Windows, clear_sample};
+use crate::cpu::gemm::weights::Weights;
+use crate::cpu::memory::Map;
+use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
+use crate::layers;
+use crate::plan::{BackwardStep, Step};
+
+/// Maximum over windows.
+pub(crate) struct MaxPool2d {
+    step: Step,
+    windows: Windows,
+}
+
+impl MaxPool2d {
+    pub(crate) fn new(layer: &layers::MaxPool2d, step: Step) -> Self {
+        let (x, y) = (step.inputs[0], step.output);
+        let windows = Windows::new(&layer.window, [x.h, x.w], [y.h, y.w]);
+        MaxPool2d { step, windows }
+    }
+
+    fn row<'a>(&'a self, x: &Map, y: &Map, s: usize, oy: usize) -> Row<'a> {
+        let (h, w) = (x.view.h, x.view.w);
+        let span = self.windows.rows[oy];
+        let [down, right] = self.windows.dilation;
+        Row {
+            x: x.at((s * h + span.first) * w),
+            taps: span.taps,
+            down: down * w * x.view.pixel_stride,
+            columns: &self.windows.columns,
+            pixel_stride: x.view.pixel_stride,
+            right: right * x.view.pixel_stride,
+            y: y.at((s * y.view.h + oy) * y.view.w),
+            y_pitch: y.view.pixel_stride,
+            c: x.view.c,
+        }
+    }
+}
+
+impl Operation for MaxPool2d {
+    fn forward(&self, frame: &Frame) {
+        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        // SAFETY: the plan keeps input and output apart; each task has its own rows, and windows lie in the input.
+        self.windows.for_rows(frame, &y, |s, oy| unsafe { simd::dispatch(Forward(self.row(&x, &y, s, oy))) });
+    }
+
+    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+        let Some(write) = step.dx[0] else { return };
+        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let (dy, dx) = (frame.map(step.dy), frame.map(write.view));
+        self.windows.for_samples(frame, &y, |s, rows| {
+            // SAFETY: the plan keeps values and gradients apart; each task has its own samples. Gradients lie as their
+            // values do.
+            unsafe {
+                if !write.accumulate {
+                    clear_sample(&dx, s);
+                }
+                for oy in rows {
+                    let row = self.row(&x, &y, s, oy);
+                    let (dy, dx) = (self.row(&x, &dy, s, oy).y, self.row(&dx, &y, s, oy).x);
+                    simd::dispatch(Backward { row, dy, dx });
+                }
+            }
+        });
+    }
+}
+
+/// One row of windows.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    /// The first input row that the windows see.
+    x: *mut f32,
+    /// Input rows.
+    taps: usize,
+    /// Floats from one to the next.
+    down: usize,
+    columns: &'a [Span],
+    /// Floats from one input pixel to the next.
+    pixel_stride: usize,
+    /// Floats from one tap to the next.
+    right: usize,
+    y: *mut f32,
+    y_pitch: usize,
+    c: usize,
+}
+
+struct Forward<'a>(Row<'a>);
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let row = self.0;
+        // SAFETY: all windows lie in the input, and the output has as many pixels as there are windows.
+        unsafe {
+            for (ox, span) in row.columns.iter().enumerate() {
+                let (x, y) = (row.x.add(span.first * row.pixel_stride), row.y.add(ox * row.y_pitch));
+                let mut c = 0;
+                while c + S::LANES <= row.c {
+                    maximum::<S, _>(Whole, &row, x.add(c), span.taps, y.add(c));
+                    c += S::LANES;
+                }
+                if c < row.c {
+                    maximum::<S, _>(Part(row.c - c), &row, x.add(c), span.taps, y.add(c));
+                }
+            }
+        }
+    }
+}
+
+/// The maximum of one window's vectors of channels. NaN wins.
+#[inline(always)]
+unsafe fn maximum<S: Simd, A: Access>(a: A, row: &Row, x: *const f32, taps: usize, y: *mut f32) {
+    // SAFETY: see Forward.
+    unsafe {
+        let mut best = a.load::<S>(x);
+        let mut numbers = S::eq(best, best);
+        for ky in 0..row.taps {
+            let line = x.add(ky * row.down);
+            for kx in 0..taps {
+                let v = a.load::<S>(line.add(kx * row.right));
+                best = S::at_least(best, v);
+                numbers = S::and(numbers, S::eq(v, v));
+            }
+        }
+        a.store::<S>(y, S::select(numbers, best, S::splat(f32::NAN)));
+    }
+}
+
+struct Backward<'a> {
+    row: Row<'a>,
+    dy: *const f32,
+    dx: *mut f32,
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Backward { row, dy, dx } = self;
+        // SAFETY: as for Forward; gradients lie as their values do.
+        unsafe {
+            for (ox, span) in row.columns.iter().enumerate() {
+                let (at, out) = (span.first * row.pixel_stride, ox * row.y_pitch);
+                let mut c = 0;
+                while c + S::LANES <= row.c {
+                    let (y, dy) = (S::load(row.y.add(out + c)), S::load(dy.add(out + c)));
+                    route::<S, _>(Whole, &row, row.x.add(at + c), dx.add(at + c), span.taps, y, dy);
+                    c += S::LANES;
+                }
+                if c < row.c {
+                    let part = Part(row.c - c);
+                    let (y, dy) = (part.load::<S>(row.y.add(out + c)), part.load::<S>(dy.add(out + c)));
+                    route::<S, _>(part, &row, row.x.add(at + c), dx.add(at + c), span.taps, y, dy);
+                }
+            }
+        }
+    }
+}
+
+/// Adds dy to the gradient of the first tap that is the maximum y.
+#[inline(always)]
+unsafe fn route<S: Simd, A: Access>(a: A, row: &Row, x: *const f32, dx: *mut f32, taps: usize, y: S::V, dy: S::V) {
+    // SAFETY: see Backward.
+    unsafe {
+        let mut left = dy;
+        for ky in 0..row.taps {
+            for kx in 0..taps {
+                let at = ky * row.down + kx * row.right;
+                let here = S::eq(a.load::<S>(x.add(at)), y);
+                a.store::<S>(dx.add(at), S::add(a.load::<S>(dx.add(at)), S::and(here, left)));
+                left = S::select(here, S::splat(0.0), left);
+            }
+        }
+    }
+}

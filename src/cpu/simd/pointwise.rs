@@ -1,0 +1,57 @@
+//! Functions applied to maps, value by value.
+
+use super::isa::Simd;
+use super::map::{Copy, Lanewise, Sum, map};
+use crate::cpu::memory::{Map, split, stretches};
+use crate::cpu::pool::Pool;
+
+/// f of the last two, added to what was there if `add`: one loop for both.
+struct Onto<F> {
+    f: F,
+    add: bool,
+}
+
+impl<F: Lanewise<2>> Lanewise<3> for Onto<F> {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, [old, y, dy]: [S::V; 3]) -> S::V {
+        // SAFETY: arithmetic only; S is available by the caller's promise.
+        unsafe {
+            let new = self.f.apply::<S>([y, dy]);
+            if self.add { S::add(old, new) } else { new }
+        }
+    }
+}
+
+/// Applies f to maps of one geometry, pixel by pixel.
+///
+/// # Safety
+/// `to` may be one of `from`, but not overlap them otherwise; nobody else may use it meanwhile.
+pub(crate) unsafe fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool, f: &F, from: [&Map; N], to: &Map) {
+    let dense = to.dense() && from.iter().all(|m| m.dense());
+    split(pool, to.pixels, to.view.c, |range| {
+        stretches(dense, to.view.c, range, |p, n| {
+            // SAFETY: a stretch lies in every map; the rest is the caller's promise.
+            unsafe { map(f, from.map(|m| m.at(p).cast_const()), to.at(p), n) };
+        });
+    });
+}
+
+/// `to = f(from)`, or `to += f(from)`.
+///
+/// # Safety
+/// As [`on_maps`].
+pub(crate) unsafe fn write<F: Lanewise<2> + Sync>(pool: &Pool, f: F, from: [&Map; 2], to: &Map, accumulate: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        on_maps(pool, &Onto { f, add: accumulate }, [to, from[0], from[1]], to);
+    }
+}
+
+/// `to = from`, or `to += from`.
+///
+/// # Safety
+/// As [`on_maps`].
+pub(crate) unsafe fn transfer(pool: &Pool, from: &Map, to: &Map, accumulate: bool) {
+    // SAFETY: the caller's promise.
+    unsafe { if accumulate { on_maps(pool, &Sum, [to, from], to) } else { on_maps(pool, &Copy, [from], to) } }
+}
