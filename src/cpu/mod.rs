@@ -22,6 +22,8 @@ mod optimizer;
 mod pool;
 mod program;
 mod simd;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use algorithm::{Algorithm, Prefer};

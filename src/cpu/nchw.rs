@@ -16,7 +16,7 @@ pub(super) unsafe fn to_chw(map: &Map, s: usize, vector: &mut [f32]) {
     if map.dense() && (pixels == 1 || map.view.c == 1) {
         assert_eq!(vector.len(), pixels * map.view.c);
         // SAFETY: the sample is dense, and both orders are the same.
-        return unsafe { simd::map(&Copy, [map.at(s * pixels).cast_const()], vector.as_mut_ptr(), vector.len()) };
+        return unsafe { simd::map_raw(&Copy, [map.at(s * pixels).cast_const()], vector.as_mut_ptr(), vector.len()) };
     }
     let pixel_stride = map.view.pixel_stride;
     chunks(map, s, |c, plane, count, at| {
@@ -50,7 +50,7 @@ impl Kernel for Stride {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, _s: S) {
         let Stride { mut from, steps, mut to, count, accumulate } = self;
         for _ in 0..count {
             // SAFETY: so many floats can be read and written by the caller's promise.
@@ -72,7 +72,7 @@ pub(super) unsafe fn from_chw(vector: &[f32], map: &Map, s: usize, accumulate: b
     if map.dense() && (pixels == 1 || map.view.c == 1) && !accumulate {
         assert_eq!(vector.len(), pixels * map.view.c);
         // SAFETY: the sample is dense, and both orders are the same.
-        return unsafe { simd::map(&Copy, [vector.as_ptr()], map.at(s * pixels), vector.len()) };
+        return unsafe { simd::map_raw(&Copy, [vector.as_ptr()], map.at(s * pixels), vector.len()) };
     }
     let pixel_stride = map.view.pixel_stride;
     chunks(map, s, |c, plane, count, at| {

@@ -104,7 +104,7 @@ impl Kernel for Scale<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let channels = self.scale.len();
         let whole = channels / S::LANES * S::LANES;
         // SAFETY: pixels, scale and shift hold all channels.
@@ -112,10 +112,10 @@ impl Kernel for Scale<'_> {
             for p in 0..self.pixels {
                 let (x, y) = (self.x.add(p * self.pixel_stride[0]), self.y.add(p * self.pixel_stride[1]));
                 for c in (0..whole).step_by(S::LANES) {
-                    self.vector::<S, _>(Whole, x, y, c);
+                    self.vector(s, Whole, x, y, c);
                 }
                 if whole < channels {
-                    self.vector::<S, _>(Part(channels - whole), x, y, whole);
+                    self.vector(s, Part(channels - whole), x, y, whole);
                 }
             }
         }
@@ -126,12 +126,12 @@ impl Scale<'_> {
     /// # Safety
     /// The pixels must hold the channels.
     #[inline(always)]
-    unsafe fn vector<S: Simd, A: Access>(&self, a: A, x: *const f32, y: *mut f32, c: usize) {
+    unsafe fn vector<S: Simd, A: Access>(&self, s: S, a: A, x: *const f32, y: *mut f32, c: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             let (scale, shift) = (self.scale.as_ptr().add(c), self.shift.as_ptr().add(c));
-            let line = S::fma(a.load::<S>(x.add(c)), a.load::<S>(scale), a.load::<S>(shift));
-            a.store::<S>(y.add(c), self.bounds.apply::<S>(line));
+            let line = s.fma(a.load(s, x.add(c)), a.load(s, scale), a.load(s, shift));
+            a.store(s, y.add(c), self.bounds.apply(s, line));
         }
     }
 }

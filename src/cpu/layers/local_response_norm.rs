@@ -63,17 +63,17 @@ impl Kernel for Windows {
     type Output = usize;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> usize {
+    unsafe fn run<S: Simd>(self, s: S) -> usize {
         let vectors = self.whole / S::LANES * S::LANES;
         // SAFETY: `vectors` windows lie in x, and as many floats in y.
         unsafe {
             for c in (0..vectors).step_by(S::LANES) {
-                let mut squares = S::splat(0.0);
+                let mut squares = s.splat(0.0);
                 for j in 0..self.size {
-                    let v = S::load(self.x.add(c + j));
-                    squares = S::fma(v, v, squares);
+                    let v = s.load(self.x.add(c + j));
+                    squares = s.fma(v, v, squares);
                 }
-                S::store(self.y.add(c), S::fma(squares, S::splat(self.scale), S::splat(self.k)));
+                s.store(self.y.add(c), s.fma(squares, s.splat(self.scale), s.splat(self.k)));
             }
         }
         vectors
@@ -85,12 +85,9 @@ struct Normalise;
 
 impl Lanewise<2> for Normalise {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [x, base]: [S::V; 2]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            let root = S::sqrt(base);
-            S::div(x, S::mul(root, S::sqrt(root)))
-        }
+    fn apply<S: Simd>(&self, s: S, [base, x]: [S::F32; 2]) -> S::F32 {
+        let root = s.sqrt(base);
+        s.div(x, s.mul(root, s.sqrt(root)))
     }
 }
 
@@ -103,9 +100,7 @@ impl Operation for LocalResponseNorm {
                 let (x, y) = unsafe { (x.row(p), y.row_mut(p)) };
                 self.bases(x, y);
                 if self.layer.beta == THREE_QUARTERS {
-                    let to = y.as_mut_ptr();
-                    // SAFETY: both hold a pixel's channels.
-                    unsafe { simd::map(&Normalise, [x.as_ptr(), to.cast_const()], to, y.len()) };
+                    simd::update(&Normalise, y, x);
                 } else {
                     y.iter_mut().zip(x).for_each(|(y, x)| *y = x * y.powf(-self.layer.beta));
                 }

@@ -16,17 +16,15 @@ struct Shifted(f32);
 
 impl Lanewise<1> for Shifted {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe { simd::math::exp::<S>(S::sub(x, S::splat(self.0))) }
+    fn apply<S: Simd>(&self, s: S, [x]: [S::F32; 1]) -> S::F32 {
+        simd::math::exp(s, s.sub(x, s.splat(self.0)))
     }
 }
 
 fn softmax(x: &[f32], y: &mut [f32]) {
     // Subtracting the maximum changes nothing but keeps exp from overflowing.
     let max = x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
-    // SAFETY: both have as many floats.
-    unsafe { simd::map(&Shifted(max), [x.as_ptr()], y.as_mut_ptr(), x.len().min(y.len())) };
+    simd::map(&Shifted(max), [x], y);
     let scale = 1.0 / y.iter().sum::<f32>();
     y.iter_mut().for_each(|v| *v *= scale);
 }

@@ -1,7 +1,7 @@
 //! Functions applied to maps, value by value.
 
 use super::isa::Simd;
-use super::map::{Copy, Lanewise, Sum, map};
+use super::map::{Copy, Lanewise, Sum, map_raw};
 use crate::cpu::memory::{Map, split, stretches};
 use crate::cpu::pool::Pool;
 
@@ -13,12 +13,9 @@ struct Onto<F> {
 
 impl<F: Lanewise<2>> Lanewise<3> for Onto<F> {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [old, y, dy]: [S::V; 3]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            let new = self.f.apply::<S>([y, dy]);
-            if self.add { S::add(old, new) } else { new }
-        }
+    fn apply<S: Simd>(&self, s: S, [old, y, dy]: [S::F32; 3]) -> S::F32 {
+        let new = self.f.apply(s, [y, dy]);
+        if self.add { s.add(old, new) } else { new }
     }
 }
 
@@ -31,7 +28,7 @@ pub(crate) unsafe fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool,
     split(pool, to.pixels, to.view.c, |range| {
         stretches(dense, to.view.c, range, |p, n| {
             // SAFETY: a stretch lies in every map; the rest is the caller's promise.
-            unsafe { map(f, from.map(|m| m.at(p).cast_const()), to.at(p), n) };
+            unsafe { map_raw(f, from.map(|m| m.at(p).cast_const()), to.at(p), n) };
         });
     });
 }
