@@ -21,6 +21,7 @@ mod operation;
 mod optimizer;
 mod pool;
 mod program;
+mod rows;
 mod simd;
 #[cfg(test)]
 mod tests;

@@ -112,8 +112,7 @@ impl Operation for Depthwise {
             // SAFETY: the plan keeps input and output apart; each task has its own rows.
             rows.for_each(|row| unsafe { self.row(&x, &y, weights, row) });
         });
-        // SAFETY: nobody else uses the output.
-        unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
+        Bounds::activate_others(frame.pool, self.step.activation, &y);
     }
 }
 

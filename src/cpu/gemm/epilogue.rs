@@ -42,14 +42,10 @@ impl Bounds {
     }
 
     /// Applies an activation that is not one of bounds.
-    ///
-    /// # Safety
-    /// Nobody else may use the map meanwhile.
-    pub(crate) unsafe fn activate_others(pool: &Pool, activation: Option<Activation>, y: &Map) {
+    pub(crate) fn activate_others(pool: &Pool, activation: Option<Activation>, y: &Map) {
         match activation {
             None | Some(Activation::Relu | Activation::Clip { .. }) => {}
-            // SAFETY: the caller's promise.
-            Some(other) => unsafe { activate(pool, other, y, y) },
+            Some(other) => activate(pool, other, y, y),
         }
     }
 

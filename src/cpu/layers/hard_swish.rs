@@ -42,14 +42,12 @@ impl Lanewise<2> for Backward {
 impl Operation for HardSwish {
     fn forward(&self, frame: &Frame) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        // SAFETY: the plan keeps input and output apart.
-        unsafe { on_maps(frame.pool, &Forward, [&x], &y) };
+        on_maps(frame.pool, &Forward, [&x], &y);
     }
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(to) = step.dx[0] else { return };
         let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(to.view));
-        // SAFETY: the plan keeps values and gradients apart.
-        unsafe { write(frame.pool, Backward, [&x, &dy], &dx, to.accumulate) };
+        write(frame.pool, Backward, [&x, &dy], &dx, to.accumulate);
     }
 }

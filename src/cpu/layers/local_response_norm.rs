@@ -1,8 +1,8 @@
 //! Local response normalisation across the channels of each pixel.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::split;
 use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::rows::for_each_row;
 use crate::cpu::simd::{self, Kernel, Lanewise, Simd};
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
@@ -93,40 +93,32 @@ impl Lanewise<2> for Normalise {
 
 impl Operation for LocalResponseNorm {
     fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        split(frame.pool, x.pixels, 8 * x.view.c, |range| {
-            for p in range {
-                // SAFETY: the plan keeps input and output apart; each task has its own pixels.
-                let (x, y) = unsafe { (x.row(p), y.row_mut(p)) };
-                self.bases(x, y);
-                if self.layer.beta == THREE_QUARTERS {
-                    simd::update(&Normalise, y, x);
-                } else {
-                    y.iter_mut().zip(x).for_each(|(y, x)| *y = x * y.powf(-self.layer.beta));
-                }
+        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        for_each_row(frame.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| {
+            self.bases(x, y);
+            if self.layer.beta == THREE_QUARTERS {
+                simd::update(&Normalise, y, x);
+            } else {
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = x * y.powf(-self.layer.beta));
             }
         });
     }
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.view));
+        let (x, dy, mut dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.view));
         let beta = self.layer.beta;
         let scale = 2.0 * self.scale() * beta;
-        split(frame.pool, x.pixels, 32 * x.view.c, |range| {
-            for p in range {
-                // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
-                let (x, dy, dx) = unsafe { (x.row(p), dy.row(p), dx.row_mut(p)) };
-                if !write.accumulate {
-                    dx.fill(0.0);
-                }
-                for c in 0..x.len() {
-                    let base = self.base(x, c);
-                    let power = base.powf(-beta);
-                    dx[c] += dy[c] * power;
-                    let shared = dy[c] * scale * x[c] * power / base;
-                    self.layer.neighbours(c, x.len()).for_each(|j| dx[j] -= shared * x[j]);
-                }
+        for_each_row(frame.pool, 32 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
+            if !write.accumulate {
+                dx.fill(0.0);
+            }
+            for c in 0..x.len() {
+                let base = self.base(x, c);
+                let power = base.powf(-beta);
+                dx[c] += dy[c] * power;
+                let shared = dy[c] * scale * x[c] * power / base;
+                self.layer.neighbours(c, x.len()).for_each(|j| dx[j] -= shared * x[j]);
             }
         });
     }

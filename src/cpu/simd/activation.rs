@@ -121,32 +121,26 @@ impl Clamp {
 
 /// `y = f(x)`; x may be y.
 ///
-/// # Safety
-/// As [`on_maps`].
-pub(crate) unsafe fn activate(pool: &Pool, activation: Activation, x: &Map, y: &Map) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (activation, Clamp::of(activation)) {
-            (_, Some(clamp)) => on_maps(pool, &clamp, [x], y),
-            (Activation::Sigmoid, _) => on_maps(pool, &Sigmoid, [x], y),
-            (Activation::LeakyRelu { slope }, _) => on_maps(pool, &LeakyRelu(slope), [x], y),
-            _ => on_maps(pool, &Tanh, [x], y),
-        }
+/// # Panics
+/// For the maps that [`on_maps`] refuses.
+pub(crate) fn activate(pool: &Pool, activation: Activation, x: &Map, y: &Map) {
+    match (activation, Clamp::of(activation)) {
+        (_, Some(clamp)) => on_maps(pool, &clamp, [x], y),
+        (Activation::Sigmoid, _) => on_maps(pool, &Sigmoid, [x], y),
+        (Activation::LeakyRelu { slope }, _) => on_maps(pool, &LeakyRelu(slope), [x], y),
+        _ => on_maps(pool, &Tanh, [x], y),
     }
 }
 
 /// `dx = dy * f'(x)`, told from `y = f(x)`; dx may be dy. Adds to dx when `accumulate`.
 ///
-/// # Safety
-/// As [`on_maps`].
-pub(crate) unsafe fn differentiate(pool: &Pool, activation: Activation, y: &Map, dy: &Map, dx: &Map, accumulate: bool) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (activation, Clamp::of(activation)) {
-            (_, Some(clamp)) => write(pool, ClampGrad(clamp.straight()), [y, dy], dx, accumulate),
-            (Activation::Sigmoid, _) => write(pool, SigmoidGrad, [y, dy], dx, accumulate),
-            (Activation::LeakyRelu { slope }, _) => write(pool, LeakyReluGrad(slope), [y, dy], dx, accumulate),
-            _ => write(pool, TanhGrad, [y, dy], dx, accumulate),
-        }
+/// # Panics
+/// For the maps that [`on_maps`] refuses.
+pub(crate) fn differentiate(pool: &Pool, activation: Activation, y: &Map, dy: &Map, dx: &Map, accumulate: bool) {
+    match (activation, Clamp::of(activation)) {
+        (_, Some(clamp)) => write(pool, ClampGrad(clamp.straight()), [y, dy], dx, accumulate),
+        (Activation::Sigmoid, _) => write(pool, SigmoidGrad, [y, dy], dx, accumulate),
+        (Activation::LeakyRelu { slope }, _) => write(pool, LeakyReluGrad(slope), [y, dy], dx, accumulate),
+        _ => write(pool, TanhGrad, [y, dy], dx, accumulate),
     }
 }

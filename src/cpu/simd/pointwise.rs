@@ -19,36 +19,34 @@ impl<F: Lanewise<2>> Lanewise<3> for Onto<F> {
     }
 }
 
-/// Applies f to maps of one geometry, pixel by pixel.
+/// Applies f to maps, value by value: `to = f(from)`.
 ///
-/// # Safety
-/// `to` may be one of `from`, but not overlap them otherwise; nobody else may use it meanwhile.
-pub(crate) unsafe fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool, f: &F, from: [&Map; N], to: &Map) {
+/// # Panics
+/// Unless the maps have the same pixels and channels, and `to` is one of `from` or overlaps none of them.
+pub(crate) fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool, f: &F, from: [&Map; N], to: &Map) {
     let dense = to.dense() && from.iter().all(|m| m.dense());
+    assert!(from.iter().all(|m| (m.pixels, m.view.c) == (to.pixels, to.view.c)), "maps of several geometries");
+    assert!(from.iter().all(|m| to.is_same(m) || to.is_apart(m)), "a step writes where it reads");
     split(pool, to.pixels, to.view.c, |range| {
         stretches(dense, to.view.c, range, |p, n| {
-            // SAFETY: a stretch lies in every map; the rest is the caller's promise.
+            // SAFETY: the stretch lies in every map, one task alone has it, and `to` is one of `from` or apart from it.
             unsafe { map_raw(f, from.map(|m| m.at(p).cast_const()), to.at(p), n) };
         });
     });
 }
 
-/// `to = f(from)`, or `to += f(from)`.
+/// `to = f(from)`, or `to += f(from)` when `accumulate`.
 ///
-/// # Safety
-/// As [`on_maps`].
-pub(crate) unsafe fn write<F: Lanewise<2> + Sync>(pool: &Pool, f: F, from: [&Map; 2], to: &Map, accumulate: bool) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        on_maps(pool, &Onto { f, add: accumulate }, [to, from[0], from[1]], to);
-    }
+/// # Panics
+/// For the maps that [`on_maps`] refuses.
+pub(crate) fn write<F: Lanewise<2> + Sync>(pool: &Pool, f: F, from: [&Map; 2], to: &Map, accumulate: bool) {
+    on_maps(pool, &Onto { f, add: accumulate }, [to, from[0], from[1]], to);
 }
 
-/// `to = from`, or `to += from`.
+/// `to = from`, or `to += from` when `accumulate`.
 ///
-/// # Safety
-/// As [`on_maps`].
-pub(crate) unsafe fn transfer(pool: &Pool, from: &Map, to: &Map, accumulate: bool) {
-    // SAFETY: the caller's promise.
-    unsafe { if accumulate { on_maps(pool, &Sum, [to, from], to) } else { on_maps(pool, &Copy, [from], to) } }
+/// # Panics
+/// For the maps that [`on_maps`] refuses.
+pub(crate) fn transfer(pool: &Pool, from: &Map, to: &Map, accumulate: bool) {
+    if accumulate { on_maps(pool, &Sum, [to, from], to) } else { on_maps(pool, &Copy, [from], to) }
 }
