@@ -31,7 +31,22 @@ pub(super) struct RowsMut<'a> {
     pixels: Range<usize>,
 }
 
-impl RowsMut<'_> {
+impl<'a> RowsMut<'a> {
+    /// All pixels of a map.
+    pub(super) fn all(map: &'a mut Map) -> Self {
+        RowsMut { pixels: 0..map.pixels, map }
+    }
+
+    /// The map, of which only these pixels may be written.
+    ///
+    /// # Panics
+    /// When a pixel of sample `s` belongs to another task.
+    pub(super) fn sample(&mut self, s: usize) -> &Map {
+        let pixels = self.map.view.h * self.map.view.w;
+        assert!(self.pixels.start <= s * pixels && (s + 1) * pixels <= self.pixels.end);
+        self.map
+    }
+
     /// The channels of a pixel.
     ///
     /// # Panics

@@ -13,7 +13,7 @@ use super::operation::{Dropping, Frame, Operation};
 use super::optimizer::{squares, update};
 use super::pool::Pool;
 use super::program::{Ready, Sizes, pack, plan};
-use super::rows::{fill, reading};
+use super::rows::{RowsMut, fill, reading};
 use super::simd::activation::differentiate;
 use super::simd::all_finite;
 use crate::error::{Error, Result};
@@ -467,20 +467,18 @@ impl<'a> Pass<'a> {
     /// The weighted mean loss of a head and how many samples it got right; writes the loss's gradient.
     fn loss(&self, loss: Loss, head: &Head, labels: &[u32], share: f32) -> (f64, u32) {
         let (map, grad) = (self.frame.map(head.view), head.grad.map(|g| self.frame.map(g)));
-        let grad = grad.expect("a training plan has gradients of its heads");
+        let mut grad = grad.expect("a training plan has gradients of its heads");
+        let ([rows], mut to) = (reading([&map]), RowsMut::all(&mut grad));
         let weight = f64::from(head.loss_weight);
         let scale = weight / labels.len() as f64;
         let mut logits = vec![0.0; self.graph.shape(head.value).elements()];
         let (mut total, mut correct) = (0.0, 0);
         for (s, &label) in labels.iter().enumerate() {
-            // SAFETY: the plan keeps values and gradients apart, and no operation runs now.
-            unsafe {
-                to_chw(&map, s, &mut logits);
-                correct += u32::from(predicted_class(&logits) == label as usize);
-                let before = labels[s.checked_sub(1).unwrap_or(labels.len() - 1)];
-                total += mixed(loss, &mut logits, [label, before], share, scale);
-                from_chw(&logits, &grad, s, false);
-            }
+            to_chw(rows, s, &mut logits);
+            correct += u32::from(predicted_class(&logits) == label as usize);
+            let before = labels[s.checked_sub(1).unwrap_or(labels.len() - 1)];
+            total += mixed(loss, &mut logits, [label, before], share, scale);
+            from_chw(&logits, &mut to, s, false);
         }
         (total * scale, correct)
     }
