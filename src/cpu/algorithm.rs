@@ -25,14 +25,14 @@ impl Algorithm {
     }
 }
 
-/// What is known of a layer's inputs, for computing in integers.
+/// How activations are quantized, by what is known of their range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Calibrated {
-    /// Not how large they are.
+    /// Range unknown: activations stay floats.
     No,
-    /// How large.
+    /// Range known: activations are quantized to 8 bits and a sign, held in 16.
     Signed,
-    /// That, and that none is negative: a code is a byte, where [`simd::quads`] multiplies such.
+    /// Range known and non-negative: activations are quantized to u8 where the CPU has an exact u8 x i8 dot product.
     Bytes,
 }
 

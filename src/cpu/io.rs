@@ -1,8 +1,8 @@
 //! The way of batches into the arena and out of it.
 
-use super::memory::split;
 use super::nchw::{from_chw, to_chw};
 use super::operation::Frame;
+use super::rows::{for_each_sample, reading};
 use super::simd::all_finite;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT};
@@ -35,11 +35,9 @@ pub(super) fn check_finite(what: &str, x: &[f32]) -> Result<()> {
 
 /// Copies a batch from NCHW to its place.
 pub(super) fn import(frame: &Frame, x: &Tensor, view: View) {
-    let map = frame.map(view);
     let sample = x.data.len() / frame.n;
-    split(frame.pool, frame.n, sample, |range| {
-        // SAFETY: nothing else runs on the arena; each task has its own samples.
-        range.for_each(|s| unsafe { from_chw(&x.data[s * sample..][..sample], &map, s, false) });
+    for_each_sample(frame.pool, frame.n, sample, [], &mut frame.map(view), |s, [], map| {
+        from_chw(&x.data[s * sample..][..sample], map, s, false);
     });
 }
 
@@ -48,9 +46,7 @@ pub(super) fn export(frame: &Frame, view: View, shape: Vec<usize>) -> Tensor {
     let map = frame.map(view);
     let mut y = Tensor::zeros(shape);
     let sample = y.data.len() / frame.n;
-    for (s, to) in y.data.chunks_exact_mut(sample).enumerate() {
-        // SAFETY: nothing writes to the arena now.
-        unsafe { to_chw(&map, s, to) };
-    }
+    let [rows] = reading([&map]);
+    y.data.chunks_exact_mut(sample).enumerate().for_each(|(s, to)| to_chw(rows, s, to));
     y
 }

@@ -124,6 +124,25 @@ impl Map {
         self.view.pixel_stride == self.view.c
     }
 
+    /// Whether no float belongs to both maps: they lie in different places, or have different channels of the same pixels.
+    pub(super) fn is_apart(&self, other: &Map) -> bool {
+        let floats = |map: &Map| (map.pixels.max(1) - 1) * map.view.pixel_stride + map.view.c;
+        let address = |map: &Map| map.base.start() as usize / size_of::<f32>();
+        let (a, b) = (address(self), address(other));
+        if a + floats(self) <= b || b + floats(other) <= a {
+            return true;
+        }
+        let stride = self.view.pixel_stride;
+        let distance = (b as isize - a as isize).rem_euclid(stride as isize) as usize;
+        stride == other.view.pixel_stride && self.view.c <= distance && distance + other.view.c <= stride
+    }
+
+    /// Whether both maps are the same floats in the same order.
+    pub(super) fn is_same(&self, other: &Map) -> bool {
+        let form = |map: &Map| (map.base.start(), map.view.pixel_stride, map.view.c, map.pixels);
+        form(self) == form(other)
+    }
+
     /// The first channel of a pixel.
     pub(super) fn at(&self, pixel: usize) -> *mut f32 {
         assert!(pixel < self.pixels);
@@ -163,6 +182,29 @@ pub(super) fn split(pool: &Pool, count: usize, cost: usize, f: impl Fn(Range<usi
         return;
     }
     pool.run(parts, &|i| f(count * i / parts..count * (i + 1) / parts));
+}
+
+/// Splits a slice into chunks of `len` floats for the pool's threads, and calls `f(index, chunk)` for each. `cost` is the
+/// work of one chunk, in floats or so.
+///
+/// # Panics
+/// Unless the slice is whole chunks.
+pub(super) fn for_each_chunk(
+    pool: &Pool,
+    cost: usize,
+    data: &mut [f32],
+    len: usize,
+    f: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let count = data.len() / len;
+    assert_eq!(count * len, data.len());
+    let start = Shared::new(data);
+    split(pool, count, cost, |range| {
+        for i in range {
+            // SAFETY: chunk i lies within the slice, and one task alone has it.
+            f(i, unsafe { std::slice::from_raw_parts_mut(start.at(i * len), len) });
+        }
+    });
 }
 
 /// Calls `f(first pixel, floats)` for stretches of a range of pixels of `c` channels: one stretch when all maps are

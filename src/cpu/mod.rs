@@ -21,7 +21,10 @@ mod operation;
 mod optimizer;
 mod pool;
 mod program;
+mod rows;
 mod simd;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use algorithm::{Algorithm, Prefer};

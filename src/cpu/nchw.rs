@@ -1,6 +1,7 @@
 //! Samples between pixels of channels (NHWC), as maps have them, and planes of pixels (CHW), as callers have them.
 
 use super::memory::Map;
+use super::rows::{Rows, RowsMut};
 use super::simd::map::Copy;
 use super::simd::{self, Kernel, Simd};
 
@@ -8,20 +9,18 @@ use super::simd::{self, Kernel, Simd};
 const CHUNK_FLOATS: usize = 4096;
 
 /// Copies sample `s` of a map to a vector in CHW order.
-///
-/// # Safety
-/// Nobody may write to the map meanwhile.
-pub(super) unsafe fn to_chw(map: &Map, s: usize, vector: &mut [f32]) {
+pub(super) fn to_chw(rows: Rows, s: usize, vector: &mut [f32]) {
+    let map = rows.map();
     let pixels = map.view.h * map.view.w;
     if map.dense() && (pixels == 1 || map.view.c == 1) {
         assert_eq!(vector.len(), pixels * map.view.c);
         // SAFETY: the sample is dense, and both orders are the same.
-        return unsafe { simd::map(&Copy, [map.at(s * pixels).cast_const()], vector.as_mut_ptr(), vector.len()) };
+        return unsafe { simd::map_raw(&Copy, [map.at(s * pixels).cast_const()], vector.as_mut_ptr(), vector.len()) };
     }
     let pixel_stride = map.view.pixel_stride;
     chunks(map, s, |c, plane, count, at| {
         let to = vector[plane..][..count].as_mut_ptr();
-        // SAFETY: so many pixels have this channel, a pixel stride apart; the rest is the caller's promise.
+        // SAFETY: `count` pixels have this channel, a pixel stride apart, and no task writes to a map that others read.
         unsafe { simd::dispatch(Stride { from: at.add(c), steps: [pixel_stride, 1], to, count, accumulate: false }) };
     });
 }
@@ -50,10 +49,10 @@ impl Kernel for Stride {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, _s: S) {
         let Stride { mut from, steps, mut to, count, accumulate } = self;
         for _ in 0..count {
-            // SAFETY: so many floats can be read and written by the caller's promise.
+            // SAFETY: `count` floats can be read and written, as many apart as the steps say.
             unsafe {
                 *to = *from + if accumulate { *to } else { 0.0 };
                 from = from.wrapping_add(steps[0]);
@@ -63,21 +62,19 @@ impl Kernel for Stride {
     }
 }
 
-/// The other way, adding when `accumulate`.
-///
-/// # Safety
-/// Nobody else may use the map meanwhile.
-pub(super) unsafe fn from_chw(vector: &[f32], map: &Map, s: usize, accumulate: bool) {
+/// Copies a vector in CHW order to sample `s` of a map, or adds it there when `accumulate`.
+pub(super) fn from_chw(vector: &[f32], rows: &mut RowsMut, s: usize, accumulate: bool) {
+    let map = rows.sample(s);
     let pixels = map.view.h * map.view.w;
     if map.dense() && (pixels == 1 || map.view.c == 1) && !accumulate {
         assert_eq!(vector.len(), pixels * map.view.c);
         // SAFETY: the sample is dense, and both orders are the same.
-        return unsafe { simd::map(&Copy, [vector.as_ptr()], map.at(s * pixels), vector.len()) };
+        return unsafe { simd::map_raw(&Copy, [vector.as_ptr()], map.at(s * pixels), vector.len()) };
     }
     let pixel_stride = map.view.pixel_stride;
     chunks(map, s, |c, plane, count, at| {
         let from = vector[plane..][..count].as_ptr();
-        // SAFETY: so many pixels have this channel, a pixel stride apart; the rest is the caller's promise.
+        // SAFETY: `count` pixels have this channel, a pixel stride apart, and this task alone has the sample.
         unsafe { simd::dispatch(Stride { from, steps: [1, pixel_stride], to: at.add(c), count, accumulate }) };
     });
 }

@@ -126,50 +126,39 @@ struct RmsProp {
 
 /// New weight and state from weight, gradient and state.
 trait Rule: Copy {
-    /// # Safety
-    /// S must be available.
-    unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, v: S::V) -> [S::V; 3];
+    fn apply<S: Simd>(self, s: S, w: S::F32, g: S::F32, m: S::F32, v: S::F32) -> [S::F32; 3];
 }
 
 impl Rule for Sgd {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, _v: S::V) -> [S::V; 3] {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            let g = S::fma(S::splat(self.decay), w, S::mul(S::splat(self.scale), g));
-            let m = S::fma(S::splat(self.momentum), m, g);
-            let step = if self.nesterov { S::fma(S::splat(self.momentum), m, g) } else { m };
-            // One state only: it stands in for the other.
-            [S::fma(S::splat(self.rate), step, w), m, m]
-        }
+    fn apply<S: Simd>(self, s: S, w: S::F32, g: S::F32, m: S::F32, _v: S::F32) -> [S::F32; 3] {
+        let g = s.fma(s.splat(self.decay), w, s.mul(s.splat(self.scale), g));
+        let m = s.fma(s.splat(self.momentum), m, g);
+        let step = if self.nesterov { s.fma(s.splat(self.momentum), m, g) } else { m };
+        // One state only: it stands in for the other.
+        [s.fma(s.splat(self.rate), step, w), m, m]
     }
 }
 
 impl Rule for Adam {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, v: S::V) -> [S::V; 3] {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            let g = S::fma(S::splat(self.decay), w, S::mul(S::splat(self.scale), g));
-            let m = S::fma(S::splat(self.beta1), m, S::mul(S::splat(1.0 - self.beta1), g));
-            let v = S::fma(S::splat(self.beta2), v, S::mul(S::splat(1.0 - self.beta2), S::mul(g, g)));
-            let root = S::add(S::sqrt(S::mul(v, S::splat(self.correction))), S::splat(self.epsilon));
-            [S::fma(S::splat(self.rate), S::div(m, root), S::mul(S::splat(self.kept), w)), m, v]
-        }
+    fn apply<S: Simd>(self, s: S, w: S::F32, g: S::F32, m: S::F32, v: S::F32) -> [S::F32; 3] {
+        let g = s.fma(s.splat(self.decay), w, s.mul(s.splat(self.scale), g));
+        let m = s.fma(s.splat(self.beta1), m, s.mul(s.splat(1.0 - self.beta1), g));
+        let v = s.fma(s.splat(self.beta2), v, s.mul(s.splat(1.0 - self.beta2), s.mul(g, g)));
+        let root = s.add(s.sqrt(s.mul(v, s.splat(self.correction))), s.splat(self.epsilon));
+        [s.fma(s.splat(self.rate), s.div(m, root), s.mul(s.splat(self.kept), w)), m, v]
     }
 }
 
 impl Rule for RmsProp {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(self, w: S::V, g: S::V, m: S::V, v: S::V) -> [S::V; 3] {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            let g = S::fma(S::splat(self.decay), w, S::mul(S::splat(self.scale), g));
-            let v = S::fma(S::splat(self.alpha), v, S::mul(S::splat(1.0 - self.alpha), S::mul(g, g)));
-            let root = S::add(S::sqrt(v), S::splat(self.epsilon));
-            let m = S::fma(S::splat(self.momentum), m, S::div(g, root));
-            [S::fma(S::splat(self.rate), m, w), m, v]
-        }
+    fn apply<S: Simd>(self, s: S, w: S::F32, g: S::F32, m: S::F32, v: S::F32) -> [S::F32; 3] {
+        let g = s.fma(s.splat(self.decay), w, s.mul(s.splat(self.scale), g));
+        let v = s.fma(s.splat(self.alpha), v, s.mul(s.splat(1.0 - self.alpha), s.mul(g, g)));
+        let root = s.add(s.sqrt(v), s.splat(self.epsilon));
+        let m = s.fma(s.splat(self.momentum), m, s.div(g, root));
+        [s.fma(s.splat(self.rate), m, w), m, v]
     }
 }
 
@@ -185,15 +174,15 @@ struct Apply<F> {
 
 impl<F: Rule> Apply<F> {
     #[inline(always)]
-    unsafe fn at<S: Simd, A: Access>(&self, a: A, i: usize) {
+    unsafe fn at<S: Simd, A: Access>(&self, s: S, a: A, i: usize) {
         // SAFETY: i and the accessed lanes are below n.
         unsafe {
-            let (w, g) = (a.load::<S>(self.w.add(i)), a.load::<S>(self.g.add(i)));
-            let (m, v) = (a.load::<S>(self.m.add(i)), a.load::<S>(self.v.add(i)));
-            let [w, m, v] = self.f.apply::<S>(w, g, m, v);
-            a.store::<S>(self.w.add(i), w);
-            a.store::<S>(self.v.add(i), v);
-            a.store::<S>(self.m.add(i), m);
+            let (w, g) = (a.load(s, self.w.add(i)), a.load(s, self.g.add(i)));
+            let (m, v) = (a.load(s, self.m.add(i)), a.load(s, self.v.add(i)));
+            let [w, m, v] = self.f.apply(s, w, g, m, v);
+            a.store(s, self.w.add(i), w);
+            a.store(s, self.v.add(i), v);
+            a.store(s, self.m.add(i), m);
         }
     }
 }
@@ -202,16 +191,16 @@ impl<F: Rule> Kernel for Apply<F> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let mut i = 0;
         // SAFETY: see Apply::at.
         unsafe {
             while i + S::LANES <= self.n {
-                self.at::<S, _>(Whole, i);
+                self.at(s, Whole, i);
                 i += S::LANES;
             }
             if i < self.n {
-                self.at::<S, _>(Part(self.n - i), i);
+                self.at(s, Part(self.n - i), i);
             }
         }
     }

@@ -7,12 +7,13 @@ use super::algorithm::{Algorithm, Prefer};
 use super::gemm::weights::Weights;
 use super::io::{check_finite, check_input, export, import};
 use super::loss::mixed;
-use super::memory::{Shared, split};
+use super::memory::Shared;
 use super::nchw::{from_chw, to_chw};
 use super::operation::{Dropping, Frame, Operation};
 use super::optimizer::{squares, update};
 use super::pool::Pool;
 use super::program::{Ready, Sizes, pack, plan};
+use super::rows::{RowsMut, fill, reading};
 use super::simd::activation::differentiate;
 use super::simd::all_finite;
 use crate::error::{Error, Result};
@@ -452,8 +453,7 @@ impl<'a> Pass<'a> {
             let step = &self.plan.steps[back.step];
             if let Some(activation) = step.activation {
                 let (y, dy) = (self.frame.map(step.output), self.frame.map(back.dy));
-                // SAFETY: the plan keeps values and gradients apart, and no operation runs now.
-                unsafe { differentiate(self.frame.pool, activation, &y, &dy, &dy, false) };
+                differentiate(self.frame.pool, activation, &y, &dy, &dy, false);
             }
             let gradients = self.gradients[step.node].as_mut().filter(|_| !step.frozen);
             self.operations[back.step].backward(&self.frame, back, gradients);
@@ -461,30 +461,24 @@ impl<'a> Pass<'a> {
     }
 
     fn clear(&self, view: View) {
-        let map = self.frame.map(view);
-        split(self.frame.pool, map.pixels, view.c, |range| {
-            // SAFETY: no operation runs now; each task has its own pixels.
-            range.for_each(|p| unsafe { map.row_mut(p).fill(0.0) });
-        });
+        fill(self.frame.pool, &mut self.frame.map(view), 0.0);
     }
 
     /// The weighted mean loss of a head and how many samples it got right; writes the loss's gradient.
     fn loss(&self, loss: Loss, head: &Head, labels: &[u32], share: f32) -> (f64, u32) {
         let (map, grad) = (self.frame.map(head.view), head.grad.map(|g| self.frame.map(g)));
-        let grad = grad.expect("a training plan has gradients of its heads");
+        let mut grad = grad.expect("a training plan has gradients of its heads");
+        let ([rows], mut to) = (reading([&map]), RowsMut::all(&mut grad));
         let weight = f64::from(head.loss_weight);
         let scale = weight / labels.len() as f64;
         let mut logits = vec![0.0; self.graph.shape(head.value).elements()];
         let (mut total, mut correct) = (0.0, 0);
         for (s, &label) in labels.iter().enumerate() {
-            // SAFETY: the plan keeps values and gradients apart, and no operation runs now.
-            unsafe {
-                to_chw(&map, s, &mut logits);
-                correct += u32::from(predicted_class(&logits) == label as usize);
-                let before = labels[s.checked_sub(1).unwrap_or(labels.len() - 1)];
-                total += mixed(loss, &mut logits, [label, before], share, scale);
-                from_chw(&logits, &grad, s, false);
-            }
+            to_chw(rows, s, &mut logits);
+            correct += u32::from(predicted_class(&logits) == label as usize);
+            let before = labels[s.checked_sub(1).unwrap_or(labels.len() - 1)];
+            total += mixed(loss, &mut logits, [label, before], share, scale);
+            from_chw(&logits, &mut to, s, false);
         }
         (total * scale, correct)
     }
@@ -495,8 +489,8 @@ impl<'a> Pass<'a> {
         let bad = |i: &usize| {
             self.operations[*i].forward(&self.frame);
             let map = self.frame.map(self.plan.steps[*i].output);
-            // SAFETY: no operation runs now.
-            (0..map.pixels).any(|p| !all_finite(unsafe { map.row(p) }))
+            let [rows] = reading([&map]);
+            (0..map.pixels).any(|p| !all_finite(rows.row(p)))
         };
         let step = &self.plan.steps[(0..self.plan.forward).find(bad)?];
         Some(self.graph.nodes()[step.node].name.clone())

@@ -112,8 +112,7 @@ impl Operation for Depthwise {
             // SAFETY: the plan keeps input and output apart; each task has its own rows.
             rows.for_each(|row| unsafe { self.row(&x, &y, weights, row) });
         });
-        // SAFETY: nobody else uses the output.
-        unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
+        Bounds::activate_others(frame.pool, self.step.activation, &y);
     }
 }
 
@@ -149,21 +148,21 @@ impl<const N: usize> Kernel for Pixels<'_, N> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let t = self.0;
         // SAFETY: taps and pixels hold all channels; the weights have a padded row for each tap.
         unsafe {
             let mut c = 0;
             while c + 2 * S::LANES <= t.panels.n {
-                channels::<S, _, N, 2>(t, Whole, c);
+                channels::<_, _, N, 2>(s, t, Whole, c);
                 c += 2 * S::LANES;
             }
             if c + S::LANES <= t.panels.n {
-                channels::<S, _, N, 1>(t, Whole, c);
+                channels::<_, _, N, 1>(s, t, Whole, c);
                 c += S::LANES;
             }
             if c < t.panels.n {
-                channels::<S, _, N, 1>(t, Part(t.panels.n - c), c);
+                channels::<_, _, N, 1>(s, t, Part(t.panels.n - c), c);
             }
         }
     }
@@ -174,13 +173,13 @@ impl<const N: usize> Kernel for Pixels<'_, N> {
 /// # Safety
 /// The tile must hold these channels.
 #[inline(always)]
-unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(t: &Tile, a: A, c: usize) {
+unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(s: S, t: &Tile, a: A, c: usize) {
     let (start, width) = t.panels.view(c);
     // SAFETY: the caller's promise.
     unsafe {
-        let mut sums = [[S::splat(0.0); NV]; N];
+        let mut sums = [[s.splat(0.0); NV]; N];
         for v in 0..NV {
-            let bias = S::load(t.bias.as_ptr().add(c + v * S::LANES));
+            let bias = s.load(t.bias.as_ptr().add(c + v * S::LANES));
             for p in 0..N {
                 sums[p][v] = bias;
             }
@@ -191,9 +190,9 @@ unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(t: &Tile
             let mut weights = line;
             for _ in 0..t.taps[1] {
                 for v in 0..NV {
-                    let w = S::load(weights.add(v * S::LANES));
+                    let w = s.load(weights.add(v * S::LANES));
                     for p in 0..N {
-                        sums[p][v] = S::fma(a.load::<S>(x.add(p * t.next + v * S::LANES)), w, sums[p][v]);
+                        sums[p][v] = s.fma(a.load(s, x.add(p * t.next + v * S::LANES)), w, sums[p][v]);
                     }
                 }
                 x = x.add(t.right);
@@ -204,7 +203,7 @@ unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(t: &Tile
         for p in 0..N {
             for v in 0..NV {
                 let to = t.y.add(p * t.y_pitch + c + v * S::LANES);
-                a.store::<S>(to, t.bounds.apply::<S>(sums[p][v]));
+                a.store(s, to, t.bounds.apply(s, sums[p][v]));
             }
         }
     }

@@ -212,7 +212,7 @@ impl Convolution {
                 unsafe {
                     let to = dx.at(line + ix).add(g * cig);
                     let from = column.add((ky * kernel[1] + kx) * cig);
-                    simd::map(&Sum, [to.cast_const(), from], to, count * cig);
+                    simd::map_raw(&Sum, [to.cast_const(), from], to, count * cig);
                 }
                 kx += count;
             }

@@ -101,10 +101,10 @@ impl Lowering {
                 // SAFETY: a line of the map, dense or pixel by pixel.
                 unsafe {
                     if map.dense() {
-                        simd::map(&Copy, [map.at(first).cast_const()], inside.as_mut_ptr(), inside.len());
+                        simd::map_raw(&Copy, [map.at(first).cast_const()], inside.as_mut_ptr(), inside.len());
                     } else {
                         for (x, pixel) in inside.chunks_exact_mut(c).enumerate() {
-                            simd::map(&Copy, [map.at(first + x).cast_const()], pixel.as_mut_ptr(), c);
+                            simd::map_raw(&Copy, [map.at(first + x).cast_const()], pixel.as_mut_ptr(), c);
                         }
                     }
                 }

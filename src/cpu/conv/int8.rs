@@ -4,7 +4,7 @@
 //! A step rounds its input to such codes in scratch memory, multiplies them exactly, and gives floats again:
 //! `y = sum * (step * scale) + bias`. Codes are kept in 16 bits, two channels in each word of 32, because the instruction
 //! that every machine has multiplies those; so the sign costs nothing, and the result is the same on all of them. Where no
-//! input is negative and the processor multiplies bytes without a sign exactly ([`simd::quads`]), a word holds four: the same
+//! input is negative and the processor multiplies bytes without a sign exactly ([`simd::has_exact_dot_u8`]), a word holds four: the same
 //! sums at twice the speed and more. Rows are offsets and share their runs, as those of floats do (`gemm/f32.rs`), only in words.
 
 use super::geometry::Geometry;
@@ -177,29 +177,29 @@ impl Kernel for Quantize {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let Quantize { x, y, n, inverse } = self;
         // SAFETY: all accesses are below n floats and the words that hold n codes.
         unsafe {
             let code = |x| {
-                let x = S::mul(x, S::splat(inverse));
-                let x = S::at_most(S::at_least(x, S::splat(-INPUT_LEVELS)), S::splat(INPUT_LEVELS));
+                let x = s.mul(x, s.splat(inverse));
+                let x = s.at_most(s.at_least(x, s.splat(-INPUT_LEVELS)), s.splat(INPUT_LEVELS));
                 // Not fused, so that every machine rounds twice.
-                S::add(x, S::splat(MAGIC))
+                s.to_bits(s.add(x, s.splat(MAGIC)))
             };
             let mut i = 0;
             while i + 2 * S::LANES <= n {
-                let (a, b) = (S::load(x.add(i)), S::load(x.add(i + S::LANES)));
-                S::store(y.add(i / 2), S::narrow(code(a), code(b)));
+                let (a, b) = (s.load(x.add(i)), s.load(x.add(i + S::LANES)));
+                s.store_i16(y.add(i / 2), s.narrow(code(a), code(b)), S::LANES);
                 i += 2 * S::LANES;
             }
             let rest = n - i;
             if rest >= S::LANES {
-                let (a, b) = (S::load(x.add(i)), S::load_part(x.add(i + S::LANES), rest - S::LANES));
-                store_words::<S>(y.add(i / 2), S::narrow(code(a), code(b)), rest.div_ceil(2));
+                let (a, b) = (s.load(x.add(i)), s.load_part(x.add(i + S::LANES), rest - S::LANES));
+                s.store_i16(y.add(i / 2), s.narrow(code(a), code(b)), rest.div_ceil(2));
             } else if rest > 0 {
-                let codes = S::narrow(code(S::load_part(x.add(i), rest)), S::splat(0.0));
-                S::store_part(y.add(i / 2), codes, rest.div_ceil(2));
+                let codes = s.narrow(code(s.load_part(x.add(i), rest)), s.zero_i32());
+                s.store_i16(y.add(i / 2), codes, rest.div_ceil(2));
             }
         }
     }
@@ -219,42 +219,34 @@ impl Kernel for QuantizeBytes {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        if !S::QUADS {
+    unsafe fn run<S: Simd>(self, s: S) {
+        if !S::DOT_U8 {
             return; // Never chosen.
         }
         let QuantizeBytes { x, y, n, inverse } = self;
         // SAFETY: all accesses are below n floats and the words that hold n codes, or in memory of its own.
         unsafe {
             let code = |x: *const f32| {
-                let x = S::mul(S::load(x), S::splat(inverse));
-                let x = S::at_most(S::at_least(x, S::splat(0.0)), S::splat(INPUT_LEVELS));
-                S::add(x, S::splat(MAGIC))
+                let x = s.mul(s.load(x), s.splat(inverse));
+                let x = s.at_most(s.at_least(x, s.splat(0.0)), s.splat(INPUT_LEVELS));
+                s.to_bits(s.add(x, s.splat(MAGIC)))
             };
             let codes = |x: *const f32| {
-                let pair = |i: usize| S::narrow(code(x.add(i * S::LANES)), code(x.add((i + 1) * S::LANES)));
-                S::narrow_bytes(pair(0), pair(2))
+                let pair = |i: usize| s.narrow(code(x.add(i * S::LANES)), code(x.add((i + 1) * S::LANES)));
+                s.narrow_u8(pair(0), pair(2))
             };
             let mut i = 0;
             while i + 4 * S::LANES <= n {
-                S::store(y.add(i / 4), codes(x.add(i)));
+                s.store_i8(y.add(i / 4), codes(x.add(i)), S::LANES);
                 i += 4 * S::LANES;
             }
             if i < n {
                 let mut rest = [0f32; 4 * MAX_LANES];
                 std::ptr::copy_nonoverlapping(x.add(i), rest.as_mut_ptr(), n - i);
-                store_words::<S>(y.add(i / 4), codes(rest.as_ptr()), (n - i).div_ceil(4));
+                s.store_i8(y.add(i / 4), codes(rest.as_ptr()), (n - i).div_ceil(4));
             }
         }
     }
-}
-
-/// # Safety
-/// S must be available, and `p` hold n words, at most a vector.
-#[inline(always)]
-unsafe fn store_words<S: Simd>(p: *mut f32, v: S::V, n: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { if n == S::LANES { S::store(p, v) } else { S::store_part(p, v, n) } }
 }
 
 #[cfg(test)]
@@ -284,9 +276,10 @@ mod tests {
             // SAFETY: x holds n floats and y as many codes; SSE2 is part of x86-64.
             unsafe {
                 check(&|y| simd::dispatch(kernel(y)));
-                check(&|y| kernel(y).run::<simd::Portable>());
+                check(&|y| kernel(y).run(simd::portable::Portable));
+                check(&|y| kernel(y).run(simd::doubled::Doubled(simd::portable::Portable)));
                 #[cfg(target_arch = "x86_64")]
-                check(&|y| kernel(y).run::<simd::Sse>());
+                check(&|y| kernel(y).run(simd::x86::Sse));
             }
         }
     }

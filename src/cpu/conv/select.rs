@@ -14,7 +14,7 @@ pub(crate) fn calibrated(graph: &Graph, ranges: &Ranges, node: usize) -> Calibra
     let Node { name, inputs, .. } = &graph.nodes()[node];
     match ranges.get(name) {
         None => Calibrated::No,
-        Some(_) if simd::quads() && nonnegative(graph)[inputs[0].index()] => Calibrated::Bytes,
+        Some(_) if simd::has_exact_dot_u8() && nonnegative(graph)[inputs[0].index()] => Calibrated::Bytes,
         Some(_) => Calibrated::Signed,
     }
 }

@@ -237,8 +237,7 @@ impl Operation for Winograd {
             }
         });
         let y = frame.map(self.step.output);
-        // SAFETY: nobody else uses the output.
-        unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
+        Bounds::activate_others(frame.pool, self.step.activation, &y);
     }
 
     fn scratch(&self) -> usize {
@@ -329,47 +328,35 @@ fn transform_taps<const SIZE: usize>(g: [f64; SIZE]) -> [f64; IN] {
 }
 
 /// `B^T d` of vectors.
-///
-/// # Safety
-/// S must be available.
 #[inline(always)]
-unsafe fn transform_inputs<S: Simd>(d: [S::V; IN]) -> [S::V; IN] {
-    // SAFETY: arithmetic only; S is available by the caller's promise.
-    unsafe {
-        let minus = |x, factor: f64, y| S::fma(x, S::splat(-factor as f32), y);
-        let (even_a, odd_a) = (minus(d[2], 2.0, d[4]), S::mul(minus(d[1], 2.0, d[3]), S::splat(A as f32)));
-        let (even_b, odd_b) = (minus(d[2], 0.5, d[4]), S::mul(minus(d[1], 0.5, d[3]), S::splat(B as f32)));
-        [
-            S::add(minus(d[2], 2.5, d[4]), d[0]),
-            S::add(even_a, odd_a),
-            S::sub(even_a, odd_a),
-            S::add(even_b, odd_b),
-            S::sub(even_b, odd_b),
-            S::add(minus(d[3], 2.5, d[5]), d[1]),
-        ]
-    }
+fn transform_inputs<S: Simd>(s: S, d: [S::F32; IN]) -> [S::F32; IN] {
+    let minus = |x, factor: f64, y| s.fma(x, s.splat(-factor as f32), y);
+    let (even_a, odd_a) = (minus(d[2], 2.0, d[4]), s.mul(minus(d[1], 2.0, d[3]), s.splat(A as f32)));
+    let (even_b, odd_b) = (minus(d[2], 0.5, d[4]), s.mul(minus(d[1], 0.5, d[3]), s.splat(B as f32)));
+    [
+        s.add(minus(d[2], 2.5, d[4]), d[0]),
+        s.add(even_a, odd_a),
+        s.sub(even_a, odd_a),
+        s.add(even_b, odd_b),
+        s.sub(even_b, odd_b),
+        s.add(minus(d[3], 2.5, d[5]), d[1]),
+    ]
 }
 
 /// `A^T m` of vectors, for 2 or 4 outputs.
-///
-/// # Safety
-/// S must be available.
 #[inline(always)]
-unsafe fn transform_products<S: Simd, const OUT: usize>(m: [S::V; IN]) -> [S::V; OUT] {
-    // SAFETY: arithmetic only; S is available by the caller's promise.
-    unsafe {
-        let (sum_a, odd_a) = (S::add(m[1], m[2]), S::mul(S::sub(m[1], m[2]), S::splat(A as f32)));
-        let (sum_b, odd_b) = (S::add(m[3], m[4]), S::mul(S::sub(m[3], m[4]), S::splat(B as f32)));
-        let weighted = |a, x: f32, b, y: f32| S::fma(a, S::splat(x), S::mul(b, S::splat(y)));
-        let mut y = [S::add(m[0], S::add(sum_a, sum_b)); OUT];
-        y[1] = S::add(odd_a, odd_b);
-        if OUT == 4 {
-            y[2] = weighted(sum_a, 0.5, sum_b, 2.0);
-            y[3] = weighted(odd_a, 0.5, odd_b, 2.0);
-        }
-        y[OUT - 1] = S::add(m[5], y[OUT - 1]);
-        y
+fn transform_products<S: Simd, const OUT: usize>(s: S, m: [S::F32; IN]) -> [S::F32; OUT] {
+    let (sum_a, odd_a) = (s.add(m[1], m[2]), s.mul(s.sub(m[1], m[2]), s.splat(A as f32)));
+    let (sum_b, odd_b) = (s.add(m[3], m[4]), s.mul(s.sub(m[3], m[4]), s.splat(B as f32)));
+    let weighted = |a, x: f32, b, y: f32| s.fma(a, s.splat(x), s.mul(b, s.splat(y)));
+    let mut y = [s.add(m[0], s.add(sum_a, sum_b)); OUT];
+    y[1] = s.add(odd_a, odd_b);
+    if OUT == 4 {
+        y[2] = weighted(sum_a, 0.5, sum_b, 2.0);
+        y[3] = weighted(odd_a, 0.5, odd_b, 2.0);
     }
+    y[OUT - 1] = s.add(m[5], y[OUT - 1]);
+    y
 }
 
 /// The first channels of vectors that cover all of `channels`, of which there is at least one vector. The last overlaps
@@ -390,26 +377,26 @@ impl Kernel for TransformInput<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         // SAFETY: the pixels and planes hold `channels`, of which there is at least a vector.
         unsafe {
             for c in starts::<S>(self.channels) {
-                let mut half = [[S::splat(0.0); IN]; IN];
+                let mut half = [[s.splat(0.0); IN]; IN];
                 for j in 0..IN {
-                    let mut column = [S::splat(0.0); IN];
+                    let mut column = [s.splat(0.0); IN];
                     for i in 0..IN {
-                        column[i] = S::load(self.from[i * IN + j].add(c));
+                        column[i] = s.load(self.from[i * IN + j].add(c));
                     }
-                    let column = transform_inputs::<S>(column);
+                    let column = transform_inputs(s, column);
                     for i in 0..IN {
                         half[i][j] = column[i];
                     }
                 }
                 let mut to = self.to.add(c);
                 for i in 0..IN {
-                    let row = transform_inputs::<S>(half[i]);
+                    let row = transform_inputs(s, half[i]);
                     for j in 0..IN {
-                        S::store(to, row[j]);
+                        s.store(to, row[j]);
                         to = to.add(self.plane);
                     }
                 }
@@ -442,35 +429,35 @@ impl<const OUT: usize> Kernel for Outputs<'_, OUT> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let t = self.0;
         // SAFETY: the planes, the bias and the pixels hold `channels`, of which there is at least a vector.
         unsafe {
             for c in starts::<S>(t.channels) {
-                let mut half = [[S::splat(0.0); IN]; OUT];
+                let mut half = [[s.splat(0.0); IN]; OUT];
                 for j in 0..IN {
-                    let mut column = [S::splat(0.0); IN];
+                    let mut column = [s.splat(0.0); IN];
                     for i in 0..IN {
-                        column[i] = S::load(t.from.add((i * IN + j) * t.plane + c));
+                        column[i] = s.load(t.from.add((i * IN + j) * t.plane + c));
                     }
-                    let column = transform_products::<S, OUT>(column);
+                    let column = transform_products::<_, OUT>(s, column);
                     for i in 0..OUT {
                         half[i][j] = column[i];
                     }
                 }
-                let bias = S::load(t.bias.as_ptr().add(c));
+                let bias = s.load(t.bias.as_ptr().add(c));
                 for i in 0..OUT {
                     if i < t.size[0] {
-                        let row = transform_products::<S, OUT>(half[i]);
+                        let row = transform_products::<_, OUT>(s, half[i]);
                         for j in 0..OUT {
                             if j < t.size[1] {
-                                let mut y = S::add(row[j], bias);
+                                let mut y = s.add(row[j], bias);
                                 if !t.addend.is_null() {
                                     let [line, pixel] = t.addend_pitch;
-                                    y = S::add(y, S::load(t.addend.add(i * line + j * pixel + c)));
+                                    y = s.add(y, s.load(t.addend.add(i * line + j * pixel + c)));
                                 }
                                 let to = t.to.add(i * t.pixel_stride[0] + j * t.pixel_stride[1] + c);
-                                S::store(to, t.bounds.apply::<S>(y));
+                                s.store(to, t.bounds.apply(s, y));
                             }
                         }
                     }

@@ -89,19 +89,19 @@ impl Kernel for Expand<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let (width, zero) = (self.scales.len(), [0f32; 1]);
-        let (even, odd) = ([f32::from_bits(1)], [f32::from_bits(1 << 16)]);
+    unsafe fn run<S: Simd>(self, s: S) {
+        let width = self.scales.len();
+        let (even, odd) = ([1i16, 0], [0i16, 1]);
         // SAFETY: a panel's rows are as long as its scales, one vector or two.
         unsafe {
-            let (zero, even, odd) = (S::splat(zero[0]), S::splat_pair(even.as_ptr()), S::splat_pair(odd.as_ptr()));
+            let (zero, even, odd) = (s.zero_i32(), s.splat_i16(&even), s.splat_i16(&odd));
             for column in (0..width).step_by(S::LANES) {
-                let scale = S::load(self.scales.as_ptr().add(column));
+                let scale = s.load(self.scales.as_ptr().add(column));
                 for pair in 0..self.rows / 2 {
-                    let codes = S::load_pairs(self.codes.as_ptr().add(2 * (pair * width + column)));
+                    let codes = s.load_i8_as_i16(self.codes.as_ptr().add(2 * (pair * width + column)));
                     let to = self.to.add(2 * pair * width + column);
-                    S::store(to, S::mul(scale, S::to_float(S::dot(codes, even, zero))));
-                    S::store(to.add(width), S::mul(scale, S::to_float(S::dot(codes, odd, zero))));
+                    s.store(to, s.mul(scale, s.to_float(s.dot_i16(codes, even, zero))));
+                    s.store(to.add(width), s.mul(scale, s.to_float(s.dot_i16(codes, odd, zero))));
                 }
             }
         }

@@ -42,25 +42,17 @@ impl Bounds {
     }
 
     /// Applies an activation that is not one of bounds.
-    ///
-    /// # Safety
-    /// Nobody else may use the map meanwhile.
-    pub(crate) unsafe fn activate_others(pool: &Pool, activation: Option<Activation>, y: &Map) {
+    pub(crate) fn activate_others(pool: &Pool, activation: Option<Activation>, y: &Map) {
         match activation {
             None | Some(Activation::Relu | Activation::Clip { .. }) => {}
-            // SAFETY: the caller's promise.
-            Some(other) => unsafe { activate(pool, other, y, y) },
+            Some(other) => activate(pool, other, y, y),
         }
     }
 
     /// NaN stays.
-    ///
-    /// # Safety
-    /// S must be available.
     #[inline(always)]
-    pub(crate) unsafe fn apply<S: Simd>(self, x: S::V) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe { S::at_most(S::at_least(x, S::splat(self.low)), S::splat(self.high)) }
+    pub(crate) fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        s.at_most(s.at_least(x, s.splat(self.low)), s.splat(self.high))
     }
 }
 
@@ -86,17 +78,12 @@ impl Rounding {
         }
     }
 
-    /// # Safety
-    /// S must be available.
     #[inline(always)]
-    pub(crate) unsafe fn apply<S: Simd>(self, x: S::V) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            if self.step == 0.0 {
-                return self.bounds.apply::<S>(x);
-            }
-            let bounded = self.bounds.apply::<S>(S::mul(x, S::splat(self.inverse)));
-            S::mul(S::round(bounded), S::splat(self.step))
+    pub(crate) fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        if self.step == 0.0 {
+            return self.bounds.apply(s, x);
         }
+        let bounded = self.bounds.apply(s, s.mul(x, s.splat(self.inverse)));
+        s.mul(s.round(bounded), s.splat(self.step))
     }
 }

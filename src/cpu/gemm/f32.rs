@@ -146,15 +146,15 @@ impl Tiles<'_> {
     }
 
     /// # Safety
-    /// S must be available; `start` is null or holds NV vectors from this column on.
+    /// `start` is null or holds NV vectors from this column on.
     #[inline(always)]
-    unsafe fn starts<S: Simd, const NV: usize>(&self, column: usize) -> [S::V; NV] {
+    unsafe fn starts<S: Simd, const NV: usize>(&self, s: S, column: usize) -> [S::F32; NV] {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut acc = [S::splat(0.0); NV];
+            let mut acc = [s.splat(0.0); NV];
             if !self.start.is_null() {
                 for v in 0..NV {
-                    acc[v] = S::load(self.start.add(column + v * S::LANES));
+                    acc[v] = s.load(self.start.add(column + v * S::LANES));
                 }
             }
             acc
@@ -164,23 +164,23 @@ impl Tiles<'_> {
     /// Finishes and writes the rows of the panel at this column.
     ///
     /// # Safety
-    /// S must be available; `sums` holds `vectors` for each row, `out` the rows and their columns.
+    /// `sums` holds `vectors` for each row, `out` the rows and their columns.
     // Natively S is only known to be available where this is inlined; in wasm one function serves all tiles.
     #[cfg_attr(target_arch = "wasm32", inline(never))]
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-    unsafe fn write<S: Simd>(&self, sums: *const f32, column: usize, vectors: usize) {
+    unsafe fn write<S: Simd>(&self, s: S, sums: *const f32, column: usize, vectors: usize) {
         for m in 0..self.rows {
             for v in 0..vectors {
                 // SAFETY: the caller's promise; no lane beyond the last column is touched.
                 unsafe {
-                    let y = S::load(sums.add((m * vectors + v) * S::LANES));
+                    let y = s.load(sums.add((m * vectors + v) * S::LANES));
                     let to = self.out.add(m * self.pixel_stride + column + v * S::LANES);
                     let addend = self.addend.wrapping_add(m * self.addend_pitch + column + v * S::LANES);
                     let n = self.columns.saturating_sub(v * S::LANES);
                     if n >= S::LANES {
-                        self.finish::<S, _>(Whole, y, addend, to);
+                        self.finish(s, Whole, y, addend, to);
                     } else if n > 0 {
-                        self.finish::<S, _>(Part(n), y, addend, to);
+                        self.finish(s, Part(n), y, addend, to);
                     }
                 }
             }
@@ -188,13 +188,13 @@ impl Tiles<'_> {
     }
 
     #[inline(always)]
-    unsafe fn finish<S: Simd, A: Access>(&self, a: A, mut y: S::V, addend: *const f32, to: *mut f32) {
+    unsafe fn finish<S: Simd, A: Access>(&self, s: S, a: A, mut y: S::F32, addend: *const f32, to: *mut f32) {
         // SAFETY: see `write`.
         unsafe {
             if !self.addend.is_null() {
-                y = S::add(a.load::<S>(addend), y);
+                y = s.add(a.load(s, addend), y);
             }
-            a.store::<S>(to, self.bounds.apply::<S>(y));
+            a.store(s, to, self.bounds.apply(s, y));
         }
     }
 }
@@ -212,28 +212,28 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let t = self.0;
         let rows = if FEW { FEW_ROWS } else { S::ROWS };
         // SAFETY: the runs lie in `left`, `right` holds a vector row for each float of them; see `Gemm::run`.
         unsafe {
             let mut right = t.right;
             for column in t.firsts::<S, NV>() {
-                let mut acc = [t.starts::<S, NV>(column); MAX_ROWS];
+                let mut acc = [t.starts::<_, NV>(s, column); MAX_ROWS];
                 for run in t.runs {
                     let mut left = [t.left[0]; MAX_ROWS];
                     for m in 0..rows {
                         left[m] = t.left[m].add(run.offset);
                     }
                     for k in 0..run.len {
-                        let mut b = [S::splat(0.0); NV];
+                        let mut b = [s.splat(0.0); NV];
                         for v in 0..NV {
-                            b[v] = S::load(right.add(v * S::LANES));
+                            b[v] = s.load(right.add(v * S::LANES));
                         }
                         for m in 0..rows {
-                            let a = S::splat(*left[m].add(k));
+                            let a = s.splat(*left[m].add(k));
                             for v in 0..NV {
-                                acc[m][v] = S::fma(a, b[v], acc[m][v]);
+                                acc[m][v] = s.fma(a, b[v], acc[m][v]);
                             }
                         }
                         right = right.add(NV * S::LANES);
@@ -244,7 +244,7 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
                         for v in 0..NV {
                             let at = m * t.addend_pitch + column + v * S::LANES;
                             let to = t.out.add(m * t.pixel_stride + column + v * S::LANES);
-                            t.finish::<S, _>(Whole, acc[m][v], t.addend.wrapping_add(at), to);
+                            t.finish(s, Whole, acc[m][v], t.addend.wrapping_add(at), to);
                         }
                     }
                     continue;
@@ -253,10 +253,10 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
                 let to = sums.0.as_mut_ptr().cast::<f32>();
                 for m in 0..rows {
                     for v in 0..NV {
-                        S::store(to.add((m * NV + v) * S::LANES), acc[m][v]);
+                        s.store(to.add((m * NV + v) * S::LANES), acc[m][v]);
                     }
                 }
-                t.write::<S>(to, column, NV);
+                t.write(s, to, column, NV);
             }
         }
     }
@@ -269,33 +269,33 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         const CHAINS: usize = 4;
         let t = self.0;
         // SAFETY: as for RowsTile.
         unsafe {
             let mut right = t.right;
             for column in t.firsts::<S, NV>() {
-                let mut acc = [[S::splat(0.0); NV]; CHAINS];
-                acc[0] = t.starts::<S, NV>(column);
+                let mut acc = [[s.splat(0.0); NV]; CHAINS];
+                acc[0] = t.starts::<_, NV>(s, column);
                 for run in t.runs {
                     let mut left = t.left[0].add(run.offset);
                     let end = left.add(run.len);
                     let whole = left.add(run.len / CHAINS * CHAINS);
                     while left < whole {
                         for c in 0..CHAINS {
-                            let a = S::splat(*left.add(c));
+                            let a = s.splat(*left.add(c));
                             for v in 0..NV {
-                                acc[c][v] = S::fma(a, S::load(right.add((c * NV + v) * S::LANES)), acc[c][v]);
+                                acc[c][v] = s.fma(a, s.load(right.add((c * NV + v) * S::LANES)), acc[c][v]);
                             }
                         }
                         left = left.add(CHAINS);
                         right = right.add(CHAINS * NV * S::LANES);
                     }
                     while left < end {
-                        let a = S::splat(*left);
+                        let a = s.splat(*left);
                         for v in 0..NV {
-                            acc[0][v] = S::fma(a, S::load(right.add(v * S::LANES)), acc[0][v]);
+                            acc[0][v] = s.fma(a, s.load(right.add(v * S::LANES)), acc[0][v]);
                         }
                         left = left.add(1);
                         right = right.add(NV * S::LANES);
@@ -304,10 +304,10 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
                 let mut sums = Sums(MaybeUninit::uninit());
                 let to = sums.0.as_mut_ptr().cast::<f32>();
                 for v in 0..NV {
-                    let sum = S::add(S::add(acc[0][v], acc[1][v]), S::add(acc[2][v], acc[3][v]));
-                    S::store(to.add(v * S::LANES), sum);
+                    let sum = s.add(s.add(acc[0][v], acc[1][v]), s.add(acc[2][v], acc[3][v]));
+                    s.store(to.add(v * S::LANES), sum);
                 }
-                t.write::<S>(to, column, NV);
+                t.write(s, to, column, NV);
             }
         }
     }
@@ -317,12 +317,17 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
 mod tests {
     use super::*;
     use crate::cpu::gemm::testing::{close, packed, random};
+    use crate::cpu::simd::doubled::with_both;
     use crate::layers::Activation;
 
     /// Every remainder of rows and columns around every tile size, with runs of several lengths, and memory beyond the
     /// columns untouched.
     #[test]
     fn products_with_remainders() {
+        with_both(products);
+    }
+
+    fn products() {
         for pool in [Pool::single(), Pool::new(3)] {
             for m in [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 97] {
                 for n in (1..=18).chain([31, 32, 33, 40]) {

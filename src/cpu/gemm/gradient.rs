@@ -90,25 +90,25 @@ impl<const NV: usize> Kernel for GradientKernel<'_, NV> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let t = self.0;
         // SAFETY: taps of all rows lie in `left`, `right` has a row for each, `out` has `count`; see `Gradient::run`.
         unsafe {
-            let mut acc = [[S::splat(0.0); NV]; MAX_ROWS];
+            let mut acc = [[s.splat(0.0); NV]; MAX_ROWS];
             let mut taps = [t.left; MAX_ROWS];
             for m in 0..S::ROWS {
                 taps[m] = t.left.add(t.taps[m]);
             }
             let mut right = t.right;
             for &row in t.rows {
-                let mut b = [S::splat(0.0); NV];
+                let mut b = [s.splat(0.0); NV];
                 for v in 0..NV {
-                    b[v] = S::load(right.add(v * S::LANES));
+                    b[v] = s.load(right.add(v * S::LANES));
                 }
                 for m in 0..S::ROWS {
-                    let a = S::splat(*taps[m].add(row as usize));
+                    let a = s.splat(*taps[m].add(row as usize));
                     for v in 0..NV {
-                        acc[m][v] = S::fma(a, b[v], acc[m][v]);
+                        acc[m][v] = s.fma(a, b[v], acc[m][v]);
                     }
                 }
                 right = right.add(NV * S::LANES);
@@ -117,8 +117,8 @@ impl<const NV: usize> Kernel for GradientKernel<'_, NV> {
                 if m < t.count {
                     for v in 0..NV {
                         let p = t.out.add((m * NV + v) * S::LANES);
-                        let y = if t.accumulate { S::add(S::load(p), acc[m][v]) } else { acc[m][v] };
-                        S::store(p, y);
+                        let y = if t.accumulate { s.add(s.load(p), acc[m][v]) } else { acc[m][v] };
+                        s.store(p, y);
                     }
                 }
             }
@@ -146,20 +146,20 @@ impl Kernel for ColumnSums<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         for first in (0..self.width).step_by(S::LANES) {
             // SAFETY: `rows` is a multiple of `width` long, which is a multiple of LANES.
             unsafe {
                 // Partial sums keep the rounding error of many pixels small.
-                let mut total = S::splat(0.0);
+                let mut total = s.splat(0.0);
                 for chunk in self.rows.chunks(CHUNK * self.width) {
-                    let mut sum = S::splat(0.0);
+                    let mut sum = s.splat(0.0);
                     for row in (0..chunk.len()).step_by(self.width) {
-                        sum = S::add(sum, S::load(chunk.as_ptr().add(row + first)));
+                        sum = s.add(sum, s.load(chunk.as_ptr().add(row + first)));
                     }
-                    total = S::add(total, sum);
+                    total = s.add(total, sum);
                 }
-                S::store(self.sums.as_mut_ptr().add(first), total);
+                s.store(self.sums.as_mut_ptr().add(first), total);
             }
         }
     }
@@ -170,9 +170,14 @@ mod tests {
     use super::*;
     use crate::cpu::gemm::repack::pack_rows;
     use crate::cpu::gemm::testing::{close, random};
+    use crate::cpu::simd::doubled::with_both;
 
     #[test]
     fn gradients_with_remainders() {
+        with_both(gradients);
+    }
+
+    fn gradients() {
         for pool in [Pool::single(), Pool::new(3)] {
             for (pixels, k, n) in [(1, 1, 1), (3, 5, 7), (300, 13, 17), (257, 6, 8), (600, 25, 6), (64, 40, 33)] {
                 let (mut left, right) = (random(pixels * k, 1), random(pixels * n, 2));

@@ -102,14 +102,14 @@ impl Int8Gemm<'_> {
                 columns: self.panels.columns(panels.start),
             };
             match (rows.len() == 1, width > self.panels.lanes, self.word) {
-                (true, true, 2) => simd::dispatch(Product::<2, true, false>(&tile)),
-                (true, false, 2) => simd::dispatch(Product::<1, true, false>(&tile)),
-                (false, true, 2) => simd::dispatch(Product::<2, false, false>(&tile)),
-                (false, false, 2) => simd::dispatch(Product::<1, false, false>(&tile)),
-                (true, true, _) => simd::dispatch(Product::<2, true, true>(&tile)),
-                (true, false, _) => simd::dispatch(Product::<1, true, true>(&tile)),
-                (false, true, _) => simd::dispatch(Product::<2, false, true>(&tile)),
-                (false, false, _) => simd::dispatch(Product::<1, false, true>(&tile)),
+                (true, true, 2) => simd::dispatch(Product::<2, true, _>(&tile, Pairs)),
+                (true, false, 2) => simd::dispatch(Product::<1, true, _>(&tile, Pairs)),
+                (false, true, 2) => simd::dispatch(Product::<2, false, _>(&tile, Pairs)),
+                (false, false, 2) => simd::dispatch(Product::<1, false, _>(&tile, Pairs)),
+                (true, true, _) => simd::dispatch(Product::<2, true, _>(&tile, Quads)),
+                (true, false, _) => simd::dispatch(Product::<1, true, _>(&tile, Quads)),
+                (false, true, _) => simd::dispatch(Product::<2, false, _>(&tile, Quads)),
+                (false, false, _) => simd::dispatch(Product::<1, false, _>(&tile, Quads)),
             }
         }
     }
@@ -132,7 +132,7 @@ impl Kernel for TileRows {
     type Output = usize;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> usize {
+    unsafe fn run<S: Simd>(self, _s: S) -> usize {
         tile_rows::<S>(self.0)
     }
 }
@@ -162,18 +162,18 @@ const HELD_PANELS: usize = 8;
 
 /// Sums on their way from registers to the output, as in `f32.rs`.
 #[repr(C, align(64))]
-struct Sums(MaybeUninit<[f32; HELD_PANELS * MAX_ROWS * 2 * MAX_LANES]>);
+struct Sums(MaybeUninit<[i32; HELD_PANELS * MAX_ROWS * 2 * MAX_LANES]>);
 
 impl Tiles<'_> {
     /// Finishes and writes the rows of these panels, some lanes at the end of a row alone.
     ///
     /// # Safety
-    /// S must be available; `sums` holds `vectors` of each of `rows` for each panel, `out` the rows that exist and their
+    /// `sums` holds `vectors` of each of `rows` for each panel, `out` the rows that exist and their
     /// columns.
     // Natively S is only known to be available where this is inlined; in wasm one function serves all products.
     #[cfg_attr(target_arch = "wasm32", inline(never))]
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-    unsafe fn write<S: Simd>(&self, sums: *const f32, panels: Range<usize>, rows: usize, vectors: usize) {
+    unsafe fn write<S: Simd>(&self, s: S, sums: *const i32, panels: Range<usize>, rows: usize, vectors: usize) {
         let (width, size) = (vectors * S::LANES, rows * vectors * S::LANES);
         for (i, panel) in panels.enumerate() {
             for v in 0..vectors {
@@ -183,9 +183,9 @@ impl Tiles<'_> {
                 unsafe {
                     let sums = sums.add(i * size + v * S::LANES);
                     if n >= S::LANES {
-                        self.finish::<S, _>(Whole, sums, width, column);
+                        self.finish(s, Whole, sums, width, column);
                     } else if n > 0 {
-                        self.finish::<S, _>(Part(n), sums, width, column);
+                        self.finish(s, Part(n), sums, width, column);
                     }
                 }
             }
@@ -197,73 +197,133 @@ impl Tiles<'_> {
     /// # Safety
     /// As `write`.
     #[inline(always)]
-    unsafe fn finish<S: Simd, A: Access>(&self, a: A, sums: *const f32, apart: usize, column: usize) {
+    unsafe fn finish<S: Simd, A: Access>(&self, s: S, a: A, sums: *const i32, apart: usize, column: usize) {
         // SAFETY: see `write`.
         unsafe {
-            let (scale, bias) = (S::load(self.scales.add(column)), S::load(self.bias.add(column)));
+            let (scale, bias) = (s.load(self.scales.add(column)), s.load(self.bias.add(column)));
             for m in 0..self.rows {
                 // Not fused, so that every machine rounds twice.
-                let mut y = S::add(S::mul(S::to_float(S::load(sums.add(m * apart))), scale), bias);
+                let mut y = s.add(s.mul(s.to_float(s.load_i32(sums.add(m * apart))), scale), bias);
                 if !self.addend.is_null() {
-                    let addend = a.load::<S>(self.addend.add(m * self.addend_pitch + column));
-                    y = S::add(addend, self.rounding.apply::<S>(y));
+                    let addend = a.load(s, self.addend.add(m * self.addend_pitch + column));
+                    y = s.add(addend, self.rounding.apply(s, y));
                 }
-                a.store::<S>(self.out.add(m * self.pixel_stride + column), self.ending.apply::<S>(y));
+                a.store(s, self.out.add(m * self.pixel_stride + column), self.ending.apply(s, y));
             }
         }
     }
 }
 
+/// The integers that a word of 32 bits holds.
+trait Word {
+    /// How many.
+    const LEN: usize;
+    /// A vector of words.
+    type V<S: Simd>: Copy;
+
+    /// # Safety
+    /// `p` must be valid for reading [`Word::LEN`] bytes for each lane.
+    unsafe fn load<S: Simd>(s: S, p: *const i8) -> Self::V<S>;
+    /// # Safety
+    /// `p` must be valid for reading a word.
+    unsafe fn splat<S: Simd>(s: S, p: *const f32) -> Self::V<S>;
+    fn dot<S: Simd>(s: S, a: Self::V<S>, b: Self::V<S>, acc: S::I32) -> S::I32;
+}
+
+/// Two of 16 bits.
+struct Pairs;
+
+/// Four of 8 bits.
+struct Quads;
+
+impl Word for Pairs {
+    const LEN: usize = 2;
+    type V<S: Simd> = S::I16;
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const i8) -> S::I16 {
+        // SAFETY: `p` is valid for reading two bytes for each lane.
+        unsafe { s.load_i8_as_i16(p) }
+    }
+    #[inline(always)]
+    unsafe fn splat<S: Simd>(s: S, p: *const f32) -> S::I16 {
+        // SAFETY: `p` is valid for reading a word.
+        unsafe { s.splat_i16(p.cast()) }
+    }
+    #[inline(always)]
+    fn dot<S: Simd>(s: S, a: S::I16, b: S::I16, acc: S::I32) -> S::I32 {
+        s.dot_i16(a, b, acc)
+    }
+}
+
+impl Word for Quads {
+    const LEN: usize = 4;
+    type V<S: Simd> = S::I8;
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const i8) -> S::I8 {
+        // SAFETY: `p` is valid for reading four bytes for each lane.
+        unsafe { s.load_i8(p) }
+    }
+    #[inline(always)]
+    unsafe fn splat<S: Simd>(s: S, p: *const f32) -> S::I8 {
+        // SAFETY: `p` is valid for reading a word.
+        unsafe { s.splat_i8(p.cast()) }
+    }
+    #[inline(always)]
+    fn dot<S: Simd>(s: S, a: S::I8, b: S::I8, acc: S::I32) -> S::I32 {
+        s.dot_u8(a, b, acc)
+    }
+}
+
 /// One row or [`Simd::INT_ROWS`], times NV vectors of columns; the loop has the shape of that over floats. One row needs
 /// no more chains of sums than its vectors, as integers are added in one cycle.
-struct Product<'a, const NV: usize, const ONE: bool, const BYTES: bool>(&'a Tiles<'a>);
+struct Product<'a, const NV: usize, const ONE: bool, W>(&'a Tiles<'a>, W);
 
-impl<const NV: usize, const ONE: bool, const BYTES: bool> Kernel for Product<'_, NV, ONE, BYTES> {
+impl<const NV: usize, const ONE: bool, W: Word> Kernel for Product<'_, NV, ONE, W> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        if BYTES && !S::QUADS {
+    unsafe fn run<S: Simd>(self, s: S) {
+        if W::LEN == 4 && !S::DOT_U8 {
             return; // Never chosen.
         }
-        let word = if BYTES { 4 } else { 2 };
+        let word = W::LEN;
         let (t, rows) = (self.0, if ONE { 1 } else { tile_rows::<S>(word) });
         // SAFETY: the runs lie in `left`, `right` holds a vector row for each word of them; see `Int8Gemm::run`.
         unsafe {
             let mut sums = Sums(MaybeUninit::uninit());
             let mut right = t.right;
             for panel in 0..t.panels {
-                let mut acc = [[S::splat(0.0); NV]; MAX_ROWS];
+                let mut acc = [[s.zero_i32(); NV]; MAX_ROWS];
                 for run in t.runs {
                     let mut left = [t.left[0]; MAX_ROWS];
                     for m in 0..rows {
                         left[m] = t.left[m].add(run.offset);
                     }
                     for k in 0..run.len {
-                        let mut b = [S::splat(0.0); NV];
-                        for v in 0..NV {
-                            let codes = right.add(word * v * S::LANES);
-                            b[v] = if BYTES { S::load(codes.cast()) } else { S::load_pairs(codes) };
+                        let mut b = [W::load(s, right); NV];
+                        for v in 1..NV {
+                            b[v] = W::load(s, right.add(word * v * S::LANES));
                         }
                         for m in 0..rows {
-                            let a = S::splat_pair(left[m].add(k));
+                            let a = W::splat(s, left[m].add(k));
                             for v in 0..NV {
-                                let acc = &mut acc[m][v];
-                                *acc = if BYTES { S::dot_bytes(a, b[v], *acc) } else { S::dot(a, b[v], *acc) };
+                                acc[m][v] = W::dot(s, a, b[v], acc[m][v]);
                             }
                         }
                         right = right.add(word * NV * S::LANES);
                     }
                 }
                 let held = panel % HELD_PANELS;
-                let to = sums.0.as_mut_ptr().cast::<f32>();
+                let to = sums.0.as_mut_ptr().cast::<i32>();
                 for m in 0..rows {
                     for v in 0..NV {
-                        S::store(to.add(((held * rows + m) * NV + v) * S::LANES), acc[m][v]);
+                        s.store_i32(to.add(((held * rows + m) * NV + v) * S::LANES), acc[m][v]);
                     }
                 }
                 if held + 1 == HELD_PANELS || panel + 1 == t.panels {
-                    t.write::<S>(to, panel - held..panel + 1, rows, NV);
+                    t.write(s, to, panel - held..panel + 1, rows, NV);
                 }
             }
         }

@@ -42,7 +42,7 @@ impl Kernel for PackRows {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let PackRows { mut from, pixel_stride, mut to, rows, width, columns } = self;
         // SAFETY: `from` holds `columns` floats of each row, `to` `width`; see `pack_rows`.
         unsafe {
@@ -50,8 +50,8 @@ impl Kernel for PackRows {
                 for v in 0..width / S::LANES {
                     let n = columns - v * S::LANES;
                     let p = from.add(v * S::LANES);
-                    let x = if n >= S::LANES { S::load(p) } else { S::load_part(p, n) };
-                    S::store(to.add(v * S::LANES), x);
+                    let x = if n >= S::LANES { s.load(p) } else { s.load_part(p, n) };
+                    s.store(to.add(v * S::LANES), x);
                 }
                 from = from.add(pixel_stride);
                 to = to.add(width);

@@ -109,20 +109,20 @@ impl<const FORWARD: bool> Kernel for Each<'_, FORWARD> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let row = self.0;
         // SAFETY: all windows lie in the input, and the output has as many pixels as there are windows.
         unsafe {
             for (ox, span) in row.columns.iter().enumerate() {
-                let weight = S::splat(1.0 / (row.count * row.counts[ox]) as f32);
+                let weight = s.splat(1.0 / (row.count * row.counts[ox]) as f32);
                 let (x, y) = (row.x.add(span.first * row.pixel_stride), row.y.add(ox * row.y_pitch));
                 let mut c = 0;
                 while c + S::LANES <= row.c {
-                    one::<S, _, FORWARD>(Whole, &row, x.add(c), span.taps, y.add(c), weight);
+                    one::<_, _, FORWARD>(s, Whole, &row, x.add(c), span.taps, y.add(c), weight);
                     c += S::LANES;
                 }
                 if c < row.c {
-                    one::<S, _, FORWARD>(Part(row.c - c), &row, x.add(c), span.taps, y.add(c), weight);
+                    one::<_, _, FORWARD>(s, Part(row.c - c), &row, x.add(c), span.taps, y.add(c), weight);
                 }
             }
         }
@@ -132,30 +132,31 @@ impl<const FORWARD: bool> Kernel for Each<'_, FORWARD> {
 /// One window's vectors of channels.
 #[inline(always)]
 unsafe fn one<S: Simd, A: Access, const FORWARD: bool>(
+    s: S,
     a: A,
     row: &Row,
     x: *mut f32,
     taps: usize,
     y: *mut f32,
-    weight: S::V,
+    weight: S::F32,
 ) {
     // SAFETY: see Each.
     unsafe {
-        let mut sum = S::splat(0.0);
-        let spread = if FORWARD { sum } else { S::mul(a.load::<S>(y), weight) };
+        let mut sum = s.splat(0.0);
+        let spread = if FORWARD { sum } else { s.mul(a.load(s, y), weight) };
         for ky in 0..row.taps {
             for kx in 0..taps {
                 let p = x.add(ky * row.down + kx * row.right);
-                let v = a.load::<S>(p);
+                let v = a.load(s, p);
                 if FORWARD {
-                    sum = S::add(sum, v);
+                    sum = s.add(sum, v);
                 } else {
-                    a.store::<S>(p, S::add(v, spread));
+                    a.store(s, p, s.add(v, spread));
                 }
             }
         }
         if FORWARD {
-            a.store::<S>(y, S::mul(sum, weight));
+            a.store(s, y, s.mul(sum, weight));
         }
     }
 }

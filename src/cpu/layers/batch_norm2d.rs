@@ -2,9 +2,10 @@
 
 use crate::cpu::gemm::epilogue::Bounds;
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::{Buffer, Map, Shared, split};
+use crate::cpu::memory::{Map, for_each_chunk, split};
 use crate::cpu::operation::{Dropping, Frame, Operation};
 use crate::cpu::pool::Pool;
+use crate::cpu::rows::{for_each_row, reading};
 use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
 use crate::layers;
 use crate::plan::{BackwardStep, GradWrite, Step};
@@ -18,20 +19,19 @@ pub(crate) struct BatchNorm2d {
     pub layer: layers::BatchNorm2d,
 }
 
-/// For each channel, `K` sums over all pixels of what `add(pixel, sums)` adds.
-fn sums<const K: usize>(pool: &Pool, map: &Map, add: impl Fn(usize, &mut [Vec<f32>; K]) + Sync) -> [Vec<f32>; K] {
-    let (c, pixels) = (map.view.c, map.pixels);
-    let mut parts = Buffer::zeros(PARTS * K * c);
-    let shared = Shared::new(&mut parts);
-    split(pool, PARTS, pixels * c * K / PARTS, |range| {
-        for i in range {
-            let mut local = std::array::from_fn(|_| vec![0.0; c]);
-            (pixels * i / PARTS..pixels * (i + 1) / PARTS).for_each(|p| add(p, &mut local));
-            for (k, sum) in local.iter().enumerate() {
-                // SAFETY: each part has its own K * c floats.
-                unsafe { std::ptr::copy_nonoverlapping(sum.as_ptr(), shared.at((i * K + k) * c), c) };
-            }
-        }
+/// For each channel, `K` sums over all pixels: `add(channels of the maps, sums)` adds one pixel.
+fn sums<const N: usize, const K: usize>(
+    pool: &Pool,
+    maps: [&Map; N],
+    add: impl Fn([&[f32]; N], &mut [Vec<f32>; K]) + Sync,
+) -> [Vec<f32>; K] {
+    let (c, pixels) = (maps[0].view.c, maps[0].pixels);
+    let mut parts = vec![0.0; PARTS * K * c];
+    for_each_chunk(pool, pixels * c * K / PARTS, &mut parts, K * c, |i, part| {
+        let mut local = std::array::from_fn(|_| vec![0.0; c]);
+        let rows = reading(maps);
+        (pixels * i / PARTS..pixels * (i + 1) / PARTS).for_each(|p| add(rows.map(|rows| rows.row(p)), &mut local));
+        part.chunks_exact_mut(c).zip(&local).for_each(|(part, sum)| part.copy_from_slice(sum));
     });
     std::array::from_fn(|k| (0..c).map(|ch| (0..PARTS).map(|i| parts[(i * K + k) * c + ch]).sum()).collect())
 }
@@ -39,15 +39,11 @@ fn sums<const K: usize>(pool: &Pool, map: &Map, add: impl Fn(usize, &mut [Vec<f3
 /// Mean and biased variance of each channel.
 fn statistics(pool: &Pool, x: &Map) -> [Vec<f32>; 2] {
     let count = x.pixels as f32;
-    let [mut mean] = sums(pool, x, |p, [sum]| {
-        // SAFETY: nobody writes to the input now.
-        let x = unsafe { x.row(p) };
+    let [mut mean] = sums(pool, [x], |[x], [sum]| {
         sum.iter_mut().zip(x).for_each(|(s, x)| *s += x);
     });
     mean.iter_mut().for_each(|m| *m /= count);
-    let [mut var] = sums(pool, x, |p, [sum]| {
-        // SAFETY: nobody writes to the input now.
-        let x = unsafe { x.row(p) };
+    let [mut var] = sums(pool, [x], |[x], [sum]| {
         sum.iter_mut().zip(x).zip(&mean).for_each(|((s, x), m)| *s += (x - m) * (x - m));
     });
     var.iter_mut().for_each(|v| *v /= count);
@@ -74,15 +70,11 @@ impl BatchNorm2d {
     /// With running statistics each channel is only scaled.
     fn backward_frozen(&self, frame: &Frame, dy: &Map, dx: Option<GradWrite>) {
         let Some(write) = dx else { return };
-        let (dx, weights) = (frame.map(write.view), frame.weights(self.step.node));
+        let (mut dx, weights) = (frame.map(write.view), frame.weights(self.step.node));
         let inverse = self.inverse(&weights.statistics[1]);
-        split(frame.pool, dx.pixels, 2 * dx.view.c, |range| {
-            for p in range {
-                // SAFETY: the plan keeps the gradients of input and output apart; each task has its own pixels.
-                let (dy, dx) = unsafe { (dy.row(p), dx.row_mut(p)) };
-                for c in 0..dy.len() {
-                    dx[c] = if write.accumulate { dx[c] } else { 0.0 } + weights.weight[c] * inverse[c] * dy[c];
-                }
+        for_each_row(frame.pool, 2 * dy.view.c, [dy], &mut dx, |_, [dy], dx| {
+            for c in 0..dy.len() {
+                dx[c] = if write.accumulate { dx[c] } else { 0.0 } + weights.weight[c] * inverse[c] * dy[c];
             }
         });
     }
@@ -104,7 +96,7 @@ impl Kernel for Scale<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let channels = self.scale.len();
         let whole = channels / S::LANES * S::LANES;
         // SAFETY: pixels, scale and shift hold all channels.
@@ -112,10 +104,10 @@ impl Kernel for Scale<'_> {
             for p in 0..self.pixels {
                 let (x, y) = (self.x.add(p * self.pixel_stride[0]), self.y.add(p * self.pixel_stride[1]));
                 for c in (0..whole).step_by(S::LANES) {
-                    self.vector::<S, _>(Whole, x, y, c);
+                    self.vector(s, Whole, x, y, c);
                 }
                 if whole < channels {
-                    self.vector::<S, _>(Part(channels - whole), x, y, whole);
+                    self.vector(s, Part(channels - whole), x, y, whole);
                 }
             }
         }
@@ -126,12 +118,12 @@ impl Scale<'_> {
     /// # Safety
     /// The pixels must hold the channels.
     #[inline(always)]
-    unsafe fn vector<S: Simd, A: Access>(&self, a: A, x: *const f32, y: *mut f32, c: usize) {
+    unsafe fn vector<S: Simd, A: Access>(&self, s: S, a: A, x: *const f32, y: *mut f32, c: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             let (scale, shift) = (self.scale.as_ptr().add(c), self.shift.as_ptr().add(c));
-            let line = S::fma(a.load::<S>(x.add(c)), a.load::<S>(scale), a.load::<S>(shift));
-            a.store::<S>(y.add(c), self.bounds.apply::<S>(line));
+            let line = s.fma(a.load(s, x.add(c)), a.load(s, scale), a.load(s, shift));
+            a.store(s, y.add(c), self.bounds.apply(s, line));
         }
     }
 }
@@ -168,8 +160,7 @@ impl Operation for BatchNorm2d {
                 });
             }
         });
-        // SAFETY: nobody else uses the output now.
-        unsafe { Bounds::activate_others(frame.pool, self.step.activation, &y) };
+        Bounds::activate_others(frame.pool, self.step.activation, &y);
     }
 
     fn scratch(&self) -> usize {
@@ -181,27 +172,21 @@ impl Operation for BatchNorm2d {
         let Some(gradients) = gradients else { return self.backward_frozen(frame, &dy, step.dx[0]) };
         let [mean, var] = statistics(frame.pool, &x);
         let inverse = self.inverse(&var);
-        let [dbias, dweight] = sums(frame.pool, &x, |p, [dbias, dweight]| {
-            // SAFETY: nobody writes to values and gradients now.
-            let (x, dy) = unsafe { (x.row(p), dy.row(p)) };
+        let [dbias, dweight] = sums(frame.pool, [&x, &dy], |[x, dy], [dbias, dweight]| {
             for c in 0..x.len() {
                 dbias[c] += dy[c];
                 dweight[c] += dy[c] * (x[c] - mean[c]) * inverse[c];
             }
         });
         if let Some(write) = step.dx[0] {
-            let dx = frame.map(write.view);
+            let mut dx = frame.map(write.view);
             let weight = &frame.weights(self.step.node).weight;
             let count = x.pixels as f32;
-            split(frame.pool, x.pixels, 4 * x.view.c, |range| {
-                for p in range {
-                    // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
-                    let (x, dy, dx) = unsafe { (x.row(p), dy.row(p), dx.row_mut(p)) };
-                    for c in 0..x.len() {
-                        let normal = (x[c] - mean[c]) * inverse[c];
-                        let d = weight[c] * inverse[c] * (dy[c] - (dbias[c] + normal * dweight[c]) / count);
-                        dx[c] = if write.accumulate { dx[c] } else { 0.0 } + d;
-                    }
+            for_each_row(frame.pool, 4 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
+                for c in 0..x.len() {
+                    let normal = (x[c] - mean[c]) * inverse[c];
+                    let d = weight[c] * inverse[c] * (dy[c] - (dbias[c] + normal * dweight[c]) / count);
+                    dx[c] = if write.accumulate { dx[c] } else { 0.0 } + d;
                 }
             });
         }

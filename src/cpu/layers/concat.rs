@@ -20,8 +20,7 @@ impl Operation for Concat {
     fn forward(&self, frame: &Frame) {
         for (&x, &channel) in self.step.inputs.iter().zip(&self.step.channels) {
             let y = frame.map(part(self.step.output, channel, x));
-            // SAFETY: the plan keeps inputs and output apart.
-            unsafe { transfer(frame.pool, &frame.map(x), &y, false) };
+            transfer(frame.pool, &frame.map(x), &y, false);
         }
     }
 
@@ -29,8 +28,7 @@ impl Operation for Concat {
         for (write, &channel) in step.dx.iter().zip(&self.step.channels) {
             let Some(write) = write else { continue };
             let dy = frame.map(part(step.dy, channel, write.view));
-            // SAFETY: the plan keeps the gradients of inputs and output apart.
-            unsafe { transfer(frame.pool, &dy, &frame.map(write.view), write.accumulate) };
+            transfer(frame.pool, &dy, &frame.map(write.view), write.accumulate);
         }
     }
 }

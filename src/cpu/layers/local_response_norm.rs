@@ -1,8 +1,8 @@
 //! Local response normalisation across the channels of each pixel.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::split;
 use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::rows::for_each_row;
 use crate::cpu::simd::{self, Kernel, Lanewise, Simd};
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
@@ -63,17 +63,17 @@ impl Kernel for Windows {
     type Output = usize;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> usize {
+    unsafe fn run<S: Simd>(self, s: S) -> usize {
         let vectors = self.whole / S::LANES * S::LANES;
         // SAFETY: `vectors` windows lie in x, and as many floats in y.
         unsafe {
             for c in (0..vectors).step_by(S::LANES) {
-                let mut squares = S::splat(0.0);
+                let mut squares = s.splat(0.0);
                 for j in 0..self.size {
-                    let v = S::load(self.x.add(c + j));
-                    squares = S::fma(v, v, squares);
+                    let v = s.load(self.x.add(c + j));
+                    squares = s.fma(v, v, squares);
                 }
-                S::store(self.y.add(c), S::fma(squares, S::splat(self.scale), S::splat(self.k)));
+                s.store(self.y.add(c), s.fma(squares, s.splat(self.scale), s.splat(self.k)));
             }
         }
         vectors
@@ -85,53 +85,40 @@ struct Normalise;
 
 impl Lanewise<2> for Normalise {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [x, base]: [S::V; 2]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            let root = S::sqrt(base);
-            S::div(x, S::mul(root, S::sqrt(root)))
-        }
+    fn apply<S: Simd>(&self, s: S, [base, x]: [S::F32; 2]) -> S::F32 {
+        let root = s.sqrt(base);
+        s.div(x, s.mul(root, s.sqrt(root)))
     }
 }
 
 impl Operation for LocalResponseNorm {
     fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        split(frame.pool, x.pixels, 8 * x.view.c, |range| {
-            for p in range {
-                // SAFETY: the plan keeps input and output apart; each task has its own pixels.
-                let (x, y) = unsafe { (x.row(p), y.row_mut(p)) };
-                self.bases(x, y);
-                if self.layer.beta == THREE_QUARTERS {
-                    let to = y.as_mut_ptr();
-                    // SAFETY: both hold a pixel's channels.
-                    unsafe { simd::map(&Normalise, [x.as_ptr(), to.cast_const()], to, y.len()) };
-                } else {
-                    y.iter_mut().zip(x).for_each(|(y, x)| *y = x * y.powf(-self.layer.beta));
-                }
+        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        for_each_row(frame.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| {
+            self.bases(x, y);
+            if self.layer.beta == THREE_QUARTERS {
+                simd::update(&Normalise, y, x);
+            } else {
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = x * y.powf(-self.layer.beta));
             }
         });
     }
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.view));
+        let (x, dy, mut dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.view));
         let beta = self.layer.beta;
         let scale = 2.0 * self.scale() * beta;
-        split(frame.pool, x.pixels, 32 * x.view.c, |range| {
-            for p in range {
-                // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
-                let (x, dy, dx) = unsafe { (x.row(p), dy.row(p), dx.row_mut(p)) };
-                if !write.accumulate {
-                    dx.fill(0.0);
-                }
-                for c in 0..x.len() {
-                    let base = self.base(x, c);
-                    let power = base.powf(-beta);
-                    dx[c] += dy[c] * power;
-                    let shared = dy[c] * scale * x[c] * power / base;
-                    self.layer.neighbours(c, x.len()).for_each(|j| dx[j] -= shared * x[j]);
-                }
+        for_each_row(frame.pool, 32 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
+            if !write.accumulate {
+                dx.fill(0.0);
+            }
+            for c in 0..x.len() {
+                let base = self.base(x, c);
+                let power = base.powf(-beta);
+                dx[c] += dy[c] * power;
+                let shared = dy[c] * scale * x[c] * power / base;
+                self.layer.neighbours(c, x.len()).for_each(|j| dx[j] -= shared * x[j]);
             }
         });
     }

@@ -92,7 +92,7 @@ impl Kernel for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let row = self.0;
         // SAFETY: all windows lie in the input, and the output has as many pixels as there are windows.
         unsafe {
@@ -100,11 +100,11 @@ impl Kernel for Forward<'_> {
                 let (x, y) = (row.x.add(span.first * row.pixel_stride), row.y.add(ox * row.y_pitch));
                 let mut c = 0;
                 while c + S::LANES <= row.c {
-                    maximum::<S, _>(Whole, &row, x.add(c), span.taps, y.add(c));
+                    maximum(s, Whole, &row, x.add(c), span.taps, y.add(c));
                     c += S::LANES;
                 }
                 if c < row.c {
-                    maximum::<S, _>(Part(row.c - c), &row, x.add(c), span.taps, y.add(c));
+                    maximum(s, Part(row.c - c), &row, x.add(c), span.taps, y.add(c));
                 }
             }
         }
@@ -113,20 +113,20 @@ impl Kernel for Forward<'_> {
 
 /// The maximum of one window's vectors of channels. NaN wins.
 #[inline(always)]
-unsafe fn maximum<S: Simd, A: Access>(a: A, row: &Row, x: *const f32, taps: usize, y: *mut f32) {
+unsafe fn maximum<S: Simd, A: Access>(s: S, a: A, row: &Row, x: *const f32, taps: usize, y: *mut f32) {
     // SAFETY: see Forward.
     unsafe {
-        let mut best = a.load::<S>(x);
-        let mut numbers = S::eq(best, best);
+        let mut best = a.load(s, x);
+        let mut numbers = s.eq(best, best);
         for ky in 0..row.taps {
             let line = x.add(ky * row.down);
             for kx in 0..taps {
-                let v = a.load::<S>(line.add(kx * row.right));
-                best = S::at_least(best, v);
-                numbers = S::and(numbers, S::eq(v, v));
+                let v = a.load(s, line.add(kx * row.right));
+                best = s.at_least(best, v);
+                numbers = s.both(numbers, s.eq(v, v));
             }
         }
-        a.store::<S>(y, S::select(numbers, best, S::splat(f32::NAN)));
+        a.store(s, y, s.select(numbers, best, s.splat(f32::NAN)));
     }
 }
 
@@ -140,7 +140,7 @@ impl Kernel for Backward<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(self, s: S) {
         let Backward { row, dy, dx } = self;
         // SAFETY: as for Forward; gradients lie as their values do.
         unsafe {
@@ -148,14 +148,14 @@ impl Kernel for Backward<'_> {
                 let (at, out) = (span.first * row.pixel_stride, ox * row.y_pitch);
                 let mut c = 0;
                 while c + S::LANES <= row.c {
-                    let (y, dy) = (S::load(row.y.add(out + c)), S::load(dy.add(out + c)));
-                    route::<S, _>(Whole, &row, row.x.add(at + c), dx.add(at + c), span.taps, y, dy);
+                    let (y, dy) = (s.load(row.y.add(out + c)), s.load(dy.add(out + c)));
+                    route(s, Whole, &row, row.x.add(at + c), dx.add(at + c), span.taps, y, dy);
                     c += S::LANES;
                 }
                 if c < row.c {
                     let part = Part(row.c - c);
-                    let (y, dy) = (part.load::<S>(row.y.add(out + c)), part.load::<S>(dy.add(out + c)));
-                    route::<S, _>(part, &row, row.x.add(at + c), dx.add(at + c), span.taps, y, dy);
+                    let (y, dy) = (part.load(s, row.y.add(out + c)), part.load(s, dy.add(out + c)));
+                    route(s, part, &row, row.x.add(at + c), dx.add(at + c), span.taps, y, dy);
                 }
             }
         }
@@ -164,16 +164,25 @@ impl Kernel for Backward<'_> {
 
 /// Adds dy to the gradient of the first tap that is the maximum y.
 #[inline(always)]
-unsafe fn route<S: Simd, A: Access>(a: A, row: &Row, x: *const f32, dx: *mut f32, taps: usize, y: S::V, dy: S::V) {
+unsafe fn route<S: Simd, A: Access>(
+    s: S,
+    a: A,
+    row: &Row,
+    x: *const f32,
+    dx: *mut f32,
+    taps: usize,
+    y: S::F32,
+    dy: S::F32,
+) {
     // SAFETY: see Backward.
     unsafe {
         let mut left = dy;
         for ky in 0..row.taps {
             for kx in 0..taps {
                 let at = ky * row.down + kx * row.right;
-                let here = S::eq(a.load::<S>(x.add(at)), y);
-                a.store::<S>(dx.add(at), S::add(a.load::<S>(dx.add(at)), S::and(here, left)));
-                left = S::select(here, S::splat(0.0), left);
+                let here = s.eq(a.load(s, x.add(at)), y);
+                a.store(s, dx.add(at), s.add(a.load(s, dx.add(at)), s.keep(here, left)));
+                left = s.select(here, s.splat(0.0), left);
             }
         }
     }

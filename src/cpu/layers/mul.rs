@@ -1,8 +1,9 @@
 //! Product of two inputs; the second may be a map of one pixel.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::{Map, split};
+use crate::cpu::memory::Map;
 use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::rows::{for_each_row, for_each_sample, reading};
 use crate::plan::{BackwardStep, Step};
 
 /// Product of two inputs.
@@ -15,44 +16,33 @@ fn area(map: &Map) -> usize {
     map.view.h * map.view.w
 }
 
-impl Mul {
-    /// Calls `f(pixel of the first input, pixel of the second)` for all pixels, in parallel by samples: a gradient of
-    /// the second may sum over a sample's pixels.
-    fn for_pixels(frame: &Frame, a: &Map, b: &Map, f: impl Fn(usize, usize) + Sync) {
-        let (pixels, spread) = (area(a), area(a) / area(b));
-        split(frame.pool, frame.n, pixels * a.view.c, |samples| {
-            samples.for_each(|s| (s * pixels..(s + 1) * pixels).for_each(|p| f(p, p / spread)));
-        });
-    }
-}
-
 impl Operation for Mul {
     fn forward(&self, frame: &Frame) {
-        let (a, b, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.inputs[1]), frame.map(self.step.output));
-        Self::for_pixels(frame, &a, &b, |p, q| {
-            // SAFETY: the plan keeps inputs and output apart; each task has its own samples.
-            let (a, b, y) = unsafe { (a.row(p), b.row(q), y.row_mut(p)) };
-            y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a * b);
+        let [a, b, mut y] = [self.step.inputs[0], self.step.inputs[1], self.step.output].map(|view| frame.map(view));
+        let spread = area(&a) / area(&b);
+        for_each_row(frame.pool, a.view.c, [&a], &mut y, |p, [x], y| {
+            let [b] = reading([&b]);
+            y.iter_mut().zip(x).zip(b.row(p / spread)).for_each(|((y, a), b)| *y = a * b);
         });
     }
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
-        let (a, b) = (frame.map(self.step.inputs[0]), frame.map(self.step.inputs[1]));
-        let dy = frame.map(step.dy);
+        let [a, b, dy] = [self.step.inputs[0], self.step.inputs[1], step.dy].map(|view| frame.map(view));
+        let (pixels, spread) = (area(&a), area(&a) / area(&b));
         for (i, write) in step.dx.iter().enumerate() {
             let Some(write) = write else { continue };
-            let to = frame.map(write.view);
-            if !write.accumulate {
-                split(frame.pool, to.pixels, to.view.c, |range| {
-                    // SAFETY: nobody else uses the gradient now; each task has its own pixels.
-                    range.for_each(|p| unsafe { to.row_mut(p).fill(0.0) });
-                });
-            }
-            Self::for_pixels(frame, &a, &b, |p, q| {
-                let (other, at) = if i == 0 { (&b, p) } else { (&a, q) };
-                // SAFETY: the plan keeps values and gradients apart; each task has its own samples.
-                let (dy, other, to) = unsafe { (dy.row(p), other.row(if i == 0 { q } else { p }), to.row_mut(at)) };
-                to.iter_mut().zip(dy).zip(other).for_each(|((to, dy), v)| *to += dy * v);
+            let (mut to, other) = (frame.map(write.view), if i == 0 { &b } else { &a });
+            // By samples: a gradient of the second input may sum over the pixels of one.
+            for_each_sample(frame.pool, frame.n, pixels * a.view.c, [&dy, other], &mut to, |s, [dy, other], to| {
+                if !write.accumulate {
+                    let own = pixels / if i == 0 { 1 } else { spread };
+                    (s * own..(s + 1) * own).for_each(|p| to.row_mut(p).fill(0.0));
+                }
+                for p in s * pixels..(s + 1) * pixels {
+                    let (source, at) = if i == 0 { (p / spread, p) } else { (p, p / spread) };
+                    let products = dy.row(p).iter().zip(other.row(source));
+                    to.row_mut(at).iter_mut().zip(products).for_each(|(to, (dy, v))| *to += dy * v);
+                }
             });
         }
     }

@@ -1,8 +1,8 @@
 //! Layers that only move values: pad, slice, channel shuffle. Each says where an output pixel or channel comes from.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::{Map, split};
 use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::rows::for_each_sample;
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
 
@@ -42,50 +42,52 @@ impl Rearrange {
         Rearrange { step, pixels, channels, fill }
     }
 
-    /// Calls `f(pixel of y, pixel of x)` for all pixels of y, in parallel by samples.
-    fn for_pixels(&self, frame: &Frame, x: &Map, f: impl Fn(usize, Option<usize>) + Sync) {
-        let (outputs, inputs) = (self.pixels.len(), x.view.h * x.view.w);
-        split(frame.pool, frame.n, outputs * self.channels.len(), |samples| {
-            for s in samples {
-                for (p, source) in self.pixels.iter().enumerate() {
-                    f(s * outputs + p, source.map(|i| s * inputs + i));
-                }
-            }
-        });
+    /// For sample `s`, the pixels of y, each with the pixel of x that it shows. A sample of x has `inputs` pixels.
+    fn sources(&self, s: usize, inputs: usize) -> impl Iterator<Item = (usize, Option<usize>)> {
+        let first = s * self.pixels.len();
+        self.pixels.iter().enumerate().map(move |(p, source)| (first + p, source.map(|i| s * inputs + i)))
+    }
+
+    /// The work of one sample.
+    fn cost(&self) -> usize {
+        self.pixels.len() * self.channels.len()
     }
 }
 
 impl Operation for Rearrange {
     fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        self.for_pixels(frame, &x, |p, source| {
-            // SAFETY: the plan keeps input and output apart; each task has its own samples.
-            let y = unsafe { y.row_mut(p) };
-            let Some(source) = source else { return y.fill(self.fill) };
-            // SAFETY: the same.
-            let x = unsafe { x.row(source) };
-            for (y, channel) in y.iter_mut().zip(&self.channels) {
-                *y = channel.map_or(self.fill, |c| x[c]);
+        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        let inputs = x.view.h * x.view.w;
+        for_each_sample(frame.pool, frame.n, self.cost(), [&x], &mut y, |s, [x], y| {
+            for (p, source) in self.sources(s, inputs) {
+                let y = y.row_mut(p);
+                let Some(source) = source else {
+                    y.fill(self.fill);
+                    continue;
+                };
+                let x = x.row(source);
+                for (y, channel) in y.iter_mut().zip(&self.channels) {
+                    *y = channel.map_or(self.fill, |c| x[c]);
+                }
             }
         });
     }
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, dx) = (frame.map(step.dy), frame.map(write.view));
-        if !write.accumulate {
-            split(frame.pool, dx.pixels, dx.view.c, |range| {
-                // SAFETY: nobody else uses the gradient now; each task has its own pixels.
-                range.for_each(|p| unsafe { dx.row_mut(p).fill(0.0) });
-            });
-        }
-        self.for_pixels(frame, &dx, |p, source| {
-            let Some(source) = source else { return };
-            // SAFETY: the plan keeps the gradients apart; each task has its own samples.
-            let (dy, dx) = unsafe { (dy.row(p), dx.row_mut(source)) };
-            for (dy, channel) in dy.iter().zip(&self.channels) {
-                if let Some(c) = channel {
-                    dx[*c] += dy;
+        let (dy, mut dx) = (frame.map(step.dy), frame.map(write.view));
+        let inputs = dx.view.h * dx.view.w;
+        for_each_sample(frame.pool, frame.n, self.cost(), [&dy], &mut dx, |s, [dy], dx| {
+            if !write.accumulate {
+                (s * inputs..(s + 1) * inputs).for_each(|p| dx.row_mut(p).fill(0.0));
+            }
+            for (p, source) in self.sources(s, inputs) {
+                let Some(source) = source else { continue };
+                let dx = dx.row_mut(source);
+                for (dy, channel) in dy.row(p).iter().zip(&self.channels) {
+                    if let Some(c) = channel {
+                        dx[*c] += dy;
+                    }
                 }
             }
         });

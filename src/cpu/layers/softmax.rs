@@ -1,8 +1,8 @@
 //! Softmax over the channels of each pixel.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::split;
 use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::rows::for_each_row;
 use crate::cpu::simd::{self, Lanewise, Simd};
 use crate::plan::{BackwardStep, Step};
 
@@ -16,41 +16,32 @@ struct Shifted(f32);
 
 impl Lanewise<1> for Shifted {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe { simd::math::exp::<S>(S::sub(x, S::splat(self.0))) }
+    fn apply<S: Simd>(&self, s: S, [x]: [S::F32; 1]) -> S::F32 {
+        simd::math::exp(s, s.sub(x, s.splat(self.0)))
     }
 }
 
 fn softmax(x: &[f32], y: &mut [f32]) {
     // Subtracting the maximum changes nothing but keeps exp from overflowing.
     let max = x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
-    // SAFETY: both have as many floats.
-    unsafe { simd::map(&Shifted(max), [x.as_ptr()], y.as_mut_ptr(), x.len().min(y.len())) };
+    simd::map(&Shifted(max), [x], y);
     let scale = 1.0 / y.iter().sum::<f32>();
     y.iter_mut().for_each(|v| *v *= scale);
 }
 
 impl Operation for Softmax {
     fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        split(frame.pool, x.pixels, 8 * x.view.c, |range| {
-            // SAFETY: the plan keeps input and output apart; each task has its own pixels.
-            range.for_each(|p| unsafe { softmax(x.row(p), y.row_mut(p)) });
-        });
+        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+        for_each_row(frame.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| softmax(x, y));
     }
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (y, dy, dx) = (frame.map(self.step.output), frame.map(step.dy), frame.map(write.view));
-        split(frame.pool, y.pixels, 4 * y.view.c, |range| {
-            for p in range {
-                // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
-                let (y, dy, dx) = unsafe { (y.row(p), dy.row(p), dx.row_mut(p)) };
-                let dot: f32 = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
-                for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
-                    *dx = if write.accumulate { *dx } else { 0.0 } + y * (dy - dot);
-                }
+        let (y, dy, mut dx) = (frame.map(self.step.output), frame.map(step.dy), frame.map(write.view));
+        for_each_row(frame.pool, 4 * y.view.c, [&y, &dy], &mut dx, |_, [y, dy], dx| {
+            let dot: f32 = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
+            for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
+                *dx = if write.accumulate { *dx } else { 0.0 } + y * (dy - dot);
             }
         });
     }

@@ -10,15 +10,14 @@ use crate::layers::Activation;
 
 /// Declares functions of lanes.
 macro_rules! lanewise {
-    ($($(#[$doc:meta])* $name:ident = |[$($x:ident),*]: $n:literal| $body:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident = |$s:ident, [$($x:ident),*]: $n:literal| $body:expr;)*) => {
         $($(#[$doc])*
         struct $name;
 
         impl Lanewise<$n> for $name {
             #[inline(always)]
-            unsafe fn apply<S: Simd>(&self, [$($x),*]: [S::V; $n]) -> S::V {
-                // SAFETY: arithmetic only; S is available by the caller's promise.
-                unsafe { $body }
+            fn apply<S: Simd>(&self, $s: S, [$($x),*]: [S::F32; $n]) -> S::F32 {
+                $body
             }
         })*
     };
@@ -26,16 +25,16 @@ macro_rules! lanewise {
 
 lanewise! {
     /// 1 / (1 + exp(-x))
-    Sigmoid = |[x]: 1| {
-        let one = S::splat(1.0);
-        S::div(one, S::add(one, math::exp::<S>(S::sub(S::splat(0.0), x))))
+    Sigmoid = |s, [x]: 1| {
+        let one = s.splat(1.0);
+        s.div(one, s.add(one, math::exp(s, s.sub(s.splat(0.0), x))))
     };
     /// tanh(x)
-    Tanh = |[x]: 1| math::tanh::<S>(x);
+    Tanh = |s, [x]: 1| math::tanh(s, x);
     /// dy * y * (1 - y)
-    SigmoidGrad = |[y, dy]: 2| S::mul(S::mul(dy, y), S::sub(S::splat(1.0), y));
+    SigmoidGrad = |s, [y, dy]: 2| s.mul(s.mul(dy, y), s.sub(s.splat(1.0), y));
     /// dy * (1 - y^2)
-    TanhGrad = |[y, dy]: 2| S::mul(dy, S::sub(S::splat(1.0), S::mul(y, y)));
+    TanhGrad = |s, [y, dy]: 2| s.mul(dy, s.sub(s.splat(1.0), s.mul(y, y)));
 }
 
 /// x where positive, else slope * x
@@ -43,9 +42,8 @@ struct LeakyRelu(f32);
 
 impl Lanewise<1> for LeakyRelu {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe { S::select(S::gt(x, S::splat(0.0)), x, S::mul(x, S::splat(self.0))) }
+    fn apply<S: Simd>(&self, s: S, [x]: [S::F32; 1]) -> S::F32 {
+        s.select(s.gt(x, s.splat(0.0)), x, s.mul(x, s.splat(self.0)))
     }
 }
 
@@ -54,9 +52,8 @@ struct LeakyReluGrad(f32);
 
 impl Lanewise<2> for LeakyReluGrad {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [y, dy]: [S::V; 2]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe { S::select(S::gt(y, S::splat(0.0)), dy, S::mul(dy, S::splat(self.0))) }
+    fn apply<S: Simd>(&self, s: S, [y, dy]: [S::F32; 2]) -> S::F32 {
+        s.select(s.gt(y, s.splat(0.0)), dy, s.mul(dy, s.splat(self.0)))
     }
 }
 
@@ -71,17 +68,14 @@ struct Clamp {
 
 impl Lanewise<1> for Clamp {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            // Divided, not multiplied by the inverse, as ONNX defines it: halves are frequent.
-            let x = self.step.map_or(x, |step| S::div(x, S::splat(step)));
-            let line = S::fma(x, S::splat(self.scale), S::splat(self.shift));
-            let bounded = S::at_most(S::at_least(line, S::splat(self.min)), S::splat(self.max));
-            match self.step {
-                Some(step) => S::mul(S::round(bounded), S::splat(step)),
-                None => bounded,
-            }
+    fn apply<S: Simd>(&self, s: S, [x]: [S::F32; 1]) -> S::F32 {
+        // Divided, not multiplied by the inverse, as ONNX defines it: halves are frequent.
+        let x = self.step.map_or(x, |step| s.div(x, s.splat(step)));
+        let line = s.fma(x, s.splat(self.scale), s.splat(self.shift));
+        let bounded = s.at_most(s.at_least(line, s.splat(self.min)), s.splat(self.max));
+        match self.step {
+            Some(step) => s.mul(s.round(bounded), s.splat(step)),
+            None => bounded,
         }
     }
 }
@@ -91,13 +85,10 @@ struct ClampGrad(Clamp);
 
 impl Lanewise<2> for ClampGrad {
     #[inline(always)]
-    unsafe fn apply<S: Simd>(&self, [y, dy]: [S::V; 2]) -> S::V {
+    fn apply<S: Simd>(&self, s: S, [y, dy]: [S::F32; 2]) -> S::F32 {
         let Clamp { scale, min, max, .. } = self.0;
-        // SAFETY: arithmetic only; S is available by the caller's promise.
-        unsafe {
-            let inside = S::and(S::gt(y, S::splat(min)), S::gt(S::splat(max), y));
-            S::and(inside, S::mul(dy, S::splat(scale)))
-        }
+        let inside = s.both(s.gt(y, s.splat(min)), s.gt(s.splat(max), y));
+        s.keep(inside, s.mul(dy, s.splat(scale)))
     }
 }
 
@@ -130,32 +121,26 @@ impl Clamp {
 
 /// `y = f(x)`; x may be y.
 ///
-/// # Safety
-/// As [`on_maps`].
-pub(crate) unsafe fn activate(pool: &Pool, activation: Activation, x: &Map, y: &Map) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (activation, Clamp::of(activation)) {
-            (_, Some(clamp)) => on_maps(pool, &clamp, [x], y),
-            (Activation::Sigmoid, _) => on_maps(pool, &Sigmoid, [x], y),
-            (Activation::LeakyRelu { slope }, _) => on_maps(pool, &LeakyRelu(slope), [x], y),
-            _ => on_maps(pool, &Tanh, [x], y),
-        }
+/// # Panics
+/// For the maps that [`on_maps`] refuses.
+pub(crate) fn activate(pool: &Pool, activation: Activation, x: &Map, y: &Map) {
+    match (activation, Clamp::of(activation)) {
+        (_, Some(clamp)) => on_maps(pool, &clamp, [x], y),
+        (Activation::Sigmoid, _) => on_maps(pool, &Sigmoid, [x], y),
+        (Activation::LeakyRelu { slope }, _) => on_maps(pool, &LeakyRelu(slope), [x], y),
+        _ => on_maps(pool, &Tanh, [x], y),
     }
 }
 
 /// `dx = dy * f'(x)`, told from `y = f(x)`; dx may be dy. Adds to dx when `accumulate`.
 ///
-/// # Safety
-/// As [`on_maps`].
-pub(crate) unsafe fn differentiate(pool: &Pool, activation: Activation, y: &Map, dy: &Map, dx: &Map, accumulate: bool) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (activation, Clamp::of(activation)) {
-            (_, Some(clamp)) => write(pool, ClampGrad(clamp.straight()), [y, dy], dx, accumulate),
-            (Activation::Sigmoid, _) => write(pool, SigmoidGrad, [y, dy], dx, accumulate),
-            (Activation::LeakyRelu { slope }, _) => write(pool, LeakyReluGrad(slope), [y, dy], dx, accumulate),
-            _ => write(pool, TanhGrad, [y, dy], dx, accumulate),
-        }
+/// # Panics
+/// For the maps that [`on_maps`] refuses.
+pub(crate) fn differentiate(pool: &Pool, activation: Activation, y: &Map, dy: &Map, dx: &Map, accumulate: bool) {
+    match (activation, Clamp::of(activation)) {
+        (_, Some(clamp)) => write(pool, ClampGrad(clamp.straight()), [y, dy], dx, accumulate),
+        (Activation::Sigmoid, _) => write(pool, SigmoidGrad, [y, dy], dx, accumulate),
+        (Activation::LeakyRelu { slope }, _) => write(pool, LeakyReluGrad(slope), [y, dy], dx, accumulate),
+        _ => write(pool, TanhGrad, [y, dy], dx, accumulate),
     }
 }

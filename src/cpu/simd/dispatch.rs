@@ -4,54 +4,59 @@ use super::isa::{Kernel, MAX_LANES, Simd};
 
 #[cfg(target_arch = "x86_64")]
 mod choose {
-    use crate::cpu::simd::isa::Kernel;
-    use crate::cpu::simd::x86;
-
-    #[inline(always)]
-    fn wide() -> bool {
-        std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-    }
+    #[cfg(test)]
+    use crate::cpu::simd::doubled::{self, Doubled};
+    use crate::cpu::simd::isa::{Kernel, Simd};
+    use crate::cpu::simd::x86::{Avx2, Sse};
 
     #[target_feature(enable = "avx2,fma")]
     #[inline(never)]
-    unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
-        // SAFETY: avx2 and fma are enabled here; the rest is the caller's promise.
-        unsafe { kernel.run::<x86::Avx2>() }
+    unsafe fn on_avx2<K: Kernel>(kernel: K, s: Avx2) -> K::Output {
+        // SAFETY: the kernel's fields keep what its documentation asks for.
+        unsafe { kernel.run(s) }
     }
 
     #[inline(never)]
-    unsafe fn sse<K: Kernel>(kernel: K) -> K::Output {
-        // SAFETY: SSE2 is part of x86-64; the rest is the caller's promise.
-        unsafe { kernel.run::<x86::Sse>() }
+    unsafe fn on_sse<K: Kernel>(kernel: K) -> K::Output {
+        // SAFETY: the kernel's fields keep what its documentation asks for.
+        unsafe { kernel.run(Sse) }
     }
 
     /// Runs a kernel on this machine's instruction set.
     ///
     /// # Safety
-    /// As the kernel's documentation asks for.
+    /// The kernel's fields must keep what its documentation asks for.
     #[inline(always)]
     pub(crate) unsafe fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-        // SAFETY: the instruction set was detected; the rest is the caller's promise.
-        unsafe { if wide() { avx2(kernel) } else { sse(kernel) } }
+        // SAFETY: `Avx2` was detected, so its features are there; the kernel's fields keep what its documentation asks for.
+        unsafe {
+            #[cfg(test)]
+            if doubled::forced() && lanes() == Doubled::<Sse>::LANES {
+                return kernel.run(Doubled(Sse));
+            }
+            match Avx2::detect() {
+                Some(s) => on_avx2(kernel, s),
+                None => on_sse(kernel),
+            }
+        }
     }
 
     pub(crate) fn lanes() -> usize {
-        if wide() { 8 } else { 4 }
+        Avx2::detect().map_or(Sse::LANES, |_| Avx2::LANES)
     }
 
     pub(crate) fn rows() -> usize {
-        if wide() { 6 } else { 4 }
+        Avx2::detect().map_or(Sse::ROWS, |_| Avx2::ROWS)
     }
 
     pub(crate) fn name() -> &'static str {
-        if wide() { "avx2+fma" } else { "sse" }
+        Avx2::detect().map_or("sse", |_| "avx2+fma")
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 mod choose {
     use crate::cpu::simd::isa::{Kernel, Simd};
-
     #[cfg(target_arch = "aarch64")]
     use crate::cpu::simd::neon::Neon as Only;
     #[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
@@ -62,12 +67,12 @@ mod choose {
     /// Runs a kernel on this machine's instruction set. Never inlined: browsers optimize small functions sooner.
     ///
     /// # Safety
-    /// As the kernel's documentation asks for.
+    /// The kernel's fields must keep what its documentation asks for.
     #[inline(never)]
     #[cfg_attr(optimize_attribute, optimize(speed))]
     pub(crate) unsafe fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-        // SAFETY: the only instruction set of this build; the rest is the caller's promise.
-        unsafe { kernel.run::<Only>() }
+        // SAFETY: the kernel's fields keep what its documentation asks for.
+        unsafe { kernel.run(Only) }
     }
 
     pub(crate) fn lanes() -> usize {
@@ -93,13 +98,12 @@ mod choose {
 
 pub(crate) use choose::{dispatch, lanes, name, rows};
 
-/// Whether four bytes without a sign are multiplied with four that have one exactly, at once. WebAssembly leaves open what
-/// its relaxed product does with bytes of more than 7 bits; processors that have the instruction (AVX-VNNI) do it right, and
-/// others say otherwise here.
-pub(crate) fn quads() -> bool {
-    static QUADS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    // SAFETY: arithmetic, and memory of its own.
-    *QUADS.get_or_init(|| unsafe { dispatch(Probe) })
+/// Whether [`Simd::dot_u8`] is there and exact. WebAssembly leaves open how its relaxed product reads bytes of more than 7
+/// bits; processors that have the instruction (AVX-VNNI) compute it exactly, and a probe of the largest sums finds out.
+pub(crate) fn has_exact_dot_u8() -> bool {
+    static EXACT: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    // SAFETY: the kernel only accesses memory of its own.
+    *EXACT.get_or_init(|| unsafe { dispatch(Probe) })
 }
 
 struct Probe;
@@ -108,19 +112,18 @@ impl Kernel for Probe {
     type Output = bool;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> bool {
-        if !S::QUADS {
+    unsafe fn run<S: Simd>(self, s: S) -> bool {
+        if !S::DOT_U8 {
             return false;
         }
-        // The largest sums, of either sign: wherever one is cut off or read otherwise, the result is another.
+        // Saturation, or a sign bit read otherwise, gives other sums than these, the largest of either sign.
         let (a, up, down) = ([-1i8; 4], [127i8; 4], [-127i8; 4]);
         let mut sums = [0i32; 2 * MAX_LANES];
-        // SAFETY: four bytes are a float; the array holds two vectors.
+        // SAFETY: four bytes are read at a time; the array holds two vectors.
         unsafe {
-            let splat = |bytes: &[i8; 4]| S::splat_pair(bytes.as_ptr().cast());
             for (i, b) in [up, down].iter().enumerate() {
-                let sum = S::dot_bytes(splat(&a), splat(b), S::splat(0.0));
-                S::store(sums.as_mut_ptr().add(i * S::LANES).cast(), sum);
+                let sum = s.dot_u8(s.splat_i8(&a), s.splat_i8(b), s.zero_i32());
+                s.store_i32(sums.as_mut_ptr().add(i * S::LANES), sum);
             }
         }
         let (up, down) = sums[..2 * S::LANES].split_at(S::LANES);

@@ -1,93 +1,107 @@
-//! Functions of vectors.
+//! Exponential functions of vectors.
 
 use super::isa::{MAGIC, Simd};
 
-/// `exp(x)` to about one unit in the last place; saturates at the ends of the normal range, NaN stays (coefficients of
-/// Moshier's Cephes library).
+/// Bounds of x within which `exp(x)` is a normal float: ln 2^-126 and ln 2^127.5, rounded inwards.
+const EXP_RANGE: [f32; 2] = [-87.336_54, 88.376_26];
+
+/// ln 2 in two parts; the first has few enough bits for `n` times it to be exact.
+const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+
+/// Coefficients of r^7 to r^2 in the polynomial for `exp(r)` on -ln 2 / 2 .. ln 2 / 2, from `expf` of Moshier's Cephes
+/// library (<https://www.netlib.org/cephes/>, single/expf.c).
+const EXP_POLYNOMIAL: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
+
+/// `exp(x)` to about one unit in the last place; saturates at the ends of the normal range, NaN stays.
 ///
-/// # Safety
-/// S must be available.
+/// Writes x as `n ln 2 + r` with integral n and small r, so that `exp(x) = 2^n exp(r)`: a shift of the exponent times a
+/// polynomial.
 #[inline(always)]
-pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
-    // SAFETY: arithmetic only; S is available by the caller's promise.
-    unsafe {
-        let x = S::at_most(S::at_least(x, S::splat(-87.336_54)), S::splat(88.376_26));
-        let t = S::fma(x, S::splat(std::f32::consts::LOG2_E), S::splat(MAGIC));
-        let n = S::sub(t, S::splat(MAGIC));
-        // ln 2 in two parts, the first short enough for n times it to be exact.
-        let r = S::fma(n, S::splat(-0.693_359_4), x);
-        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
-        let mut p = S::splat(1.987_569_1e-4);
-        for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1] {
-            p = S::fma(p, r, S::splat(c));
-        }
-        let p = S::fma(S::mul(p, r), r, S::add(r, S::splat(1.0)));
-        S::mul(p, S::exponent(t))
-    }
+pub(crate) fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let x = s.at_most(s.at_least(x, s.splat(EXP_RANGE[0])), s.splat(EXP_RANGE[1]));
+    let t = s.fma(x, s.splat(std::f32::consts::LOG2_E), s.splat(MAGIC));
+    let n = s.sub(t, s.splat(MAGIC));
+    let r = s.fma(n, s.splat(-LN_2[0]), x);
+    let r = s.fma(n, s.splat(-LN_2[1]), r);
+    let p = polynomial(s, r, EXP_POLYNOMIAL);
+    let p = s.fma(s.mul(p, r), r, s.add(r, s.splat(1.0)));
+    s.mul(p, s.exponent(t))
 }
 
-/// `tanh(x)` to a few units in the last place, as a quotient of polynomials (coefficients of the Eigen library).
+/// The bound of |x| from which on the quotient for `tanh(x)` is 1.
+const TANH_RANGE: f32 = 7.905_311;
+
+/// Coefficients of x^13, x^11 … x in the numerator of `tanh(x)`, from `ptanh_float` of the Eigen library
+/// (<https://gitlab.com/libeigen/eigen>, Eigen/src/Core/MathFunctionsImpl.h).
+const TANH_NUMERATOR: [f32; 7] =
+    [-2.760_768_5e-16, 2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619_3e-4, 4.893_524_6e-3];
+
+/// Coefficients of x^6 to x^0 in the denominator, from the function that [`TANH_NUMERATOR`] names.
+const TANH_DENOMINATOR: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525_3e-3];
+
+/// `tanh(x)` to a few units in the last place; NaN stays.
 ///
-/// # Safety
-/// S must be available.
+/// A rational minimax approximation: an odd polynomial divided by an even one, after x is clamped to where their quotient
+/// is 1.
 #[inline(always)]
-pub(crate) unsafe fn tanh<S: Simd>(x: S::V) -> S::V {
-    // SAFETY: arithmetic only; S is available by the caller's promise.
-    unsafe {
-        let x = S::at_most(S::at_least(x, S::splat(-7.905_311)), S::splat(7.905_311));
-        let x2 = S::mul(x, x);
-        let mut p = S::splat(-2.760_768_5e-16);
-        for c in [2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619_3e-4, 4.893_524_6e-3] {
-            p = S::fma(p, x2, S::splat(c));
-        }
-        let mut q = S::splat(1.198_258_4e-6);
-        for c in [1.185_347_1e-4, 2.268_434_6e-3, 4.893_525_3e-3] {
-            q = S::fma(q, x2, S::splat(c));
-        }
-        S::div(S::mul(p, x), q)
+pub(crate) fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let x = s.at_most(s.at_least(x, s.splat(-TANH_RANGE)), s.splat(TANH_RANGE));
+    let x2 = s.mul(x, x);
+    let p = polynomial(s, x2, TANH_NUMERATOR);
+    let q = polynomial(s, x2, TANH_DENOMINATOR);
+    s.div(s.mul(p, x), q)
+}
+
+/// The polynomial with these coefficients, that of the highest power first, by Horner's scheme.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
+    let mut p = s.splat(coefficients[0]);
+    for i in 1..N {
+        p = s.fma(p, x, s.splat(coefficients[i]));
     }
+    p
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::simd::doubled::Doubled;
     use crate::cpu::simd::isa::Kernel;
     use crate::cpu::simd::map::{Lanewise, Map, map};
-    use crate::cpu::simd::portable;
+    use crate::cpu::simd::portable::Portable;
+    #[cfg(not(target_arch = "x86_64"))]
+    use crate::cpu::simd::portable::Portable as Other;
     #[cfg(target_arch = "x86_64")]
-    use crate::cpu::simd::x86;
+    use crate::cpu::simd::x86::Sse as Other;
 
     struct Exp;
     impl Lanewise<1> for Exp {
         #[inline(always)]
-        unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
-            // SAFETY: S is available by the caller's promise.
-            unsafe { exp::<S>(x) }
+        fn apply<S: Simd>(&self, s: S, [x]: [S::F32; 1]) -> S::F32 {
+            exp(s, x)
         }
     }
 
     struct Tanh;
     impl Lanewise<1> for Tanh {
         #[inline(always)]
-        unsafe fn apply<S: Simd>(&self, [x]: [S::V; 1]) -> S::V {
-            // SAFETY: S is available by the caller's promise.
-            unsafe { tanh::<S>(x) }
+        fn apply<S: Simd>(&self, s: S, [x]: [S::F32; 1]) -> S::F32 {
+            tanh(s, x)
         }
     }
 
-    /// Runs on every instruction set of this machine, and in plain code.
+    /// Runs on every instruction set of this machine, in plain code, and in vectors of two halves.
     fn on_all<F: Lanewise<1>>(f: &F, x: &[f32]) -> Vec<Vec<f32>> {
-        let mut results = vec![vec![0.0; x.len()]; 3];
-        let [a, b, c] = results.get_disjoint_mut([0, 1, 2]).unwrap();
+        let mut results = vec![vec![0.0; x.len()]; 4];
+        let [a, b, c, d] = results.get_disjoint_mut([0, 1, 2, 3]).unwrap();
         let n = x.len();
-        // SAFETY: x and each result hold n floats; SSE2 is part of x86-64.
+        let kernel = |y: &mut Vec<f32>| Map { f, x: [x.as_ptr()], y: y.as_mut_ptr(), n };
+        map(f, [x], a);
+        // SAFETY: x and each result hold n floats.
         unsafe {
-            map(f, [x.as_ptr()], a.as_mut_ptr(), n);
-            Map { f, x: [x.as_ptr()], y: b.as_mut_ptr(), n }.run::<portable::Portable>();
-            #[cfg(target_arch = "x86_64")]
-            Map { f, x: [x.as_ptr()], y: c.as_mut_ptr(), n }.run::<x86::Sse>();
-            #[cfg(not(target_arch = "x86_64"))]
-            Map { f, x: [x.as_ptr()], y: c.as_mut_ptr(), n }.run::<portable::Portable>();
+            kernel(b).run(Portable);
+            kernel(c).run(Other);
+            kernel(d).run(Doubled(Portable));
         }
         results
     }

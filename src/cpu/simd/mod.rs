@@ -5,6 +5,8 @@
 
 pub(crate) mod activation;
 pub(crate) mod dispatch;
+#[cfg(test)]
+pub(crate) mod doubled;
 pub(crate) mod isa;
 pub(crate) mod map;
 pub(crate) mod math;
@@ -18,6 +20,6 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
-pub(crate) use dispatch::{dispatch, lanes, name, quads, rows};
+pub(crate) use dispatch::{dispatch, has_exact_dot_u8, lanes, name, rows};
 pub(crate) use isa::{Access, Kernel, MAGIC, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
-pub(crate) use map::{Lanewise, all_finite, map};
+pub(crate) use map::{Lanewise, all_finite, map, map_raw, update};

@@ -2,114 +2,120 @@
 
 use super::isa::Simd;
 
-/// Four lanes in plain code, for targets without a known instruction set; also what the others are tested against.
+/// Four lanes in plain code, for targets without a known instruction set; tests hold the others against it.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-type V = [f32; 4];
-
-fn zip(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
+fn zip<A: Copy, B: Copy, C>(a: [A; 4], b: [B; 4], f: impl Fn(A, B) -> C) -> [C; 4] {
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
-fn mask(yes: bool) -> f32 {
-    f32::from_bits(if yes { u32::MAX } else { 0 })
-}
-
-fn halves(lane: f32) -> [i16; 2] {
-    let bits = lane.to_bits();
-    [bits as i16, (bits >> 16) as i16]
-}
-
-fn pair([low, high]: [i16; 2]) -> f32 {
-    f32::from_bits(u32::from(low as u16) | u32::from(high as u16) << 16)
-}
-
 impl Simd for Portable {
-    type V = V;
+    type F32 = [f32; 4];
+    type I32 = [i32; 4];
+    type I16 = [[i16; 2]; 4];
+    type I8 = [[i8; 4]; 4];
+    type Mask = [bool; 4];
     const LANES: usize = 4;
     const ROWS: usize = 4;
     const INT_ROWS: usize = 4;
 
-    unsafe fn load(p: *const f32) -> V {
-        // SAFETY: the caller promises four readable floats.
-        unsafe { p.cast::<V>().read_unaligned() }
+    unsafe fn load(self, p: *const f32) -> [f32; 4] {
+        // SAFETY: `p` is valid for reading a vector.
+        unsafe { p.cast::<[f32; 4]>().read_unaligned() }
     }
-    unsafe fn store(p: *mut f32, v: V) {
-        // SAFETY: the caller promises four writable floats.
-        unsafe { p.cast::<V>().write_unaligned(v) }
+    unsafe fn store(self, p: *mut f32, v: [f32; 4]) {
+        // SAFETY: `p` is valid for writing a vector.
+        unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
     }
-    unsafe fn load_part(p: *const f32, n: usize) -> V {
-        // SAFETY: the caller promises n readable floats.
+    unsafe fn load_part(self, p: *const f32, n: usize) -> [f32; 4] {
+        // SAFETY: `p` is valid for reading n floats.
         std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 })
     }
-    unsafe fn store_part(p: *mut f32, v: V, n: usize) {
-        // SAFETY: the caller promises n writable floats.
+    unsafe fn store_part(self, p: *mut f32, v: [f32; 4], n: usize) {
+        // SAFETY: `p` is valid for writing n floats.
         v[..n].iter().enumerate().for_each(|(i, v)| unsafe { *p.add(i) = *v });
     }
-    unsafe fn splat(x: f32) -> V {
+    fn splat(self, x: f32) -> [f32; 4] {
         [x; 4]
     }
-    unsafe fn add(a: V, b: V) -> V {
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         zip(a, b, |a, b| a + b)
     }
-    unsafe fn sub(a: V, b: V) -> V {
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         zip(a, b, |a, b| a - b)
     }
-    unsafe fn mul(a: V, b: V) -> V {
+    fn mul(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         zip(a, b, |a, b| a * b)
     }
-    unsafe fn div(a: V, b: V) -> V {
+    fn div(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         zip(a, b, |a, b| a / b)
     }
-    unsafe fn fma(a: V, b: V, c: V) -> V {
+    fn fma(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         zip(zip(a, b, |a, b| a * b), c, |p, c| p + c)
     }
-    unsafe fn sqrt(a: V) -> V {
+    fn sqrt(self, a: [f32; 4]) -> [f32; 4] {
         a.map(f32::sqrt)
     }
-    unsafe fn at_least(x: V, c: V) -> V {
+    fn at_least(self, x: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         zip(x, c, |x, c| if x < c { c } else { x })
     }
-    unsafe fn at_most(x: V, c: V) -> V {
+    fn at_most(self, x: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         zip(x, c, |x, c| if x > c { c } else { x })
     }
-    unsafe fn eq(a: V, b: V) -> V {
-        zip(a, b, |a, b| mask(a == b))
-    }
-    unsafe fn gt(a: V, b: V) -> V {
-        zip(a, b, |a, b| mask(a > b))
-    }
-    unsafe fn and(a: V, b: V) -> V {
-        zip(a, b, |a, b| f32::from_bits(a.to_bits() & b.to_bits()))
-    }
-    unsafe fn select(mask: V, a: V, b: V) -> V {
-        std::array::from_fn(|i| if mask[i].to_bits() == 0 { b[i] } else { a[i] })
-    }
-    unsafe fn exponent(t: V) -> V {
+    fn exponent(self, t: [f32; 4]) -> [f32; 4] {
         t.map(|t| f32::from_bits(t.to_bits().wrapping_add(127) << 23))
     }
-    unsafe fn splat_pair(p: *const f32) -> V {
-        // SAFETY: the caller promises a readable pair.
+    fn eq(self, a: [f32; 4], b: [f32; 4]) -> [bool; 4] {
+        zip(a, b, |a, b| a == b)
+    }
+    fn gt(self, a: [f32; 4], b: [f32; 4]) -> [bool; 4] {
+        zip(a, b, |a, b| a > b)
+    }
+    fn both(self, a: [bool; 4], b: [bool; 4]) -> [bool; 4] {
+        zip(a, b, |a, b| a && b)
+    }
+    fn keep(self, mask: [bool; 4], x: [f32; 4]) -> [f32; 4] {
+        zip(mask, x, |keep, x| if keep { x } else { 0.0 })
+    }
+    fn select(self, mask: [bool; 4], a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if mask[i] { a[i] } else { b[i] })
+    }
+    fn zero_i32(self) -> [i32; 4] {
+        [0; 4]
+    }
+    fn to_bits(self, a: [f32; 4]) -> [i32; 4] {
+        a.map(|a| a.to_bits() as i32)
+    }
+    fn to_float(self, a: [i32; 4]) -> [f32; 4] {
+        a.map(|a| a as f32)
+    }
+    unsafe fn load_i32(self, p: *const i32) -> [i32; 4] {
+        // SAFETY: `p` is valid for reading a vector.
+        unsafe { p.cast::<[i32; 4]>().read_unaligned() }
+    }
+    unsafe fn store_i32(self, p: *mut i32, v: [i32; 4]) {
+        // SAFETY: `p` is valid for writing a vector.
+        unsafe { p.cast::<[i32; 4]>().write_unaligned(v) }
+    }
+    unsafe fn splat_i16(self, p: *const [i16; 2]) -> [[i16; 2]; 4] {
+        // SAFETY: `p` is valid for reading a pair.
         [unsafe { p.read() }; 4]
     }
-    unsafe fn load_pairs(p: *const i8) -> V {
-        // SAFETY: the caller promises eight readable bytes.
-        let bytes = unsafe { p.cast::<[i8; 8]>().read() };
-        std::array::from_fn(|i| pair([bytes[2 * i].into(), bytes[2 * i + 1].into()]))
+    unsafe fn load_i8_as_i16(self, p: *const i8) -> [[i16; 2]; 4] {
+        // SAFETY: `p` is valid for reading eight bytes.
+        unsafe { p.cast::<[[i8; 2]; 4]>().read() }.map(|pair| pair.map(i16::from))
     }
-    unsafe fn dot(a: V, b: V, acc: V) -> V {
-        std::array::from_fn(|i| {
-            let ([a0, a1], [b0, b1]) = (halves(a[i]), halves(b[i]));
-            let products = i32::from(a0) * i32::from(b0) + i32::from(a1) * i32::from(b1);
-            f32::from_bits(acc[i].to_bits().wrapping_add(products as u32))
-        })
+    unsafe fn store_i16(self, p: *mut f32, v: [[i16; 2]; 4], n: usize) {
+        // SAFETY: `p` is valid for writing n pairs.
+        v[..n].iter().enumerate().for_each(|(i, v)| unsafe { p.cast::<[i16; 2]>().add(i).write(*v) });
     }
-    unsafe fn to_float(a: V) -> V {
-        a.map(|a| a.to_bits() as i32 as f32)
+    fn dot_i16(self, a: [[i16; 2]; 4], b: [[i16; 2]; 4], acc: [i32; 4]) -> [i32; 4] {
+        let products = zip(a, b, |[a0, a1], [b0, b1]| i32::from(a0) * i32::from(b0) + i32::from(a1) * i32::from(b1));
+        zip(acc, products, i32::wrapping_add)
     }
-    unsafe fn narrow(a: V, b: V) -> V {
-        let low = |i: usize| halves(if i < 4 { a[i] } else { b[i - 4] })[0];
-        std::array::from_fn(|i| pair([low(2 * i), low(2 * i + 1)]))
+    fn narrow(self, a: [i32; 4], b: [i32; 4]) -> [[i16; 2]; 4] {
+        let low = |i: usize| if i < 4 { a[i] } else { b[i - 4] } as i16;
+        std::array::from_fn(|i| [low(2 * i), low(2 * i + 1)])
     }
 }
