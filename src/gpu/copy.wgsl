@@ -1,4 +1,4 @@
-// Copies a value, or adds it to another; fills with zeros.
+// Copies a value, adds it to another value, or fills a value with zeros.
 
 @compute @workgroup_size(WORKGROUP)
 fn copy(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

@@ -1,11 +1,11 @@
-// What element-wise layers share: up to two operands `a` and `b` and a result, all of one geometry.
+// Uniforms of element-wise kernels: operands `a` and `b`, result `y`.
 struct ElementwiseUniforms {
     a: ViewUniforms,
     b: ViewUniforms,
     y: ViewUniforms,
-    // For the whole batch.
+    // Invocations that compute something, for the whole batch.
     elements: u32,
-    // Dropout: the node's stream, the words below which a value is dropped, what the others are multiplied by.
+    // Dropout: stream of random words, the word below which a value is dropped, factor of kept values.
     stream: u32,
     threshold: u32,
     scale: f32,

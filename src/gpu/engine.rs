@@ -73,8 +73,8 @@ impl Engine {
     /// `x` is NCHW with N of at least 1; the output is NCHW or `[N, features]`.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] and [`crate::Error::NotFinite`] for the batch, [`crate::Error::TooLarge`] for activations
-    /// that the adapter cannot hold, [`crate::Error::Backend`] and [`crate::Error::DeviceLost`].
+    /// [`crate::Error::Shape`] and [`crate::Error::NotFinite`] for the batch, [`crate::Error::TooLarge`] for
+    /// activations that the adapter cannot hold, [`crate::Error::Backend`] and [`crate::Error::DeviceLost`].
     pub async fn run(&mut self, x: &Tensor) -> Result<Tensor> {
         self.write_input(x).await?;
         let batch = self.program.plan.batch;

@@ -1,5 +1,5 @@
-// Losses on logits and their gradients, by one workgroup: invocation i takes samples i, i + 64, …, then the first adds
-// up, always in the same order.
+// Losses on logits and their gradients, by one workgroup. Invocation i computes samples i, i + 64, …; the first
+// invocation adds up the losses in a fixed order.
 
 struct LossUniforms {
     z: ViewUniforms,
@@ -8,22 +8,22 @@ struct LossUniforms {
     // Outputs of one sample.
     outputs: u32,
     smoothing: f32,
-    // The head's weight in the whole loss.
+    // Weight of this output in the loss of the network.
     weight: f32,
-    // 1 for the main head, which counts the correct samples.
+    // 1 for the main output, which counts the correct samples; 0 for others.
     main: u32,
 }
 
 @group(0) @binding(4) var<uniform> uniforms: LossUniforms;
 
-// Softmax cross-entropy, or else binary cross-entropy.
+// Whether the loss is softmax cross-entropy; if not, it is binary cross-entropy.
 override SOFTMAX: bool = true;
 
 var<workgroup> losses: array<f32, WORKGROUP>;
 var<workgroup> corrects: array<u32, WORKGROUP>;
 var<workgroup> non_finites: array<u32, WORKGROUP>;
 
-// The address of output k (in NCHW order) of sample s.
+// The address of output k of sample s. Outputs are counted in CHW order.
 fn address(p: ViewUniforms, s: u32, k: u32) -> u32 {
     let area = p.h * p.w;
     return p.offset + (s * area + k % area) * p.pixel_stride + k / area;
@@ -41,25 +41,25 @@ fn sample(s: u32, lane: u32) {
     let before = control.labels[(s + uniforms.batch - 1u) % uniforms.batch];
     let share = uniforms.weight / f32(uniforms.batch);
     var best = 0u;
-    var most = arena[address(uniforms.z, s, 0u)];
+    var maximum = arena[address(uniforms.z, s, 0u)];
     for (var k = 0u; k < uniforms.outputs; k++) {
         let z = arena[address(uniforms.z, s, k)];
         if (!is_finite(z)) {
             non_finites[lane] = 1u;
         }
-        if (z > most) {
-            most = z;
+        if (z > maximum) {
+            maximum = z;
             best = k;
         }
     }
     if (uniforms.outputs == 1u) {
-        best = select(0u, 1u, most > 0.0);
+        best = select(0u, 1u, maximum > 0.0);
     }
     corrects[lane] += select(0u, 1u, best == label);
     var log_sum = 0.0;
     if (SOFTMAX) {
         for (var k = 0u; k < uniforms.outputs; k++) {
-            log_sum += exp(arena[address(uniforms.z, s, k)] - most);
+            log_sum += exp(arena[address(uniforms.z, s, k)] - maximum);
         }
         log_sum = log(log_sum);
     }
@@ -69,7 +69,7 @@ fn sample(s: u32, lane: u32) {
         let t = mix(target_of(before, k), target_of(label, k), control.mixup_lambda);
         var d: f32;
         if (SOFTMAX) {
-            let log_p = z - most - log_sum;
+            let log_p = z - maximum - log_sum;
             loss -= t * log_p;
             d = exp(log_p) - t;
         } else {

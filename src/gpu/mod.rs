@@ -4,8 +4,8 @@
 //! the plan, and a run is one submission from which only the result is downloaded.
 //!
 //! Files from the bottom up: `uniforms`, `kernel`, `device`; `weights`, `control`, `buffers`; `recorder`, `operation`,
-//! `window`, `elementwise`, `copy`, `split_sum`; `layers`, `loss`, `optimizer`; `program`; `engine`, `trainer`. A shader
-//! lies beside the Rust file that dispatches it.
+//! `window`, `elementwise`, `copy`, `split_sum`; `layers`, `loss`, `optimizer`; `program`; `engine`, `trainer`. A
+//! shader lies beside the Rust file that dispatches it.
 
 mod buffers;
 mod control;

@@ -1,34 +1,35 @@
-// The update of weights that lie together: SGD with momentum or Nesterov's momentum, Adam, AdamW, RMSProp.
+// The update of a segment of parameters by SGD with momentum or Nesterov momentum, Adam, AdamW or RMSProp.
 
 struct OptimizerUniforms {
-    // In vec4: where they begin and end, and in their bank the end of the weights that decay and of all weights.
-    // Running statistics come last.
+    // The segment, counted in vec4.
     start: u32,
     end: u32,
+    // In the parameter buffer, counted in vec4: the end of weights with decay, and the end of all trained parameters,
+    // after which running statistics lie.
     decaying: u32,
     trained: u32,
-    // The factor on the learning rate.
+    // Factor of the learning rate.
     rate: f32,
-    // Where partial sums lie.
+    // The first of the partial sums in the arena.
     scratch: u32,
 }
 
 @group(0) @binding(1) var<storage, read_write> params: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> grads: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> uniforms: OptimizerUniforms;
-// Velocities, or Adam's first moments.
+// Velocities of momentum, or first moments of Adam.
 @group(0) @binding(5) var<storage, read_write> moments1: array<vec4<f32>>;
-// Second moments.
+// Second moments of Adam, or mean squares of RMSProp.
 @group(0) @binding(6) var<storage, read_write> moments2: array<vec4<f32>>;
 
-// 0 SGD, 1 Adam and AdamW, 2 RMSProp.
+// The optimizer: 0 SGD, 1 Adam and AdamW, 2 RMSProp.
 override RULE: u32 = 0u;
-// How many partial sums make the norm.
+// Partial sums of the squared norm of all gradients.
 const NORM_PARTS: u32 = 4096u;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
 
-// Before the update: whether every gradient is finite.
+// Runs before the update. Reports gradients that are not finite.
 @compute @workgroup_size(WORKGROUP)
 fn check(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = uniforms.start + invocation(id, groups);
@@ -41,7 +42,7 @@ fn check(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) 
     }
 }
 
-// Before the update: the squares of gradients, in parts.
+// Runs before the update. Writes partial sums of squared gradients.
 @compute @workgroup_size(WORKGROUP)
 fn squares(@builtin(global_invocation_id) id: vec3<u32>) {
     var sum = 0.0;
@@ -51,7 +52,7 @@ fn squares(@builtin(global_invocation_id) id: vec3<u32>) {
     write(uniforms.scratch + id.x, sum);
 }
 
-// Then: how all gradients are scaled so that their norm is at most the limit.
+// Runs after `squares` of all segments. Scales gradients so that their norm is at most the limit.
 @compute @workgroup_size(WORKGROUP)
 fn clip(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
@@ -81,7 +82,7 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     }
     let w = params[i];
     if (i >= uniforms.trained) {
-        // How far they are to move.
+        // The gradients of running statistics hold their change.
         params[i] = w + grads[i];
         return;
     }

@@ -1,7 +1,7 @@
-// What every shader shares. Bindings 1 (parameters), 2 (their gradients), 4 (this step's numbers), 5 and 6
-// (the optimizer's state) are declared where they are used, because each shader reads them as another type.
+// Declarations that all shaders share. The shaders themselves declare bindings 1 (parameters), 2 (gradients of
+// parameters), 4 (uniforms), 5 and 6 (moments of the optimizer), whose types differ between shaders.
 
-// Where a value lies in the arena: NHWC, `pixel_stride` floats from one pixel to the next.
+// Where a value lies in the arena: NHWC, with `pixel_stride` floats from one pixel to the next.
 struct ViewUniforms {
     offset: u32,
     pixel_stride: u32,
@@ -20,11 +20,11 @@ struct WindowUniforms {
     dilation: vec2<u32>,
 }
 
-// What changes from one training step to the next, and what a step reports.
+// Numbers that change from one training step to the next, and the report of a step.
 struct Control {
     loss: f32,
     correct: u32,
-    // 1 when the loss, a logit or a gradient is not finite: then nothing is updated.
+    // 1 when the loss, a logit or a gradient is not finite. No parameter is updated then.
     non_finite: atomic<u32>,
     seed: u32,
     rate: f32,
@@ -37,14 +37,14 @@ struct Control {
     correction1: f32,
     correction2: f32,
     nesterov: u32,
-    // AdamW's decay.
+    // Weight decay of AdamW.
     decoupled_decay: f32,
-    // How often gradients count: 1, or less when they are sums over parts or their norm exceeds this one.
+    // Factor of gradients: the inverse of the number of micro-batches, less where the norm exceeds its limit.
     scale: f32,
     clip_norm: f32,
-    // 1 when gradients are added to those of the step's parts before.
+    // 1 when gradients are added to the gradients of earlier micro-batches.
     accumulate_gradients: u32,
-    // Of a sample's own label; the rest is that of the sample before.
+    // Weight of a sample's own label. The label of the previous sample has the rest.
     mixup_lambda: f32,
     labels: array<u32>,
 }
@@ -55,32 +55,32 @@ struct Control {
 const WORKGROUP: u32 = 64u;
 const NONE: u32 = 0xffffffffu;
 
-// 0 none, 1 ReLU, 2 sigmoid, 3 tanh, 4 leaky ReLU (slope), 5 clip (bounds), 6 hard sigmoid (slope, value at 0),
-// 7 fake quantization (scale, the lowest of 256 multiples).
+// The activation: 0 none, 1 ReLU, 2 sigmoid, 3 tanh, 4 leaky ReLU (slope), 5 clip (bounds), 6 hard sigmoid (slope,
+// value at 0), 7 fake quantization (scale, the lowest of 256 multiples).
 override ACTIVATION: u32 = 0u;
 override ALPHA: f32 = 0.0;
 override BETA: f32 = 0.0;
-// Whether the kernel adds to what its output holds.
+// Whether the kernel adds to its output instead of overwriting it.
 override ACCUMULATE: bool = false;
 
-// The index of this invocation when a dispatch is wrapped into two dimensions.
+// The index of this invocation in a dispatch of one or two dimensions.
 fn invocation(id: vec3<u32>, groups: vec3<u32>) -> u32 {
     return id.y * (groups.x * WORKGROUP) + id.x;
 }
 
-// The address of element `e` of a value, counted pixel by pixel.
+// The address of element `e` of a value. Elements are counted in NHWC order.
 fn element(p: ViewUniforms, e: u32) -> u32 {
     return p.offset + (e / p.c) * p.pixel_stride + e % p.c;
 }
 
-// The position that the same element has in an NCHW tensor.
-fn logical(p: ViewUniforms, e: u32) -> u32 {
+// The position in an NCHW tensor of element `e`, which is counted in NHWC order.
+fn nchw_position(p: ViewUniforms, e: u32) -> u32 {
     let pixel = e / p.c;
     let area = p.h * p.w;
     return (pixel / area * p.c + e % p.c) * area + pixel % area;
 }
 
-// WGSL lets compilers assume that there are neither NaN nor infinity, so they are told by their bits.
+// Tests bits, because WGSL lets compilers assume that no value is NaN or infinite.
 fn is_finite(v: f32) -> bool {
     return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
 }
@@ -89,7 +89,7 @@ fn is_nan(v: f32) -> bool {
     return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
 }
 
-// Both written with exp(-|x|), which cannot overflow.
+// exp(-|v|) cannot overflow.
 fn sigmoid(v: f32) -> f32 {
     let e = exp(-abs(v));
     return select(e, 1.0, v >= 0.0) / (1.0 + e);
@@ -125,7 +125,7 @@ fn activate(v: f32) -> f32 {
     return v;
 }
 
-// The derivative, as a function of the activation's result.
+// The derivative of the activation, as a function of its result.
 fn derivative(y: f32) -> f32 {
     if (ACTIVATION == 1u) {
         return select(0.0, 1.0, y > 0.0);
@@ -182,7 +182,7 @@ fn scramble(v: u32) -> u32 {
     return x ^ (x >> 16u);
 }
 
-// The crate's generator, word for word.
+// The random word of `rng::word` in the crate.
 fn random_word(seed: u32, stream: u32, counter: u32) -> u32 {
     return scramble(counter ^ scramble(stream ^ scramble(seed ^ 0x9e3779b9u)));
 }

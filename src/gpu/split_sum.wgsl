@@ -1,4 +1,4 @@
-// The second stage of a weight gradient: adds partial sums, always in the same order.
+// The second stage of a weight gradient: adds partial sums in a fixed order.
 
 struct SplitSumUniforms {
     scratch: u32,

@@ -136,8 +136,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NotFinite`] and [`Error::Label`] for the batch, [`Error::Argument`] for the number of
-    /// labels and for a learning rate that is negative or not finite. [`Error::Diverged`] when the loss or a gradient is
-    /// not finite; weights and optimizer then stay unchanged. [`Error::TooLarge`], [`Error::DeviceLost`] and
+    /// labels and for a learning rate that is negative or not finite. [`Error::Diverged`] when the loss or a gradient
+    /// is not finite; weights and optimizer then stay unchanged. [`Error::TooLarge`], [`Error::DeviceLost`] and
     /// [`Error::Backend`].
     pub async fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
         let report = self.run(RunMode::Step, x, labels, learning_rate).await?;
@@ -345,8 +345,8 @@ impl Trainer {
     /// made with the other one's graph, current weights, optimizer and seed.
     ///
     /// # Errors
-    /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`], [`Error::NotFinite`] for
-    /// NaN or infinity. The trainer then stays unchanged.
+    /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`], [`Error::NotFinite`]
+    /// for NaN or infinity. The trainer then stays unchanged.
     pub fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
         self.optimizer().check_state(&self.graph, state)?;
         for (moment, buffers) in self.optimizer().moments().iter().zip(&self.training.moments) {
@@ -431,8 +431,8 @@ impl Trainer {
         self.device.checked(make).await
     }
 
-    /// Finds the first layer whose output, or else whose gradient, is not finite. Repeats the forward half step by step;
-    /// the gradients are still there from the failed step.
+    /// Finds the first layer whose output, or else whose gradient, is not finite. Repeats the forward half step by
+    /// step; the gradients are still there from the failed step.
     async fn first_non_finite_layer(&mut self, x: &Tensor, control: &Control, labels: &[u32]) -> Result<String> {
         let grads = self.unpack_gradients(&self.layout.download(&self.device, &self.training.grads).await?);
         let program = self.program(labels.len(), false).await?;

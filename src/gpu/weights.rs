@@ -1,5 +1,5 @@
-//! Where parameters lie on the device. A parameter buffer holds weights with decay, then biases and scales, then running
-//! statistics, so that one dispatch can update a whole network.
+//! Where parameters lie on the device. A parameter buffer holds weights with decay, then biases and scales, then
+//! running statistics, so that one dispatch can update a whole network.
 
 use std::borrow::Cow;
 
@@ -14,8 +14,8 @@ use crate::tensor::Tensor;
 const ALIGN: usize = 64;
 
 /// The order of one node's weights: `[group][ky][kx][input channel][output channel]`, with output channels zero-padded
-/// to a multiple of four; `[ky][kx][output channel]` where depthwise. A linear layer is a convolution whose kernel covers
-/// its input, so that it can read a map that no flatten has reordered.
+/// to a multiple of four; `[ky][kx][output channel]` where depthwise. A linear layer is a convolution whose kernel
+/// covers its input, so that it can read a map that no flatten has reordered.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct WeightLayout {
     pub kernel: [usize; 2],
@@ -168,8 +168,8 @@ impl ParamBufferLayout {
 }
 
 impl ParamLayout {
-    /// Fills buffers of at most `limit` floats. A node whose parameters exceed the limit gets a buffer of its own, which
-    /// the device then refuses.
+    /// Fills buffers of at most `limit` floats. A node whose parameters exceed the limit gets a buffer of its own,
+    /// which the device then refuses.
     pub(super) fn new(graph: &Graph, plan: &Plan, limit: usize) -> Self {
         let mut slots: Vec<Option<ParamSlot>> = vec![None; graph.nodes().len()];
         let mut buffers: Vec<ParamBufferLayout> = vec![];

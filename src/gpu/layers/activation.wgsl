@@ -1,4 +1,4 @@
-// Element-wise functions.
+// Activations and their derivatives.
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -8,7 +8,8 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     }
 }
 
-// a is the activation's result, b its gradient, y the gradient of its argument (which may be b itself).
+// `a` is the result of the activation, `b` its gradient, `y` the gradient of the argument, which may lie in place of
+// `b`.
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);

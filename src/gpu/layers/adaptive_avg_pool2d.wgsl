@@ -1,17 +1,17 @@
-// Output o of n averages rows floor(o * h / n) to ceil((o + 1) * h / n). By the same formula with n and h exchanged,
-// the outputs that average a row are a range too.
+// Adaptive average pooling. Output o of n averages rows from floor(o * h / n) to ceil((o + 1) * h / n) of h. With n and
+// h exchanged, the formula gives the outputs that average a row.
 
 fn range(o: u32, outputs: u32, inputs: u32) -> vec2<u32> {
     return vec2<u32>(o * inputs / outputs, ((o + 1u) * inputs + outputs - 1u) / outputs);
 }
 
-// How many rows or columns output `o` averages.
+// The number of rows or columns that output `o` averages.
 fn extent(o: u32, outputs: u32, inputs: u32) -> f32 {
     let r = range(o, outputs, inputs);
     return f32(r.y - r.x);
 }
 
-// The sum over the part of a that belongs to element `index` of y, weighted when a is the gradient of means.
+// The mean of the part of `a` that belongs to element `index` of `y`. Backward, the sum of the gradients of the means.
 fn sum(index: u32, backward: bool) -> f32 {
     let pixel = index / uniforms.y.c;
     let n = pixel / (uniforms.y.h * uniforms.y.w);
@@ -20,7 +20,8 @@ fn sum(index: u32, backward: bool) -> f32 {
     var sum = 0.0;
     for (var y = rows.x; y < rows.y; y++) {
         for (var x = columns.x; x < columns.y; x++) {
-            var v = arena[uniforms.a.offset + ((n * uniforms.a.h + y) * uniforms.a.w + x) * uniforms.a.pixel_stride + index % uniforms.y.c];
+            let p = (n * uniforms.a.h + y) * uniforms.a.w + x;
+            var v = arena[uniforms.a.offset + p * uniforms.a.pixel_stride + index % uniforms.y.c];
             if (backward) {
                 v /= extent(y, uniforms.a.h, uniforms.y.h) * extent(x, uniforms.a.w, uniforms.y.w);
             }

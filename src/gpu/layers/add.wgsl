@@ -1,4 +1,4 @@
-// Sum of two values, with an activation.
+// The sum of two values, followed by an activation.
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

@@ -1,13 +1,13 @@
-// Average pooling. Whether zeros of the padding count in the mean is an attribute; rows that only ceil mode added never
-// count.
+// Average pooling. Rows and columns that only ceil mode added never count in a mean.
 
+// Whether zeros of the padding count in a mean.
 override COUNT_PAD: bool = true;
 
 fn ceil_div(a: i32, b: i32) -> i32 {
     return select(-(-a / b), (a + b - 1) / b, a > 0);
 }
 
-// How many of the window's taps at output `o` count, on one axis (0 height, 1 width).
+// The number of taps that count in the mean at output `o`, on one axis (0 vertical, 1 horizontal).
 fn taps(o: u32, axis: u32, input: u32) -> u32 {
     let before = uniforms.window.pad[axis];
     let low = select(before, 0, COUNT_PAD);
@@ -30,18 +30,19 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
         return;
     }
     let block = block_of(index, uniforms.y);
-    let n = block.pixel / (uniforms.y.h * uniforms.y.w);
-    let oy = block.pixel / uniforms.y.w % uniforms.y.h;
-    let ox = block.pixel % uniforms.y.w;
-    let share = weight(oy, ox);
+    let o = output_of(block.pixel);
+    let share = weight(o.y, o.x);
     for (var c = block.c; c < block.c_end; c++) {
         var sum = 0.0;
         for (var ky = 0u; ky < uniforms.window.kernel.x; ky++) {
-            let iy = u32(i32(oy * uniforms.window.stride.x + ky * uniforms.window.dilation.x) - uniforms.window.pad.x);
+            let ty = o.y * uniforms.window.stride.x + ky * uniforms.window.dilation.x;
+            let iy = u32(i32(ty) - uniforms.window.pad.x);
             for (var kx = 0u; kx < uniforms.window.kernel.y; kx++) {
-                let ix = u32(i32(ox * uniforms.window.stride.y + kx * uniforms.window.dilation.y) - uniforms.window.pad.y);
+                let tx = o.x * uniforms.window.stride.y + kx * uniforms.window.dilation.y;
+                let ix = u32(i32(tx) - uniforms.window.pad.y);
                 if (iy < uniforms.x.h && ix < uniforms.x.w) {
-                    sum += arena[uniforms.x.offset + ((n * uniforms.x.h + iy) * uniforms.x.w + ix) * uniforms.x.pixel_stride + c];
+                    let pixel = (o.n * uniforms.x.h + iy) * uniforms.x.w + ix;
+                    sum += arena[uniforms.x.offset + pixel * uniforms.x.pixel_stride + c];
                 }
             }
         }
@@ -56,22 +57,18 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
         return;
     }
     let block = block_of(index, uniforms.x);
-    let n = block.pixel / (uniforms.x.h * uniforms.x.w);
-    let ty = u32(i32(block.pixel / uniforms.x.w % uniforms.x.h) + uniforms.window.pad.x);
-    let tx = u32(i32(block.pixel % uniforms.x.w) + uniforms.window.pad.y);
-    let extent = (uniforms.window.kernel - 1u) * uniforms.window.dilation + 1u;
-    let rows = windows(ty, uniforms.window.stride.x, extent.x, uniforms.y.h);
-    let columns = windows(tx, uniforms.window.stride.y, extent.y, uniforms.y.w);
+    let input = input_of(block.pixel);
     var sum = vec4<f32>();
     let count = block.c_end - block.c;
-    for (var oy = rows.x; oy < rows.y; oy++) {
-        for (var ox = columns.x; ox < columns.y; ox++) {
+    for (var oy = input.rows.x; oy < input.rows.y; oy++) {
+        for (var ox = input.columns.x; ox < input.columns.y; ox++) {
             // With dilation a window has holes.
-            let on_y = (ty - oy * uniforms.window.stride.x) % uniforms.window.dilation.x == 0u;
-            let on_x = (tx - ox * uniforms.window.stride.y) % uniforms.window.dilation.y == 0u;
+            let on_y = (input.y - oy * uniforms.window.stride.x) % uniforms.window.dilation.x == 0u;
+            let on_x = (input.x - ox * uniforms.window.stride.y) % uniforms.window.dilation.y == 0u;
             if (on_y && on_x) {
-                let at = uniforms.dy.offset + ((n * uniforms.y.h + oy) * uniforms.y.w + ox) * uniforms.dy.pixel_stride + block.c;
-                // What is beyond the last channel is not written.
+                let pixel = (input.n * uniforms.y.h + oy) * uniforms.y.w + ox;
+                let at = uniforms.dy.offset + pixel * uniforms.dy.pixel_stride + block.c;
+                // Components beyond the last channel are not written.
                 let dy = vec4<f32>(arena[at], arena[at + 1u], arena[at + 2u], arena[at + 3u]);
                 sum += dy * weight(oy, ox);
             }

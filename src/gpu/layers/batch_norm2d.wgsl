@@ -1,13 +1,13 @@
-// Batch normalisation. Sums over pixels are cut into slices, each summed by one invocation, then merged in order.
+// Batch normalization. Sums over pixels are split into slices, each summed by one invocation, then merged in order.
 
 struct BatchNormUniforms {
     x: ViewUniforms,
     dy: ViewUniforms,
     // The result: y, or the gradient of x.
     y: ViewUniforms,
-    // Weight, bias, mean, variance.
+    // First floats of weight, bias, mean and variance.
     params: vec4<u32>,
-    // Of the whole batch.
+    // Pixels of the whole batch.
     pixels: u32,
     splits: u32,
     // Pixels of a slice.
@@ -19,10 +19,11 @@ struct BatchNormUniforms {
 }
 
 @group(0) @binding(1) var<storage, read> params: array<f32>;
-// In training its mean and variance are the batch's, until `finish`.
 @group(0) @binding(4) var<uniform> uniforms: BatchNormUniforms;
 
+// Whether the statistics are the batch's, which lie in the gradients of the running statistics.
 override TRAINING: bool = true;
+// Pixels of one channel that an invocation normalizes.
 const PIXELS: u32 = 8u;
 
 fn at(p: ViewUniforms, pixel: u32, c: u32) -> u32 {
@@ -33,7 +34,8 @@ fn inverse(variance: f32) -> f32 {
     return inverseSqrt(variance + uniforms.epsilon);
 }
 
-// Mean of a slice, and sum of the squares of what differs from it: no cancellation, however large the mean.
+// Computes the mean of a slice and the sum of squared differences from it, which does not cancel when the mean is
+// large.
 @compute @workgroup_size(WORKGROUP)
 fn statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -58,7 +60,7 @@ fn statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     arena[uniforms.scratch + uniforms.splits * uniforms.x.c + index] = squares;
 }
 
-// Chan's formula.
+// Merges the statistics of the slices by the formula of Chan et al.
 @compute @workgroup_size(WORKGROUP)
 fn merge(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let c = invocation(id, groups);
@@ -160,7 +162,7 @@ fn finish(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
     grads[uniforms.params.w + c] = uniforms.momentum * (unbiased - params[uniforms.params.w + c]);
 }
 
-// Instead of `finish`, when the running statistics are used: dx = scale * dy
+// Runs instead of `finish` where the running statistics are used: dx = scale * dy.
 @compute @workgroup_size(WORKGROUP)
 fn scales(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let c = invocation(id, groups);

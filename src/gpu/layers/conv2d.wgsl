@@ -1,37 +1,36 @@
-// Convolution as an implicit matrix product: rows are pixels, columns output channels, and the summed index k runs over
-// (ky, kx, c). Weights lie as [group][k][column], columns padded with zeros to a multiple of four, so that a vec4 load
-// is contiguous over columns and neighbouring invocations read neighbouring columns.
+// Convolution as an implicit matrix product: rows are pixels, columns are output channels, and the summed index k runs
+// over (ky, kx, c). The order of weights is [group][k][column], with columns zero-padded to a multiple of four, so that
+// vec4 loads are contiguous and neighboring invocations read neighboring columns.
 //
-// Every invocation keeps a block of 8x4 in registers and nothing is shared through workgroup memory. On the software
-// adapter barriers cost ten times what they save, and loads (a check and a gather for each lane) cost more than sums:
-// 8x4 takes 12 loads for 32 of them, 4x4 takes 8 for 16 and is a third slower. On hardware the reuse of each load and
-// the cache carry it.
+// Every invocation keeps a block of 8x4 sums in registers; workgroup memory is not used. On a software adapter barriers
+// cost ten times more than they save, and loads cost more than sums: 8x4 takes 12 loads for 32 sums, 4x4 takes 8 for 16
+// and is a third slower. On hardware, caches serve the repeated loads.
 
 struct ConvUniforms {
     x: ViewUniforms,
     y: ViewUniforms,
     window: WindowUniforms,
-    // In vec4 for reading, in floats for writing gradients.
+    // Counted in vec4 by kernels that read weights, in floats by kernels that write gradients.
     weights: u32,
     bias: u32,
     groups: u32,
-    // Of one group.
+    // Channels of one group.
     cin: u32,
     cout: u32,
-    // Summed indices: kh * kw * cin.
+    // Length of a sum: kh * kw * cin.
     depth: u32,
     // Pixels of the result, for the whole batch (forward, backward_input).
     pixels: u32,
     batch: u32,
-    // The inner loop: `taps` times along the kernel's row, each a run of `run` floats that are contiguous in x.
+    // A row of the kernel has `taps` runs, each of `run` floats that are contiguous in x.
     taps: u32,
     run: u32,
-    // backward_weights: the rows of y are split into this many slices of `slice` rows; with more than one, partial sums
-    // go to the arena at `scratch`, for `reduce` to add up.
+    // backward_weights: slices of output rows, and the rows of a slice. Partial sums of several slices go to the arena
+    // at `scratch`, where `split_sum` adds them up.
     splits: u32,
     slice: u32,
     scratch: u32,
-    // Added to the result, unless it is NONE: where it begins, and floats from one pixel to the next.
+    // The value that is added to the result, or NONE: its first float, and floats from one pixel to the next.
     addend: u32,
     addend_pixel_stride: u32,
 }
@@ -44,7 +43,7 @@ override PADDED: bool = true;
 // Whether the output channels of a group are not a multiple of four.
 override RAGGED: bool = true;
 
-// A zero where the tap is outside, whatever lies at the address computed for it.
+// Replaces components by zero where the tap is outside the input.
 fn inside(v: vec4<f32>, ok: vec4<bool>) -> vec4<f32> {
     return select(vec4<f32>(), v, ok);
 }
@@ -53,14 +52,14 @@ fn load4(at: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(arena[at.x], arena[at.y], arena[at.z], arena[at.w]);
 }
 
-// Four pixels of the result: where they begin in the input.
+// The first taps of four pixels of the result, as input positions.
 struct Pixels {
     image: vec4<i32>,
     iy: vec4<i32>,
     ix: vec4<i32>,
 }
 
-// Beyond the last pixel, the last one again.
+// Pixels beyond the last one repeat it.
 fn pixels_from(first: u32) -> Pixels {
     let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(uniforms.pixels - 1u));
     let row = pixel / uniforms.y.w;
@@ -97,7 +96,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     }
     var acc_p = mat4x4<f32>(bias, bias, bias, bias);
     var acc_q = acc_p;
-    // Read once: a software adapter would read uniforms in every round.
+    // A software adapter would otherwise read uniforms in every iteration.
     let taps = uniforms.taps;
     let run = uniforms.run;
     let cin = i32(uniforms.cin);
@@ -116,7 +115,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
             let qx = q.ix + i32(kx * dilation.y);
             let p_at = vec4<u32>(channel + (p.image + py * size.y + px) * pixel_stride);
             let q_at = vec4<u32>(channel + (q.image + qy * size.y + qx) * pixel_stride);
-            // Of a run over several pixels, the part that is inside; of a run over one pixel, all or nothing.
+            // The part of a run that is inside the input. A run over one pixel is inside as a whole or not at all.
             let p_low = -px * cin;
             let q_low = -qx * cin;
             let p_high = select(vec4<i32>(), (size.y - px) * cin, p_row);
@@ -151,7 +150,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     }
 }
 
-// Four pixels of the addend; those beyond the last pixel or channel are read from elsewhere and not written.
+// Four pixels of the addend. Values beyond the last pixel or channel are arbitrary and never written.
 fn addend4(at: u32, first: u32) -> mat4x4<f32> {
     let p = vec4<u32>(at) + (vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u)) * uniforms.addend_pixel_stride;
     let i = vec4<u32>(0u, 1u, 2u, 3u);
@@ -177,7 +176,7 @@ fn finish(at: u32, v: vec4<f32>, count: u32) {
     write4(at, vec4<f32>(activate(v.x), activate(v.y), activate(v.z), activate(v.w)), count);
 }
 
-// One row, for a linear layer at batch 1: blocks of four pixels would compute three of them for nothing.
+// Computes one pixel per invocation, for linear layers at small batches, where blocks of eight would be mostly idle.
 @compute @workgroup_size(WORKGROUP)
 fn forward_vector(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -199,13 +198,14 @@ fn forward_vector(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         k += blocks;
     }
     if (uniforms.addend != NONE) {
-        acc += load4(vec4<u32>(uniforms.addend + n * uniforms.addend_pixel_stride + block * 4u) + vec4<u32>(0u, 1u, 2u, 3u));
+        let at = uniforms.addend + n * uniforms.addend_pixel_stride + block * 4u;
+        acc += load4(vec4<u32>(at) + vec4<u32>(0u, 1u, 2u, 3u));
     }
     finish(uniforms.y.offset + n * uniforms.y.pixel_stride + block * 4u, acc, uniforms.cout - block * 4u);
 }
 
-// Four output channels of the gradient at one output pixel, of which `exists` tells those that are there. Without
-// branches: with a dozen && in the loop, a software adapter takes ten seconds to compile this shader.
+// Four output channels of the gradient at one output pixel; zero where `exists` is false or the pixel is not `ok`. Free
+// of branches: a dozen `&&` in the loop make a software adapter compile for ten seconds.
 fn dy4(at: u32, exists: vec4<bool>, ok: bool) -> vec4<f32> {
     let v = vec4<f32>(arena[at], arena[at + 1u], arena[at + 2u], arena[at + 3u]);
     if (RAGGED) {
@@ -218,7 +218,7 @@ fn ceil_div(a: i32, b: i32) -> i32 {
     return select(-(-a / b), (a + b - 1) / b, a > 0);
 }
 
-// The taps of one axis (low, high) that reach some of eight inputs; the vectors are their positions in the padded input.
+// The range of taps on one axis that reach any of eight inputs, given by their positions in the padded input.
 fn tap_range(p: vec4<i32>, q: vec4<i32>, stride: u32, dilation: u32, kernel: u32, outputs: u32) -> vec2<u32> {
     let least = min(p, q);
     let most = max(p, q);
@@ -240,10 +240,14 @@ fn inputs_from(first: u32) -> Inputs {
     let pixel = min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(uniforms.pixels - 1u));
     let row = pixel / uniforms.x.w;
     let n = row / uniforms.x.h;
-    return Inputs(n, vec4<i32>(row - n * uniforms.x.h) + uniforms.window.pad.x, vec4<i32>(pixel - row * uniforms.x.w) + uniforms.window.pad.y);
+    return Inputs(
+        n,
+        vec4<i32>(row - n * uniforms.x.h) + uniforms.window.pad.x,
+        vec4<i32>(pixel - row * uniforms.x.w) + uniforms.window.pad.y,
+    );
 }
 
-// For four inputs, the outputs that one tap leads to on one axis, and whether they are there.
+// The outputs that one tap of four inputs leads to on one axis, and whether they exist.
 struct Outputs {
     at: vec4<u32>,
     ok: vec4<bool>,
@@ -255,7 +259,7 @@ fn outputs_of(t: vec4<i32>, tap: u32, stride: i32, dilation: u32, size: u32) -> 
     return Outputs(vec4<u32>(o), (u >= vec4<i32>()) & (o * stride == u) & (o < vec4<i32>(i32(size))));
 }
 
-// Each invocation gathers eight input pixels by four input channels: no two write to one place.
+// Each invocation computes eight input pixels by four input channels. No two invocations write to one address.
 @compute @workgroup_size(WORKGROUP)
 fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -276,7 +280,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     let range_y = tap_range(p.y, q.y, uniforms.window.stride.x, dilation.x, uniforms.window.kernel.x, size.x);
     let range_x = tap_range(p.x, q.x, uniforms.window.stride.y, dilation.y, uniforms.window.kernel.y, size.y);
     let start = uniforms.y.offset + group * uniforms.cout;
-    // Rows of weights beyond the last channel are read again instead of the next tap's.
+    // Beyond the last channel, its row is read again instead of a row of the next tap.
     let row = min(vec4<u32>(channel) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(uniforms.cin - 1u)) * blocks;
     let weights = uniforms.weights + group * uniforms.depth * blocks;
     let cin = uniforms.cin;
@@ -315,7 +319,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     }
 }
 
-// For four pixels, the products of four rows of weights with four channels of the gradient.
+// The products of four rows of weights with four channels of the gradient, for four pixels.
 fn products(w: mat4x4<f32>, at: vec4<u32>, exists: vec4<bool>, ok: vec4<bool>) -> mat4x4<f32> {
     return mat4x4<f32>(
         dy4(at.x, exists, ok.x) * w,
@@ -340,12 +344,12 @@ fn save_inputs(at: u32, v: mat4x4<f32>, count: u32, left: u32) {
     }
 }
 
-// Four of the summed indices k: where each leads to from a pixel of the output.
+// Input offsets of four summed indices k, relative to a pixel of the output.
 struct Taps {
     channel: vec4<i32>,
     y: vec4<i32>,
     x: vec4<i32>,
-    // The bias is one k more, whose input is always 1.
+    // The bias is an additional k whose input is always 1.
     is_weight: vec4<bool>,
 }
 
@@ -362,7 +366,7 @@ fn taps_from(first: u32, group: u32) -> Taps {
     );
 }
 
-// Each invocation owns eight k by four columns and sums over a slice of the output's rows.
+// Each invocation computes eight k by four columns, summed over a slice of the output rows.
 @compute @workgroup_size(WORKGROUP)
 fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -437,7 +441,7 @@ fn save(split: u32, k: u32, column: u32, v: vec4<f32>) {
     let blocks = (uniforms.cout + 3u) / 4u;
     let group = column / blocks;
     let left = uniforms.cout - column % blocks * 4u;
-    // What was summed for the padding came from other values' memory.
+    // The sums of padded columns come from memory of other values.
     let clean = inside(v, vec4<bool>(true, left > 1u, left > 2u, left > 3u));
     if (uniforms.splits > 1u) {
         let stored = uniforms.groups * blocks * 4u * depth;

@@ -1,4 +1,5 @@
-// Convolution in which every group has one input channel: a direct sum over taps. Weights lie as [tap][output channel].
+// Convolution with one input channel in each group: a direct sum over taps. The order of weights is
+// [tap][output channel].
 
 struct DepthwiseUniforms {
     x: ViewUniforms,
@@ -6,7 +7,7 @@ struct DepthwiseUniforms {
     window: WindowUniforms,
     weights: u32,
     bias: u32,
-    // Output channels of one input channel.
+    // Output channels for each input channel.
     multiplier: u32,
     // Elements of the result, for the whole batch (forward, backward_input).
     elements: u32,
@@ -40,7 +41,8 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
             let ix = u32(ix0 + i32(kx * uniforms.window.dilation.y));
             // Positions before the input are huge as unsigned numbers.
             if (iy < uniforms.x.h && ix < uniforms.x.w) {
-                let x = arena[uniforms.x.offset + ((image + iy) * uniforms.x.w + ix) * uniforms.x.pixel_stride + o / uniforms.multiplier];
+                let pixel_x = (image + iy) * uniforms.x.w + ix;
+                let x = arena[uniforms.x.offset + pixel_x * uniforms.x.pixel_stride + o / uniforms.multiplier];
                 acc += x * params[uniforms.weights + (ky * uniforms.window.kernel.y + kx) * uniforms.y.c + o];
             }
         }
@@ -66,7 +68,8 @@ fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         for (var kx = 0u; kx < uniforms.window.kernel.y; kx++) {
             let ux = u32(tx - i32(kx * uniforms.window.dilation.y));
             let ox = ux / uniforms.window.stride.y;
-            if (oy < uniforms.y.h && ox < uniforms.y.w && oy * uniforms.window.stride.x == uy && ox * uniforms.window.stride.y == ux) {
+            let is_inside = oy < uniforms.y.h && ox < uniforms.y.w;
+            if (is_inside && oy * uniforms.window.stride.x == uy && ox * uniforms.window.stride.y == ux) {
                 let at = uniforms.y.offset + ((image + oy) * uniforms.y.w + ox) * uniforms.y.pixel_stride;
                 let tap = uniforms.weights + (ky * uniforms.window.kernel.y + kx) * uniforms.y.c;
                 for (var o = c * uniforms.multiplier; o < (c + 1u) * uniforms.multiplier; o++) {
@@ -78,7 +81,7 @@ fn backward_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     write(uniforms.x.offset + pixel * uniforms.x.pixel_stride + c, acc);
 }
 
-// One invocation for each weight (and bias, the tap after the last) and slice of the output's rows.
+// One invocation for each parameter and slice of output rows. The bias is the tap after the last.
 @compute @workgroup_size(WORKGROUP)
 fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -95,11 +98,14 @@ fn backward_weights(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_w
     var acc = 0.0;
     for (var r = split * uniforms.slice; r < last; r++) {
         let from_y = uniforms.y.offset + r * uniforms.y.w * uniforms.y.pixel_stride + o;
-        let iy = u32(i32(r % uniforms.y.h * uniforms.window.stride.x + tap / uniforms.window.kernel.y * uniforms.window.dilation.x) - uniforms.window.pad.x);
+        let ky = tap / uniforms.window.kernel.y;
+        let ty = r % uniforms.y.h * uniforms.window.stride.x + ky * uniforms.window.dilation.x;
+        let iy = u32(i32(ty) - uniforms.window.pad.x);
         let row = (r / uniforms.y.h * uniforms.x.h + iy) * uniforms.x.w;
         for (var ox = 0u; ox < uniforms.y.w; ox++) {
             let d = arena[from_y + ox * uniforms.y.pixel_stride];
-            let ix = u32(i32(ox * uniforms.window.stride.y + tap % uniforms.window.kernel.y * uniforms.window.dilation.y) - uniforms.window.pad.y);
+            let tx = ox * uniforms.window.stride.y + tap % uniforms.window.kernel.y * uniforms.window.dilation.y;
+            let ix = u32(i32(tx) - uniforms.window.pad.y);
             if (!is_weight) {
                 acc += d;
             } else if (iy < uniforms.x.h && ix < uniforms.x.w) {

@@ -1,8 +1,8 @@
-// Between a map (`a`, NHWC) and vectors in CHW order (`b`, one for each sample): flatten, and the network's doors.
+// Copies between a map (`a`, NHWC) and vectors in CHW order (`b`, one for each sample).
 
 fn vector_at(index: u32) -> u32 {
     let size = uniforms.a.c * uniforms.a.h * uniforms.a.w;
-    let at = logical(uniforms.a, index);
+    let at = nchw_position(uniforms.a, index);
     return uniforms.b.offset + at / size * uniforms.b.pixel_stride + at % size;
 }
 

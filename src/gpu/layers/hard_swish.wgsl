@@ -1,4 +1,4 @@
-// x times its hard sigmoid.
+// Hard swish: x times its hard sigmoid.
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -9,7 +9,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     }
 }
 
-// a is the argument, b the result's gradient, y the argument's.
+// `a` is the argument, `b` the gradient of the result, `y` the gradient of the argument.
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);

@@ -5,7 +5,7 @@ override SCALE: f32 = 0.0;
 override POWER: f32 = 0.0;
 override K: f32 = 1.0;
 
-// `SIZE` channels, `before` of them before c, as far as they exist.
+// The existing ones among `SIZE` channels, of which `before` precede c.
 fn around(c: u32, before: u32) -> vec2<u32> {
     return vec2<u32>(c - min(c, before), min(c + SIZE - before, uniforms.a.c));
 }
@@ -30,7 +30,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     }
 }
 
-// a is the argument, b the result's gradient, y the argument's.
+// `a` is the argument, `b` the gradient of the result, `y` the gradient of the argument.
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -40,7 +40,7 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
     let c = index % uniforms.a.c;
     let x = element(uniforms.a, index) - c;
     let dy = element(uniforms.b, index) - c;
-    // The channels in whose bases c is.
+    // The channels whose bases contain c.
     let range = around(c, SIZE / 2u);
     var sum = 0.0;
     for (var j = range.x; j < range.y; j++) {

@@ -1,9 +1,9 @@
-// Max pooling. Padding never wins; the first of equal maxima does; so does NaN, as in the reference.
+// Max pooling. The first of equal maxima wins, NaN wins over numbers, and padding never wins.
 
 // Whether some window reaches beyond the input.
 override PADDED: bool = true;
 
-// A window: the input position of its first tap, which may be before the input, as wrapped numbers.
+// The input position of the first tap of a window. Positions before the input wrap around.
 struct Corner {
     image: u32,
     iy: u32,
@@ -12,11 +12,12 @@ struct Corner {
 
 fn corner(n: u32, oy: u32, ox: u32) -> Corner {
     let y = u32(i32(oy * uniforms.window.stride.x) - uniforms.window.pad.x);
-    return Corner(uniforms.x.offset + n * uniforms.x.h * uniforms.x.w * uniforms.x.pixel_stride, y, u32(i32(ox * uniforms.window.stride.y) - uniforms.window.pad.y));
+    let x = u32(i32(ox * uniforms.window.stride.y) - uniforms.window.pad.y);
+    return Corner(uniforms.x.offset + n * uniforms.x.h * uniforms.x.w * uniforms.x.pixel_stride, y, x);
 }
 
-// The address of the maximum of a window in channel c. Everything that does not change is read before the loops, and
-// there are no branches in them: a software adapter runs both sides of each.
+// The address of the maximum of a window in channel c. Uniforms are read before the loops, and the loops have no
+// branches, because a software adapter runs both sides of each.
 fn winner(at_corner: Corner, c: u32) -> u32 {
     let kernel = uniforms.window.kernel;
     let dilation = uniforms.window.dilation;
@@ -53,17 +54,15 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
         return;
     }
     let block = block_of(index, uniforms.y);
-    let n = block.pixel / (uniforms.y.h * uniforms.y.w);
-    let oy = block.pixel / uniforms.y.w % uniforms.y.h;
-    let ox = block.pixel % uniforms.y.w;
-    let window = corner(n, oy, ox);
+    let o = output_of(block.pixel);
+    let window = corner(o.n, o.y, o.x);
     let to = uniforms.y.offset + block.pixel * uniforms.y.pixel_stride;
     for (var c = block.c; c < block.c_end; c++) {
         arena[to + c] = arena[winner(window, c)];
     }
 }
 
-// Each input asks every window that may hold it whether it is the maximum there: a gather, so nothing is written twice.
+// Each input sums the gradients of the windows whose maximum it is. No two invocations write to one address.
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -71,19 +70,15 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
         return;
     }
     let block = block_of(index, uniforms.x);
-    let n = block.pixel / (uniforms.x.h * uniforms.x.w);
-    let extent = (uniforms.window.kernel - 1u) * uniforms.window.dilation + 1u;
-    let ty = u32(i32(block.pixel / uniforms.x.w % uniforms.x.h) + uniforms.window.pad.x);
-    let tx = u32(i32(block.pixel % uniforms.x.w) + uniforms.window.pad.y);
-    let rows = windows(ty, uniforms.window.stride.x, extent.x, uniforms.y.h);
-    let columns = windows(tx, uniforms.window.stride.y, extent.y, uniforms.y.w);
+    let input = input_of(block.pixel);
     for (var c = block.c; c < block.c_end; c++) {
         let me = uniforms.x.offset + block.pixel * uniforms.x.pixel_stride + c;
         var sum = 0.0;
-        for (var oy = rows.x; oy < rows.y; oy++) {
-            for (var ox = columns.x; ox < columns.y; ox++) {
-                if (winner(corner(n, oy, ox), c) == me) {
-                    sum += arena[uniforms.dy.offset + ((n * uniforms.y.h + oy) * uniforms.y.w + ox) * uniforms.dy.pixel_stride + c];
+        for (var oy = input.rows.x; oy < input.rows.y; oy++) {
+            for (var ox = input.columns.x; ox < input.columns.y; ox++) {
+                if (winner(corner(input.n, oy, ox), c) == me) {
+                    let pixel = (input.n * uniforms.y.h + oy) * uniforms.y.w + ox;
+                    sum += arena[uniforms.dy.offset + pixel * uniforms.dy.pixel_stride + c];
                 }
             }
         }
@@ -91,7 +86,7 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
     }
 }
 
-// Windows that neither overlap nor leave gaps: each looks for its maximum once and writes to all of its inputs.
+// For windows that neither overlap nor leave gaps. Each window finds its maximum once and writes to all of its inputs.
 @compute @workgroup_size(WORKGROUP)
 fn backward_tiled(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -99,13 +94,13 @@ fn backward_tiled(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         return;
     }
     let block = block_of(index, uniforms.y);
-    let n = block.pixel / (uniforms.y.h * uniforms.y.w);
-    let oy = block.pixel / uniforms.y.w % uniforms.y.h;
-    let ox = block.pixel % uniforms.y.w;
-    let window = corner(n, oy, ox);
+    let o = output_of(block.pixel);
+    let window = corner(o.n, o.y, o.x);
     let kernel = uniforms.window.kernel;
-    let place = vec3<u32>(uniforms.x.w, uniforms.x.pixel_stride, uniforms.dx.pixel_stride);
-    let first = (n * uniforms.x.h + oy * kernel.x) * place.x + ox * kernel.y;
+    let width = uniforms.x.w;
+    let stride_x = uniforms.x.pixel_stride;
+    let stride_dx = uniforms.dx.pixel_stride;
+    let first = (o.n * uniforms.x.h + o.y * kernel.x) * width + o.x * kernel.y;
     let from_x = uniforms.x.offset;
     let to = uniforms.dx.offset;
     let dy = uniforms.dy.offset + block.pixel * uniforms.dy.pixel_stride;
@@ -114,8 +109,8 @@ fn backward_tiled(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         let d = arena[dy + c];
         for (var ky = 0u; ky < kernel.x; ky++) {
             for (var kx = 0u; kx < kernel.y; kx++) {
-                let pixel = first + ky * place.x + kx;
-                write(to + pixel * place.z + c, select(0.0, d, from_x + pixel * place.y + c == at));
+                let pixel = first + ky * width + kx;
+                write(to + pixel * stride_dx + c, select(0.0, d, from_x + pixel * stride_x + c == at));
             }
         }
     }

@@ -1,6 +1,6 @@
 // Products.
 
-// y = a * b, of the size of a; b may have one pixel for each sample.
+// Computes y = a * b with the size of a. b may have one pixel for each sample.
 @compute @workgroup_size(WORKGROUP)
 fn product(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -11,7 +11,7 @@ fn product(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     }
 }
 
-// The same summed over all pixels of a and b that belong to one of y.
+// Sums a * b over all pixels that belong to one pixel of y.
 @compute @workgroup_size(WORKGROUP)
 fn sum(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = invocation(id, groups);
@@ -23,7 +23,8 @@ fn sum(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) gr
     let first = index / uniforms.y.c * spread;
     var sum = 0.0;
     for (var p = first; p < first + spread; p++) {
-        sum += arena[uniforms.a.offset + p * uniforms.a.pixel_stride + c] * arena[uniforms.b.offset + p * uniforms.b.pixel_stride + c];
+        let a = arena[uniforms.a.offset + p * uniforms.a.pixel_stride + c];
+        sum += a * arena[uniforms.b.offset + p * uniforms.b.pixel_stride + c];
     }
     write(element(uniforms.y, index), sum);
 }

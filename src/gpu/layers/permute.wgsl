@@ -1,4 +1,4 @@
-// Each value of y is one of a, found by its place in a sample in the order CHW.
+// Permutes axes. Positions in a sample are counted in CHW order.
 
 struct PermuteUniforms {
     a: ViewUniforms,
@@ -15,9 +15,10 @@ fn permute(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     if (index >= uniforms.size.w) {
         return;
     }
-    let at = logical(uniforms.y, index);
+    let at = nchw_position(uniforms.y, index);
     let row = at / uniforms.size.z;
-    let coordinates = vec4<u32>(row / uniforms.size.y % uniforms.size.x, row % uniforms.size.y, at % uniforms.size.z, 0u);
+    let channel = row / uniforms.size.y % uniforms.size.x;
+    let coordinates = vec4<u32>(channel, row % uniforms.size.y, at % uniforms.size.z, 0u);
     let source = dot(coordinates, uniforms.strides);
     let area = uniforms.a.h * uniforms.a.w;
     let n = row / (uniforms.size.x * uniforms.size.y);

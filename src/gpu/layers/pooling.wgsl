@@ -1,11 +1,11 @@
-// What both poolings share. `x` and `y` are the input and output, `dx` and `dy` their gradients.
+// Declarations that max and average pooling share. `x` and `y` are input and output, `dx` and `dy` their gradients.
 struct PoolUniforms {
     x: ViewUniforms,
     y: ViewUniforms,
     dx: ViewUniforms,
     dy: ViewUniforms,
     window: WindowUniforms,
-    // Rows and columns of the padding after the input.
+    // Padding below and to the right of the input.
     pad_after: vec2<i32>,
     // Blocks of the result, for the whole batch.
     blocks: u32,
@@ -13,7 +13,7 @@ struct PoolUniforms {
 
 @group(0) @binding(4) var<uniform> uniforms: PoolUniforms;
 
-// What one invocation computes: up to four channels of a pixel, which share the arithmetic of finding their windows.
+// The work of one invocation: up to four channels of a pixel, which share the arithmetic for their windows.
 struct Block {
     pixel: u32,
     c: u32,
@@ -26,8 +26,39 @@ fn block_of(index: u32, p: ViewUniforms) -> Block {
     return Block(index / blocks, c, min(c + 4u, p.c));
 }
 
-// The windows of one axis (low, high) that may hold the input at `t` of the padded input.
+// The range of windows on one axis that may contain position `t` of the padded input.
 fn windows(t: u32, stride: u32, extent: u32, outputs: u32) -> vec2<u32> {
     let low = select(0u, (t - extent) / stride + 1u, t >= extent);
     return vec2<u32>(low, min(outputs, t / stride + 1u));
+}
+
+// An output pixel.
+struct Output {
+    n: u32,
+    y: u32,
+    x: u32,
+}
+
+fn output_of(pixel: u32) -> Output {
+    let row = pixel / uniforms.y.w;
+    return Output(row / uniforms.y.h, row % uniforms.y.h, pixel % uniforms.y.w);
+}
+
+// An input pixel: its sample, its position in the padded input, and the ranges of windows that may contain it.
+struct Input {
+    n: u32,
+    y: u32,
+    x: u32,
+    rows: vec2<u32>,
+    columns: vec2<u32>,
+}
+
+fn input_of(pixel: u32) -> Input {
+    let row = pixel / uniforms.x.w;
+    let y = u32(i32(row % uniforms.x.h) + uniforms.window.pad.x);
+    let x = u32(i32(pixel % uniforms.x.w) + uniforms.window.pad.y);
+    let extent = (uniforms.window.kernel - 1u) * uniforms.window.dilation + 1u;
+    let rows = windows(y, uniforms.window.stride.x, extent.x, uniforms.y.h);
+    let columns = windows(x, uniforms.window.stride.y, extent.y, uniforms.y.w);
+    return Input(row / uniforms.x.h, y, x, rows, columns);
 }

@@ -1,4 +1,5 @@
-// Moves values: index o of y shows index (o * times + plus) / over of a, if that is one; channels shuffled by groups.
+// Moves values: index o of `y` comes from index (o * times + plus) / over of `a`, or is `fill` where `a` has no such
+// index. Channels are first shuffled by groups.
 
 struct RearrangeUniforms {
     a: ViewUniforms,
