@@ -1,7 +1,7 @@
 use super::*;
 use crate::graph::Builder;
 use crate::layers::{
-    Conv2d, Dropout, FakeQuantize, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax,
+    ActivationLayer, Conv2d, Dropout, FakeQuantize, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax,
 };
 use crate::zoo;
 
