@@ -3,7 +3,7 @@
 //! Channel `o` of a weight tensor is stored as `q = round(w / s)` with `s = max|w| / 127`. Scales are rounded up to 17
 //! significant bits, so that every product `q * s` is exact in f32 and quantizing a dequantized tensor changes nothing.
 
-use super::Tensor;
+use super::dense::Tensor;
 
 /// The largest magnitude of a quantized weight.
 pub const WEIGHT_LEVELS: f32 = 127.0;
