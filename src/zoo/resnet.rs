@@ -1,4 +1,4 @@
-use super::Options;
+use super::options::Options;
 use crate::error::Result;
 use crate::graph::{Builder, Graph, Value};
 use crate::layers::{

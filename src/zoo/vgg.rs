@@ -1,4 +1,4 @@
-use super::Options;
+use super::options::Options;
 use crate::error::Result;
 use crate::graph::{Builder, Graph, Value};
 use crate::layers::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Padding, Relu};
