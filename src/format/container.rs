@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::graph::{Param, twice};
+use crate::graph::{Param, first_duplicate};
 use crate::json;
 use crate::tensor::quantized::Quantized;
 use crate::tensor::{Tensor, dims};
@@ -193,7 +193,6 @@ impl<'a> Container<'a> {
     }
 
     /// The same file, of which weights are not read yet.
-    #[cfg(feature = "bindings")]
     pub(crate) fn lazy(self) -> Self {
         Container { lazy: true, ..self }
     }
@@ -210,7 +209,6 @@ impl<'a> Container<'a> {
     }
 
     /// Whether some tensors are in 8 bits.
-    #[cfg(feature = "bindings")]
     pub(crate) fn has_codes(&self) -> bool {
         self.names().iter().any(|name| self.layout.info(name).is_some_and(|info| info.dtype == Dtype::I8))
     }
@@ -343,7 +341,7 @@ impl<'de> Deserialize<'de> for UniqueNames {
                     }
                     names.push(name);
                 }
-                match twice(&mut names.iter().map(String::as_str).collect::<Vec<_>>()) {
+                match first_duplicate(&mut names.iter().map(String::as_str).collect::<Vec<_>>()) {
                     Some(name) => Err(A::Error::custom(format!("the name `{name}` twice"))),
                     None => Ok(UniqueNames),
                 }

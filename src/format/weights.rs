@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use super::Container;
+use super::container::Container;
 use crate::error::Result;
 use crate::graph::{Graph, Params, Tensors};
 use crate::layers::Layer;
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
     use crate::Error;
-    use crate::format::{Stored, container};
+    use crate::format::container::{self, Stored};
     use crate::graph::Init;
     use crate::zoo::{self, Options, ResNet, Shortcut};
 
