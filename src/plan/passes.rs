@@ -53,9 +53,10 @@ impl Passes {
         let training = purpose.is_training();
         let outputs = if training { graph.outputs().to_vec() } else { graph.outputs()[..1].to_vec() };
         let alive = alive(graph, &outputs);
-        let same_as = aliases(graph, &outputs, training);
-        let fused = fusions(graph, &outputs, &alive);
-        let sums = if training { vec![None; fused.len()] } else { sums(graph, &outputs, &alive, &same_as, &fused) };
+        let readers = Readers { outputs: &outputs, consumers: graph.consumers(), alive: &alive };
+        let same_as = aliases(graph, &readers, training);
+        let fused = fusions(graph, &readers);
+        let sums = if training { vec![None; fused.len()] } else { sums(graph, &readers, &same_as, &fused) };
         let slices = slices(graph, &alive, &same_as);
         let steps = steps(graph, &alive, &same_as, &Fusions { activations: fused, sums }, &slices);
         let (buffers, slots) = slots(graph, &steps, &same_as, &slices);
@@ -89,14 +90,37 @@ fn alive(graph: &Graph, outputs: &[Output]) -> Vec<bool> {
     reachable(graph.nodes(), outputs.iter().map(|o| o.value)).split_off(1)
 }
 
+/// The readers of all values.
+struct Readers<'a> {
+    outputs: &'a [Output],
+    /// For each value, the nodes that read it.
+    consumers: Vec<Vec<usize>>,
+    /// For each node, whether an output depends on it.
+    alive: &'a [bool],
+}
+
+impl Readers<'_> {
+    /// Returns the only node that reads `value`, dead nodes aside; `None` for an output.
+    fn only(&self, value: Value) -> Option<usize> {
+        let mut alive = self.consumers[value.index()].iter().copied().filter(|&reader| self.alive[reader]);
+        match (alive.next(), alive.next()) {
+            (Some(only), None) if !self.is_output(value) => Some(only),
+            _ => None,
+        }
+    }
+
+    fn is_output(&self, value: Value) -> bool {
+        self.outputs.iter().any(|o| o.value == value)
+    }
+}
+
 /// Finds values that are another name for their input: dropout at inference, flatten where memory need not be reordered.
-fn aliases(graph: &Graph, outputs: &[Output], training: bool) -> Vec<Value> {
-    let consumers = graph.consumers();
+fn aliases(graph: &Graph, readers: &Readers, training: bool) -> Vec<Value> {
     let mut same_as: Vec<Value> = graph.values().collect();
     for (i, node) in graph.nodes().iter().enumerate() {
         let alias = match node.layer {
             Layer::Dropout(_) => !training,
-            Layer::Flatten(_) => order_is_free(graph, outputs, &consumers, i),
+            Layer::Flatten(_) => order_is_free(graph, readers, i),
             _ => false,
         };
         if alias {
@@ -108,7 +132,7 @@ fn aliases(graph: &Graph, outputs: &[Output], training: bool) -> Vec<Value> {
 
 /// Returns whether no reader depends on the order of this flatten's output. A map of one pixel has only one order, linear
 /// layers permute their weights, and for element-wise layers it depends on their readers.
-fn order_is_free(graph: &Graph, outputs: &[Output], consumers: &[Vec<usize>], flatten: usize) -> bool {
+fn order_is_free(graph: &Graph, readers: &Readers, flatten: usize) -> bool {
     let (_, h, w) = graph.shape(graph.nodes()[flatten].inputs[0]).chw();
     if h * w == 1 {
         return true;
@@ -116,10 +140,10 @@ fn order_is_free(graph: &Graph, outputs: &[Output], consumers: &[Vec<usize>], fl
     let mut stack = vec![flatten];
     while let Some(i) = stack.pop() {
         let value = Value::of_node(i);
-        if outputs.iter().any(|o| o.value == value) {
+        if readers.is_output(value) {
             return false;
         }
-        for &reader in &consumers[value.index()] {
+        for &reader in &readers.consumers[value.index()] {
             match &graph.nodes()[reader].layer {
                 Layer::Linear(_) => {}
                 Layer::Dropout(_) | Layer::Flatten(_) => stack.push(reader),
@@ -149,34 +173,20 @@ struct Fusions {
 }
 
 /// Returns, for each node, the activation node that is fused into it.
-fn fusions(graph: &Graph, outputs: &[Output], alive: &[bool]) -> Vec<Option<usize>> {
-    let consumers = graph.consumers();
+fn fusions(graph: &Graph, readers: &Readers) -> Vec<Option<usize>> {
     let fuse = |(i, node): (usize, &Node)| {
         let fusible = matches!(node.layer, Layer::Conv2d(_) | Layer::Linear(_) | Layer::Add(_) | Layer::BatchNorm2d(_));
-        let value = Value::of_node(i);
-        let mut readers = consumers[value.index()].iter().copied().filter(|&r| alive[r]);
-        match (readers.next(), readers.next()) {
-            (Some(only), None) if fusible && outputs.iter().all(|o| o.value != value) => {
-                graph.nodes()[only].layer.activation().map(|_| only)
-            }
-            _ => None,
-        }
+        let only = readers.only(Value::of_node(i)).filter(|_| fusible)?;
+        graph.nodes()[only].layer.activation().map(|_| only)
     };
     graph.nodes().iter().enumerate().map(fuse).collect()
 }
 
 /// Returns, for each convolution, the sum that is fused into it. Only the sum reads the convolution's result, which may be
 /// rounded first; the other summand is computed before the convolution, as the shortcut of a residual block is.
-fn sums(
-    graph: &Graph,
-    outputs: &[Output],
-    alive: &[bool],
-    same_as: &[Value],
-    activations: &[Option<usize>],
-) -> Vec<Option<Sum>> {
-    let consumers = graph.consumers();
+fn sums(graph: &Graph, readers: &Readers, same_as: &[Value], activations: &[Option<usize>]) -> Vec<Option<Sum>> {
     let mut sums = vec![None; graph.nodes().len()];
-    for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| alive[*i]) {
+    for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| readers.alive[*i]) {
         let (Layer::Add(_), [a, b]) = (&node.layer, &node.inputs[..]) else { continue };
         let (&last, &other) = if a > b { (a, b) } else { (b, a) };
         let Some(made) = last.node() else { continue };
@@ -186,10 +196,10 @@ fn sums(
             _ => Some(made),
         };
         let Some(conv) = conv.filter(|&conv| other < Value::of_node(conv)) else { continue };
-        let alone = consumers[last.index()].iter().filter(|&&reader| alive[reader]).eq([&i]);
+        let alone = readers.only(last) == Some(i);
         // The kernels of grouped convolutions, depthwise among them, cannot add; no network of the zoo needs it.
         let can_add = matches!(graph.nodes()[conv].layer, Layer::Conv2d(c) if c.groups == 1);
-        if can_add && alone && last != other && outputs.iter().all(|o| o.value != last) {
+        if can_add && alone && last != other {
             sums[conv] = Some(Sum { node: i, addend: same_as[other.index()] });
         }
     }
