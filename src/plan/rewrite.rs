@@ -340,8 +340,8 @@ mod tests {
     }
 
     fn small_dense() -> Graph {
-        let form = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
-        zoo::densenet("dense", &form, zoo::Options::default()).unwrap()
+        let config = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
+        zoo::densenet("dense", &config, zoo::Options::default()).unwrap()
     }
 
     #[test]

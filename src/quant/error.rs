@@ -6,21 +6,24 @@ use crate::graph::{Graph, Params};
 use crate::tensor::Tensor;
 use crate::tensor::quantized::{dequantize, is_quantizable, quantize};
 
-/// What 8 bits cost one tensor.
+/// The difference between a tensor and its 8-bit version.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TensorError {
     /// The tensor's name.
     pub name: String,
-    /// Its number of values.
+    /// The number of values.
     pub values: usize,
-    /// The largest difference of a weight.
+    /// The largest magnitude of a difference.
     pub max_error: f32,
-    /// Root mean square of the differences, relative to that of the weights.
+    /// The root mean square of the differences, divided by the root mean square of the weights; 0 for weights of zeros.
     pub relative_rms: f32,
 }
 
-/// The weights as they come back from an int8 file.
+/// Returns the parameters as an int8 file would hold them: weights quantized and dequantized, vectors unchanged.
+///
+/// # Panics
+/// Panics when `params` belong to another graph, and for values that have not been read from their file.
 pub fn round_trip(graph: &Graph, params: &Params) -> Params {
     let mut rounded = params.clone();
     for (name, _) in graph.params() {
@@ -33,7 +36,23 @@ pub fn round_trip(graph: &Graph, params: &Params) -> Params {
     rounded
 }
 
-/// What 8 bits cost each weight tensor, in the order of the graph.
+/// Returns the error of 8 bits for each weight tensor, in the order of the graph.
+///
+/// # Panics
+/// Panics when `params` belong to another graph, and for values that have not been read from their file.
+///
+/// # Examples
+/// ```
+/// use convoke::graph::{Init, Params};
+/// use convoke::quant;
+/// use convoke::zoo::{self, Options};
+/// let graph = zoo::network("lenet5", Options::default())?;
+/// let params = Params::init(&graph, Init::He, 1);
+/// let errors = quant::errors(&graph, &params);
+/// assert_eq!(errors[0].name, "conv1.weight");
+/// assert!(errors.iter().all(|error| error.relative_rms < 0.01));
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn errors(graph: &Graph, params: &Params) -> Vec<TensorError> {
     let rounded = round_trip(graph, params);
     let names = graph.params().into_iter().map(|(name, _)| name).filter(|name| is_quantizable(&params.tensor(name)));

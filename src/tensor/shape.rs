@@ -4,31 +4,39 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The most elements one value of a graph may have (2^31 - 1, what a 32-bit address space can index).
+/// The most elements that a value or parameter of a graph may have: 2^31 - 1, which a 32-bit address space can index.
 pub const MAX_ELEMENTS: usize = i32::MAX as usize;
 
 /// The shape of one sample, without the batch: `[C, H, W]` for feature maps, `[F]` for vectors.
+///
+/// # Examples
+/// ```
+/// use convoke::tensor::Shape;
+/// let shape = Shape::from([3, 32, 32]);
+/// assert_eq!((shape.elements(), shape.to_string()), (3072, "3x32x32".to_string()));
+/// assert_eq!(shape.batched(8), [8, 3, 32, 32]);
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// A shape with these dimensions.
+    /// Makes a shape of these dimensions, outermost first.
     pub fn new(dims: impl Into<Vec<usize>>) -> Self {
         Shape(dims.into())
     }
 
-    /// The dimensions.
+    /// Returns the dimensions, outermost first.
     pub fn dims(&self) -> &[usize] {
         &self.0
     }
 
-    /// The number of elements of one sample; saturates instead of overflowing.
+    /// Returns the number of elements of one sample; saturates instead of overflowing.
     pub fn elements(&self) -> usize {
         self.0.iter().fold(1, |n, &d| n.saturating_mul(d))
     }
 
-    /// `(channels, height, width)`; a vector is a map of 1x1.
+    /// Returns `(channels, height, width)`. A vector counts as a map of one pixel.
     pub fn chw(&self) -> (usize, usize, usize) {
         match self.0[..] {
             [c, h, w] => (c, h, w),
@@ -36,12 +44,12 @@ impl Shape {
         }
     }
 
-    /// Whether this is `[C, H, W]`.
+    /// Returns whether the shape is `[C, H, W]`.
     pub fn is_map(&self) -> bool {
         self.0.len() == 3
     }
 
-    /// The shape of a batch of `n` such samples.
+    /// Returns the dimensions of a batch of `n` samples: `[n, C, H, W]` or `[n, F]`.
     pub fn batched(&self, n: usize) -> Vec<usize> {
         std::iter::once(n).chain(self.0.iter().copied()).collect()
     }
@@ -65,7 +73,7 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// `[1, 32, 32]` as `1x32x32`.
+/// Formats dimensions for messages: `[1, 32, 32]` as `1x32x32`.
 pub fn dims(dims: &[usize]) -> String {
     dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }

@@ -1,7 +1,16 @@
 //! From logits to ranked classes.
 
-/// The `k` likeliest classes of one sample's logits with their probabilities, likeliest first; among equals the lower
-/// class first. A single (binary) logit tells class 1 from class 0.
+/// Returns the `k` most probable classes for one sample's logits, with probabilities that sum to 1 over all classes, in
+/// descending order; among equals the lower class comes first. A single logit is binary: its logistic function is the
+/// probability of class 1.
+///
+/// # Examples
+/// ```
+/// use convoke::vision::top_k;
+/// let top = top_k(&[0.0, 2.0, 1.0], 2);
+/// assert_eq!((top[0].0, top[1].0), (1, 2));
+/// assert_eq!(top_k(&[0.0], 2), [(0, 0.5), (1, 0.5)]);
+/// ```
 pub fn top_k(logits: &[f32], k: usize) -> Vec<(usize, f32)> {
     let probabilities = match logits {
         [z] => {

@@ -1,12 +1,20 @@
 //! The options that all networks share.
 
-/// What may vary in a network without changing its name.
+/// The properties of a network that may vary without changing its name.
+///
+/// # Examples
+/// ```
+/// use convoke::zoo::{self, Options};
+/// let graph = zoo::network("lenet5", Options { classes: Some(26), ..Options::default() })?;
+/// assert_eq!(graph.classes(), 26);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Outputs of the last layer; the network's own number when `None`.
+    /// The outputs of the last layer, at least 1; by default the network's own number.
     pub classes: Option<usize>,
-    /// Whether a network that has auxiliary heads (GoogLeNet) gets them.
+    /// Whether GoogLeNet gets its auxiliary heads; by default it does not. Networks without such heads ignore the option.
     pub auxiliary: bool,
-    /// Channels of the first stage of a ResNet or its plain twin; the network's own number when `None`.
+    /// The channels of the first stage of a ResNet or its plain twin, at least 1; by default the network's own number.
     pub width: Option<usize>,
 }

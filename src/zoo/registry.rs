@@ -12,7 +12,7 @@ use super::vgg::{vgg9, vgg16, vgg19};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 
-/// What a name stands for.
+/// How a network is made.
 #[derive(Clone)]
 enum Recipe {
     Made(fn(Options) -> Result<Graph>),
@@ -20,7 +20,7 @@ enum Recipe {
     DenseNet(DenseNet),
 }
 
-/// Names as in the documentation, and what they stand for.
+/// Returns all networks by name.
 fn networks() -> Vec<(String, Recipe)> {
     use Block::{Basic, Bottleneck};
     let mut networks: Vec<(String, Recipe)> = [
@@ -52,11 +52,11 @@ fn networks() -> Vec<(String, Recipe)> {
     let mut resnets: Vec<(usize, ResNet)> =
         imagenet.map(|(depth, blocks, block)| (depth, ResNet::imagenet(blocks, block))).to_vec();
     resnets.extend([20, 32, 44, 56, 110].map(|depth| (depth, ResNet::cifar(depth))));
-    for (depth, form) in resnets {
-        networks.push((format!("resnet{depth}"), Recipe::ResNet(form.clone())));
-        // The paper has plain twins of its basic forms only.
-        if form.block == Basic {
-            networks.push((format!("plain{depth}"), Recipe::ResNet(form.plain())));
+    for (depth, config) in resnets {
+        networks.push((format!("resnet{depth}"), Recipe::ResNet(config.clone())));
+        // The paper has plain twins only of networks with basic blocks.
+        if config.block == Basic {
+            networks.push((format!("plain{depth}"), Recipe::ResNet(config.plain())));
         }
     }
     let densenets = [
@@ -74,25 +74,38 @@ fn networks() -> Vec<(String, Recipe)> {
     networks
 }
 
-/// The names of all networks.
+/// Returns the names of all networks.
+///
+/// # Examples
+/// ```
+/// assert!(convoke::zoo::names().contains(&"resnet18".to_string()));
+/// ```
 pub fn names() -> Vec<String> {
     networks().into_iter().map(|(name, _)| name).collect()
 }
 
-/// The network of this name.
+/// Makes the network of this name, one of [`names`]. With `options.width` the network's name ends in `-width` and the number.
 ///
 /// # Errors
-/// [`Error::UnknownNetwork`], which lists the known names; [`Error::Argument`] for a width where none can be chosen;
-/// [`Error::Layer`] for options that make no sense.
+/// Returns [`Error::UnknownNetwork`], which lists the known names; [`Error::Argument`] for a width unless the network is a
+/// ResNet or its plain twin; [`Error::Layer`] for 0 classes or a width of 0.
+///
+/// # Examples
+/// ```
+/// use convoke::zoo::{self, Options};
+/// let graph = zoo::network("resnet18", Options::default())?;
+/// assert_eq!((graph.input().to_string(), graph.classes()), ("3x224x224".to_string(), 1000));
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn network(name: &str, options: Options) -> Result<Graph> {
     match (networks().into_iter().find(|(known, _)| known == name), options.width) {
-        (Some((name, Recipe::ResNet(form))), Some(width)) => {
-            resnet(&format!("{name}-width{width}"), &ResNet { width, ..form }, options)
+        (Some((name, Recipe::ResNet(config))), Some(width)) => {
+            resnet(&format!("{name}-width{width}"), &ResNet { width, ..config }, options)
         }
         (Some((name, _)), Some(_)) => Err(Error::argument("width", "a ResNet or its plain twin", name)),
         (Some((_, Recipe::Made(make))), None) => make(options),
-        (Some((name, Recipe::ResNet(form))), None) => resnet(&name, &form, options),
-        (Some((name, Recipe::DenseNet(form))), None) => densenet(&name, &form, options),
+        (Some((name, Recipe::ResNet(config))), None) => resnet(&name, &config, options),
+        (Some((name, Recipe::DenseNet(config))), None) => densenet(&name, &config, options),
         (None, _) => Err(Error::UnknownNetwork { name: name.into(), known: names().join(", ") }),
     }
 }
