@@ -14,60 +14,76 @@ use crate::layers::{Layer, Loss};
 use crate::quant;
 use crate::vision::{Channels, Preprocess};
 
-/// The version of the file that this build reads and writes.
+/// The version of model files that this build reads and writes.
 pub const MODEL_VERSION: &str = "1";
 
-/// A network with its weights, and what is needed to use them.
+/// A network with its weights and metadata.
+///
+/// # Examples
+/// ```
+/// use convoke::format::{Meta, Model, Weights};
+/// use convoke::graph::{Init, Params};
+/// use convoke::zoo::{self, Options};
+/// let graph = zoo::network("lenet5", Options::default())?;
+/// let params = Params::init(&graph, Init::of(&graph), 1);
+/// let model = Model { graph, params, meta: Meta::default() };
+/// let bytes = model.to_bytes(Weights::F32)?;
+/// assert_eq!(Model::from_bytes(&bytes)?, model);
+/// assert!(3 * model.to_bytes(Weights::Int8)?.len() < bytes.len());
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// The network.
     pub graph: Graph,
-    /// Its weights.
+    /// The network's parameters.
     pub params: Params,
-    /// What else the file says.
+    /// Labels, preprocessing and provenance.
     pub meta: Meta,
 }
 
-/// What a file says beside network and weights. Empty fields are not written.
+/// The metadata of a file beside network and weights. Empty fields are not written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Meta {
-    /// Names of the classes, one for each or none.
+    /// The names of the classes: one for each class, or none at all.
     pub labels: Vec<String>,
-    /// How an image becomes an input.
+    /// The preprocessing of images; without it they are stretched to the input's size ([`Model::preprocess`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preprocess: Option<Preprocess>,
-    /// Where the weights came from: command, seed, figures.
+    /// The origin of the weights: command, seed, figures.
     pub provenance: BTreeMap<String, String>,
 }
 
-/// How weights are stored.
+/// The number format in which a file stores weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Weights {
-    /// Exactly.
+    /// Single precision.
     F32,
-    /// In 8 bits with a scale for each output channel; vectors exactly. What is held in 8 bits keeps its codes.
+    /// 8 bits with a scale for each output channel; single precision for vectors. Tensors that are held in 8 bits keep their
+    /// quantized values.
     Int8,
-    /// Exactly, and in 8 bits what is held so.
+    /// 8 bits for tensors that are held in 8 bits, single precision for all others.
     #[serde(skip)]
     AsHeld,
 }
 
 impl Model {
-    /// The model in these bytes, which may come from anyone: limits are checked before anything is allocated.
+    /// Reads the model in these bytes. They may come from anyone: limits are checked before anything is allocated.
     ///
     /// # Errors
-    /// [`Error::Format`], [`Error::TooLarge`] and [`Error::Integrity`] for the file, [`Error::Version`] for one of
-    /// another version, those of [`Graph::from_json`] for the network and those of [`Params::new`] for the weights.
+    /// Returns [`Error::Format`], [`Error::TooLarge`] or [`Error::Integrity`] for bytes that are no intact model,
+    /// [`Error::Version`] for another version than [`MODEL_VERSION`], the errors of [`Graph::from_json`] for the network, and
+    /// those of [`Params::new`] for the weights.
     pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
         Self::of(&Container::read(&bytes)?)
     }
 
-    /// The model in this file.
+    /// Reads the model in this file.
     ///
     /// # Errors
-    /// As [`Model::from_bytes`].
+    /// Returns the errors of [`Model::from_bytes`].
     pub(crate) fn of(file: &Container) -> Result<Model> {
         let graph = Self::graph_of(file)?;
         let params = Params::new(&graph, weights(file)?)?.calibrated(&graph, &ranges(file, &graph)?);
@@ -80,44 +96,45 @@ impl Model {
         Ok(Model { graph, params, meta })
     }
 
-    /// Its network alone.
+    /// Reads the network in this file, without its weights.
     ///
     /// # Errors
-    /// As [`Model::from_bytes`], without those of weights.
+    /// Returns [`Error::Format`] for a file that is no model, [`Error::Version`] for another version than
+    /// [`MODEL_VERSION`], and the errors of [`Graph::from_json`].
     pub(crate) fn graph_of(file: &Container) -> Result<Graph> {
         check_version(file.required("convoke")?, "model", MODEL_VERSION)?;
         file.require_hash()?;
         Graph::from_json(file.required("graph")?)
     }
 
-    /// The weights of `graph` in a plain safetensors file.
+    /// Reads the weights of `graph` in a plain safetensors file.
     ///
     /// # Errors
-    /// As [`Model::from_bytes`], without those of metadata.
+    /// Returns the errors of [`weights::read`] for the tensors.
     pub(crate) fn from_weights(file: &Container, graph: Graph) -> Result<Model> {
         let params = weights::of(&graph, file)?;
         Ok(Model { graph, params, meta: Meta::default() })
     }
 
-    /// The part of the network that ends in this layer's output, with its weights: what the layer gives out is what it
-    /// answers.
+    /// Returns the part of the network that the output of the layer `layer` depends on, with its weights and preprocessing.
+    /// That output becomes the only one.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such layer.
+    /// Returns [`Error::Argument`] when there is no layer of this name.
     pub fn until(&self, layer: &str) -> Result<Model> {
         let meta = Meta { preprocess: self.meta.preprocess.clone(), ..Meta::default() };
         self.part(self.graph.until(layer)?, meta)
     }
 
-    /// The network without the auxiliary heads that only training needs.
+    /// Returns the model without the auxiliary heads, which only training needs.
     ///
     /// # Errors
-    /// Those of [`Graph::without_auxiliary`].
+    /// Returns the errors of [`Graph::new`]; none of them occurs for a valid graph.
     pub fn without_auxiliary(&self) -> Result<Model> {
         self.part(self.graph.without_auxiliary()?, self.meta.clone())
     }
 
-    /// A part of the network with its weights.
+    /// Returns the model of `graph`, a part of the network.
     fn part(&self, graph: Graph, meta: Meta) -> Result<Model> {
         let tensors = graph.params().into_iter().map(|(name, _)| {
             let tensor = self.params.param(&name).clone();
@@ -127,10 +144,10 @@ impl Model {
         Ok(Model { graph, params, meta })
     }
 
-    /// How an image becomes an input: what the file says, or stretched to the input's size.
+    /// Returns the preprocessing of images: the file's, or stretching to the input's size without normalization.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the input is not an image.
+    /// Returns [`Error::Argument`] when the file has none and the input is not `[1, H, W]` or `[3, H, W]`.
     pub fn preprocess(&self) -> Result<Preprocess> {
         if let Some(preprocess) = &self.meta.preprocess {
             return Ok(preprocess.clone());
@@ -146,23 +163,27 @@ impl Model {
         Ok(Preprocess { channels, size: Some(size), ..Preprocess::default() })
     }
 
-    /// The model as a file. The same model gives the same bytes.
+    /// Writes the model as a file. Equal models give equal bytes.
     ///
     /// # Errors
-    /// [`Error::Format`] when labels or preprocessing do not fit the network.
+    /// Returns [`Error::Format`] unless there are no labels or one for each class, [`Error::Argument`] for preprocessing
+    /// with values out of their ranges, and [`Error::TooLarge`] for a header of more than [`super::MAX_HEADER`] bytes.
+    ///
+    /// # Panics
+    /// Panics for values that have not been read from their file ([`Param::Deferred`]).
     pub fn to_bytes(&self, weights: Weights) -> Result<Vec<u8>> {
         self.meta.check(&self.graph)?;
         let mut tensors = vec![];
         for (name, param) in self.params.params() {
-            let coded = match weights {
+            let quantize = match weights {
                 Weights::F32 => false,
                 Weights::Int8 => param.shape().len() > 1,
                 Weights::AsHeld => param.is_quantized(),
             };
             match &**param {
-                param if coded => {
-                    let [codes, scales] = Stored::quantized(param.shape(), param.quantized().into_owned());
-                    tensors.push((name.into(), codes));
+                param if quantize => {
+                    let [values, scales] = Stored::quantized(param.shape(), param.quantized().into_owned());
+                    tensors.push((name.into(), values));
                     tensors.push((scale_name(name), scales));
                 }
                 Param::Floats(tensor) => tensors.push((name.into(), Stored::f32(&tensor.shape, &tensor.data))),
@@ -200,7 +221,7 @@ impl Model {
 }
 
 impl Meta {
-    /// The name of a class: its label, or its number where there are no labels.
+    /// Returns the name of a class: its label, or its number where there are no labels.
     pub fn label(&self, class: usize) -> String {
         self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
@@ -219,22 +240,25 @@ impl Meta {
     }
 }
 
-/// Refuses versions other than the one supported.
+/// Checks a version.
+///
+/// # Errors
+/// Returns [`Error::Version`] unless `found` is `supported`.
 pub(crate) fn check_version(found: &str, what: &str, supported: &str) -> Result<()> {
     if found == supported {
         return Ok(());
     }
-    // What a file claims is repeated only in part: it may be anything.
+    // The file may hold anything, so the message repeats only a part of it.
     let found = found.chars().take(20).collect();
     Err(Error::Version { what: what.into(), found, supported: supported.into() })
 }
 
-/// Plain data as JSON text.
+/// Returns plain data as JSON text.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data")
 }
 
-/// The ranges of calibrated layers.
+/// Reads the ranges of calibrated layers.
 fn ranges(file: &Container, graph: &Graph) -> Result<Ranges> {
     let mut ranges = Ranges::default();
     for (layer, value) in file.json::<Map<String, Json>>("ranges")? {
@@ -256,7 +280,7 @@ fn ranges(file: &Container, graph: &Graph) -> Result<Ranges> {
     Ok(ranges)
 }
 
-/// Every weight, in single precision or in codes; scales are part of the tensor they belong to.
+/// Reads all weights, as they are stored; scales become part of the tensors to which they belong.
 fn weights(file: &Container) -> Result<Tensors> {
     let names = file.names().into_iter().filter(|name| !file.is_scale(name));
     names.map(|name| file.param(&name).map(|param| (name, Arc::new(param)))).collect()
