@@ -1,5 +1,7 @@
 //! The update at the end of a training step: optimizers as plain data, and their formulas in double precision.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -122,18 +124,17 @@ impl Optimizer {
     /// Returns [`Error::Weights`], which lists all missing, unexpected and misshapen tensors, and [`Error::NotFinite`] for NaN
     /// or infinity.
     pub(crate) fn check_state(&self, graph: &Graph, state: &[(String, Tensor)]) -> Result<()> {
-        let mut unexpected: Vec<String> = state.iter().map(|(name, _)| name.clone()).collect();
+        let mut given: BTreeMap<&str, &Tensor> = state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let (mut missing, mut misshapen) = (vec![], vec![]);
         for moment in self.moments() {
             for (name, spec) in graph.params() {
                 let name = format!("{name}.{moment}");
-                unexpected.retain(|n| *n != name);
-                match state.iter().find(|(own, _)| *own == name) {
+                match given.remove(name.as_str()) {
                     None => missing.push(name),
-                    Some((_, t)) if t.shape != spec.shape || t.data.len() != spec.elements() => {
+                    Some(t) if t.shape != spec.shape || t.data.len() != spec.elements() => {
                         misshapen.push(format!("{name}: expected {}, got {}", dims(&spec.shape), dims(&t.shape)));
                     }
-                    Some((_, t)) => {
+                    Some(t) => {
                         if let Some(index) = t.data.iter().position(|v| !v.is_finite()) {
                             let what = format!("tensor `{name}`");
                             return Err(Error::NotFinite { what, index, value: t.data[index] });
@@ -142,6 +143,7 @@ impl Optimizer {
                 }
             }
         }
+        let unexpected: Vec<String> = given.into_keys().map(String::from).collect();
         if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
             return Ok(());
         }
