@@ -1,6 +1,6 @@
 //! Networks as data: named layers over named values, and their parameters.
 //!
-//! A [`Graph`] is validated once and then read-only; [`Params`] holds the values of its parameters. [`reference`] runs both
+//! A [`Graph`] is validated once and then read-only; [`Params`] holds the values of its parameters. [`mod@reference`] runs both
 //! by the layers' formulas in double precision.
 
 mod builder;
