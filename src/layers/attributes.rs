@@ -1,4 +1,4 @@
-//! The attributes of layers as JSON. Each layer names its fields once, in [`attributes`].
+//! Layers' attributes as JSON: each layer names its fields once, in [`attributes`].
 
 use std::fmt::Display;
 
@@ -9,21 +9,21 @@ use super::definition::Mismatch;
 /// A JSON object.
 pub type Fields = Map<String, Json>;
 
-/// A layer, or a part of one, whose fields are attributes.
+/// A struct whose fields are attributes.
 pub trait Attributes: Sized {
-    /// Returns the fields as JSON.
+    /// Its fields as JSON.
     fn to_fields(&self) -> Fields;
 
-    /// Makes the value from `fields`, which must be exactly its attributes.
+    /// Itself from all of these fields.
     ///
     /// # Errors
-    /// Returns a [`Mismatch`] that names the field which is missing, unknown or of the wrong type.
+    /// A [`Mismatch`] that names the field which is missing, unknown or of the wrong type.
     fn from_fields(fields: Fields) -> Result<Self, Mismatch>;
 }
 
 /// The type of one attribute.
 pub trait Attribute: Sized {
-    /// The description of a valid value in error messages.
+    /// What a reader must find.
     const EXPECTED: &'static str;
 
     fn to_json(&self) -> Json;
@@ -61,9 +61,6 @@ macro_rules! attributes {
 pub(super) use attributes;
 
 /// Takes the attribute `name` out of `fields`.
-///
-/// # Errors
-/// Returns a [`Mismatch`] when the attribute is missing or of the wrong type.
 pub(super) fn take<T: Attribute>(fields: &mut Fields, name: &str) -> Result<T, Mismatch> {
     let json = fields.remove(name).unwrap_or_default();
     T::from_json(&json).ok_or_else(|| wrong(name, T::EXPECTED, &json))
@@ -74,10 +71,7 @@ fn wrong(name: &str, expected: impl Display, json: &Json) -> Mismatch {
     Mismatch::new(name, expected, actual.chars().take(100).collect::<String>())
 }
 
-/// Checks that no field is left.
-///
-/// # Errors
-/// Returns a [`Mismatch`] that names a field which is no attribute.
+/// What no attribute took is a mistake of the file.
 pub(super) fn nothing_left(fields: &Fields, known: &[&str]) -> Result<(), Mismatch> {
     match fields.iter().next() {
         Some((name, json)) => Err(wrong(name, format!("no attribute besides [{}]", known.join(", ")), json)),
@@ -104,7 +98,7 @@ impl Attribute for usize {
         Json::from(*self)
     }
 
-    /// Refuses numbers from 2^32 on, on all platforms, so that a file is valid everywhere or nowhere.
+    /// The same limit on every platform, so that a file is good everywhere or nowhere.
     fn from_json(json: &Json) -> Option<Self> {
         u32::try_from(json.as_u64()?).ok()?.try_into().ok()
     }
