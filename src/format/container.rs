@@ -1,8 +1,8 @@
-//! The safetensors container: limits, duplicate names, truncation and the hash, before anyone looks at a tensor.
+//! The safetensors container: limits, duplicate names, truncation and the hash are checked before any tensor is read.
 //!
-//! The `safetensors` crate reads the header and checks the layout; what it leaves open is decided here: metadata in a fixed
-//! order (the same content gives the same bytes), no name twice, and a SHA-256 of the tensor bytes. It would write a file
-//! only by way of copies of all tensors, for which a browser has no room.
+//! The `safetensors` crate reads the header and checks the layout. This module adds metadata in a fixed order (equal content
+//! gives equal bytes), a check that no name occurs twice, and a SHA-256 of the tensor bytes. It writes files itself, because
+//! the crate would copy all tensors, for which a browser has no memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,21 +15,21 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::graph::{Param, twice};
+use crate::graph::{Param, first_duplicate};
 use crate::json;
 use crate::tensor::quantized::Quantized;
 use crate::tensor::{Tensor, dims};
 
-/// The longest header that is parsed. A graph of [`crate::graph::MAX_NODES`] nodes needs about this much.
+/// The longest header that is read or written, in bytes: about the header of a graph of [`crate::graph::MAX_NODES`] nodes.
 pub const MAX_HEADER: u64 = 8 << 20;
 
-/// The key of the hash in the metadata.
+/// The metadata's key of the hash.
 const HASH: &str = "sha256";
 
-/// The words for what was expected.
+/// The description of a valid file in error messages.
 const EXPECTED: &str = "a Convoke model (safetensors)";
 
-/// A tensor as it is written.
+/// A tensor in the form in which it is written.
 pub(crate) struct Stored<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -37,7 +37,7 @@ pub(crate) struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// Numbers that this machine has as they are stored are not copied.
+    /// Borrows a tensor of floats; copies only on big-endian machines.
     pub(crate) fn f32(shape: &[usize], data: &'a [f32]) -> Self {
         let bytes = match cfg!(target_endian = "little") {
             true => Cow::Borrowed(bytemuck::cast_slice(data)),
@@ -46,13 +46,13 @@ impl<'a> Stored<'a> {
         Stored { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
-    /// The same of numbers that nobody else has.
+    /// Copies a tensor of floats.
     pub(crate) fn owned(shape: &[usize], data: Vec<f32>) -> Self {
         let bytes = Cow::Owned(data.iter().flat_map(|v| v.to_le_bytes()).collect());
         Stored { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
-    /// The same in 8 bits: codes and their scales.
+    /// Makes the two tensors of quantized weights: values and scales.
     pub(crate) fn quantized(shape: &[usize], Quantized { values, scales }: Quantized) -> [Self; 2] {
         let bytes = Cow::Owned(bytemuck::cast_vec(values));
         [Stored { dtype: Dtype::I8, shape: shape.to_vec(), bytes }, Stored::owned(&shape[..1], scales)]
@@ -67,8 +67,11 @@ struct Header<'a> {
     tensors: BTreeMap<String, &'a TensorInfo>,
 }
 
-/// Tensors and metadata as a safetensors file, with the hash added to the metadata. The order is that of the
-/// `safetensors` crate: larger types first, so that all are aligned, then names.
+/// Writes tensors and metadata as a safetensors file, with the hash added to the metadata. As in the `safetensors` crate,
+/// larger types come first, so that all are aligned, then names decide.
+///
+/// # Errors
+/// Returns [`Error::TooLarge`] for a header of more than [`MAX_HEADER`] bytes.
 pub(crate) fn write(mut tensors: Vec<(String, Stored)>, mut metadata: BTreeMap<String, String>) -> Result<Vec<u8>> {
     tensors.sort_by(|(a, left), (b, right)| right.dtype.cmp(&left.dtype).then(a.cmp(b)));
     let (mut hash, mut end) = (Sha256::new(), 0);
@@ -94,15 +97,27 @@ pub(crate) fn write(mut tensors: Vec<(String, Stored)>, mut metadata: BTreeMap<S
     Ok(file)
 }
 
-/// The bytes of a file, wherever they are: a browser's need not come into the engine's memory as a whole.
+/// The bytes of a file. They need not be in memory: a browser can read them piece by piece.
+///
+/// # Examples
+/// ```
+/// use convoke::format::Source;
+/// let source: &[u8] = b"weights";
+/// let mut bytes = [0; 3];
+/// source.read(2, &mut bytes);
+/// assert_eq!((source.size(), &bytes), (7, b"igh"));
+/// ```
 pub trait Source {
-    /// How many there are.
+    /// Returns the number of bytes.
     fn size(&self) -> usize;
 
-    /// Copies those from `start` on. They exist: whoever asks has looked at the size.
+    /// Copies the bytes from `start` on into all of `to`.
+    ///
+    /// # Panics
+    /// May panic when `start + to.len()` exceeds [`Source::size`].
     fn read(&self, start: usize, to: &mut [u8]);
 
-    /// Their SHA-256 from `start` on, in hexadecimal.
+    /// Returns the SHA-256 of the bytes from `start` on, in lower-case hexadecimal.
     fn sha256(&self, start: usize) -> String;
 }
 
@@ -123,17 +138,21 @@ impl Source for &[u8] {
 /// A file whose header and hash have been checked.
 pub(crate) struct Container<'a> {
     source: &'a dyn Source,
-    /// Where the tensors begin.
+    /// The offset of the first tensor byte in the file.
     start: usize,
     layout: Metadata,
     metadata: BTreeMap<String, String>,
-    /// Weights stay where they are until they are asked for again.
+    /// Whether [`Container::param`] leaves weights in the file ([`Param::Deferred`]).
     lazy: bool,
 }
 
 impl<'a> Container<'a> {
-    /// Checks everything that can be checked without knowing the network. Allocates no more than a small multiple of
-    /// the header.
+    /// Opens a file and checks everything that can be checked without the network. Allocates no more than a small multiple
+    /// of the header.
+    ///
+    /// # Errors
+    /// Returns [`Error::Format`] for a file that is not safetensors, is truncated or has a name twice, [`Error::TooLarge`] for
+    /// a header of more than [`MAX_HEADER`] bytes, and [`Error::Integrity`] for tensors that do not have the recorded hash.
     pub(crate) fn read(source: &'a dyn Source) -> Result<Self> {
         let size = source.size();
         let mut header = vec![0; size.min(SEEN_FIRST)];
@@ -160,13 +179,19 @@ impl<'a> Container<'a> {
         Ok(Container { source, start, layout, metadata, lazy: false })
     }
 
-    /// An entry of the metadata that must be there.
+    /// Returns an entry of the metadata.
+    ///
+    /// # Errors
+    /// Returns [`Error::Format`] when there is no such entry.
     pub(crate) fn required(&self, key: &str) -> Result<&str> {
         let none = || Error::format("model", format!("{EXPECTED} with `{key}` in its metadata"), "none");
         self.metadata.get(key).map(String::as_str).ok_or_else(none)
     }
 
-    /// An entry of the metadata as JSON, or the default where there is none.
+    /// Reads an entry of the metadata as JSON; returns the default when there is no such entry.
+    ///
+    /// # Errors
+    /// Returns [`Error::Format`] when the entry is not the JSON of a `T`.
     pub(crate) fn json<T: DeserializeOwned + Default>(&self, key: &str) -> Result<T> {
         match self.metadata.get(key) {
             None => Ok(T::default()),
@@ -176,41 +201,46 @@ impl<'a> Container<'a> {
         }
     }
 
-    /// That the file carries a hash (one that is wrong was refused before).
+    /// Checks that the file has a hash. [`Container::read`] has refused a wrong one.
+    ///
+    /// # Errors
+    /// Returns [`Error::Format`] when there is none.
     pub(crate) fn require_hash(&self) -> Result<()> {
         self.required(HASH).map(drop)
     }
 
-    /// The tensors' names.
+    /// Returns the names of all tensors.
     pub(crate) fn names(&self) -> Vec<String> {
         self.layout.offset_keys()
     }
 
-    /// Whether this tensor is the scale of one in 8 bits.
+    /// Returns whether this tensor holds the scales of a tensor in 8 bits.
     pub(crate) fn is_scale(&self, name: &str) -> bool {
         let owner = name.strip_suffix(".scale").and_then(|owner| self.layout.info(owner));
         owner.is_some_and(|info| info.dtype == Dtype::I8)
     }
 
-    /// The same file, of which weights are not read yet.
-    #[cfg(feature = "bindings")]
+    /// Leaves weights in the file: [`Container::param`] returns [`Param::Deferred`] for all tensors but vectors.
     pub(crate) fn lazy(self) -> Self {
         Container { lazy: true, ..self }
     }
 
-    /// A tensor as it is stored: in 8 bits, with its scales, or in floats.
+    /// Reads a tensor as it is stored: in 8 bits with its scales, or in floats.
+    ///
+    /// # Errors
+    /// Returns [`Error::Format`] for a tensor that is missing, of another type, or without scales, and [`Error::Shape`] for
+    /// scales that do not fit.
     pub(crate) fn param(&self, name: &str) -> Result<Param> {
         match self.info(name)? {
             TensorInfo { dtype, shape, .. } if self.lazy && shape.len() > 1 => {
                 Ok(Param::Deferred { shape: shape.clone(), name: name.into(), quantized: *dtype == Dtype::I8 })
             }
-            TensorInfo { dtype: Dtype::I8, shape, .. } => self.codes(name, shape),
+            TensorInfo { dtype: Dtype::I8, shape, .. } => self.quantized(name, shape),
             _ => self.floats(name).map(Param::Floats),
         }
     }
 
-    /// Whether some tensors are in 8 bits.
-    #[cfg(feature = "bindings")]
+    /// Returns whether some tensors are stored in 8 bits.
     pub(crate) fn has_codes(&self) -> bool {
         self.names().iter().any(|name| self.layout.info(name).is_some_and(|info| info.dtype == Dtype::I8))
     }
@@ -219,7 +249,7 @@ impl<'a> Container<'a> {
         self.layout.info(name).ok_or_else(|| Error::format(format!("tensor `{name}`"), "its values", "no such tensor"))
     }
 
-    /// The bytes of a tensor.
+    /// Reads the bytes of a tensor.
     fn raw(&self, info: &TensorInfo) -> Vec<u8> {
         let (start, end) = info.data_offsets;
         let mut bytes = vec![0; end - start];
@@ -227,7 +257,10 @@ impl<'a> Container<'a> {
         bytes
     }
 
-    /// A tensor of floats (f32, f16 or bf16) in single precision.
+    /// Reads a tensor of floats (f32, f16 or bf16) in single precision.
+    ///
+    /// # Errors
+    /// Returns [`Error::Format`] for a tensor that is missing or of another type.
     pub(crate) fn floats(&self, name: &str) -> Result<Tensor> {
         let info = self.info(name)?;
         let data = match info.dtype {
@@ -239,7 +272,7 @@ impl<'a> Container<'a> {
         Tensor::new(info.shape.clone(), data)
     }
 
-    /// Numbers that are stored as this machine has them are copied once, to where they stay.
+    /// Reads single-precision values into place; only big-endian machines copy them a second time.
     fn singles(&self, info: &TensorInfo) -> Vec<f32> {
         if cfg!(target_endian = "big") {
             return values(&self.raw(info), f32::from_le_bytes);
@@ -250,8 +283,8 @@ impl<'a> Container<'a> {
         data
     }
 
-    /// A tensor of 8-bit weights with its scales.
-    fn codes(&self, name: &str, shape: &[usize]) -> Result<Param> {
+    /// Reads a tensor of 8-bit weights with its scales.
+    fn quantized(&self, name: &str, shape: &[usize]) -> Result<Param> {
         let scale = scale_name(name);
         let scales = self.floats(&scale).map_err(|_| {
             Error::format(format!("tensor `{name}`"), format!("scales in `{scale}` (F32)"), "no such tensor")
@@ -265,7 +298,7 @@ impl<'a> Container<'a> {
     }
 }
 
-/// The name of the tensor that holds the scales of an 8-bit tensor.
+/// Returns the name of the tensor that holds the scales of the 8-bit tensor `name`.
 pub(crate) fn scale_name(name: &str) -> String {
     format!("{name}.scale")
 }
@@ -282,11 +315,14 @@ fn hex(bytes: &[u8], between: &str) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(between)
 }
 
-/// Bytes that tell what a file is.
+/// The number of bytes that are read first, to recognize files of other formats.
 const SEEN_FIRST: usize = 256;
 
-/// The length of the JSON header, which lies wholly within the file of `size` bytes and the limit; `bytes` are its
-/// first.
+/// Returns the length of the JSON header, given the first bytes of a file of `size` bytes.
+///
+/// # Errors
+/// Returns [`Error::Format`] for a file of another format and for a truncated header, and [`Error::TooLarge`] for a header
+/// of more than [`MAX_HEADER`] bytes.
 fn header_length(bytes: &[u8], size: usize) -> Result<usize> {
     let refuse = |actual: String| Err(Error::format("model", EXPECTED, actual));
     if looks_like_html(bytes) {
@@ -296,7 +332,7 @@ fn header_length(bytes: &[u8], size: usize) -> Result<usize> {
         return refuse(format!("a file of {} bytes", bytes.len()));
     };
     let length = u64::from_le_bytes(*length);
-    // Safetensors headers begin with a brace: of other files, the first eight bytes are no length to report.
+    // A safetensors header begins with a brace. Without it, the first eight bytes are no length worth reporting.
     if rest.first().is_some_and(|&b| b != b'{') {
         return refuse(format!("a file that begins with {}", hex(&bytes[..bytes.len().min(12)], " ")));
     }
@@ -309,14 +345,17 @@ fn header_length(bytes: &[u8], size: usize) -> Result<usize> {
     Ok(length as usize)
 }
 
-/// What servers send in place of a missing file.
+/// Returns whether the bytes are an HTML page, which servers send in place of a missing file.
 fn looks_like_html(bytes: &[u8]) -> bool {
     let start = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let start = start.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--"].iter().any(|tag| start.starts_with(tag))
 }
 
-/// The header is a JSON object in which no name, and no key of the metadata, stands twice.
+/// Checks that the header is a JSON object in which no name and no key of the metadata occurs twice.
+///
+/// # Errors
+/// Returns [`Error::Format`] otherwise.
 fn check_header(header: &str) -> Result<()> {
     serde_json::from_str::<UniqueNames>(header).map(drop).map_err(|e| Error::format("model header", EXPECTED, e))
 }
@@ -343,7 +382,7 @@ impl<'de> Deserialize<'de> for UniqueNames {
                     }
                     names.push(name);
                 }
-                match twice(&mut names.iter().map(String::as_str).collect::<Vec<_>>()) {
+                match first_duplicate(&mut names.iter().map(String::as_str).collect::<Vec<_>>()) {
                     Some(name) => Err(A::Error::custom(format!("the name `{name}` twice"))),
                     None => Ok(UniqueNames),
                 }

@@ -1,63 +1,72 @@
-//! Plain safetensors with the names that PyTorch's libraries use, into the networks of the [zoo](crate::zoo).
+//! Plain safetensors with the names of PyTorch's libraries, read into the networks of the [zoo](crate::zoo).
 //!
-//! The zoo's layers have torchvision's names, so most files fit as they are. Known differences:
+//! The zoo's layers have torchvision's names, so most files need no renaming. Known differences:
 //!
-//! | file | becomes |
+//! | name in the file | name in the network |
 //! |---|---|
-//! | `*.num_batches_tracked` | nothing |
+//! | `*.num_batches_tracked` | none: ignored |
 //! | `module.*` (data-parallel training) | `*` |
 //! | old DenseNets: `denselayer1.norm.1.weight`, `conv.2.weight` | `norm1`, `conv2` |
 //! | timm's VGG: `pre_logits.fc1`, `fc2` and `head.fc`, convolutions `[4096, 512, 7, 7]` and `[out, in, 1, 1]` | `classifier.0`, `3` and `6`, matrices |
-//! | the last linear layer as `fc`, `linear`, `classifier` or `head.fc` | as the network calls its own |
+//! | the last linear layer as `fc`, `linear`, `classifier` or `head.fc` | the network's name of its last linear layer |
 //! | CIFAR ResNets with option B: `layer2.0.shortcut.0` | `layer2.0.downsample.0` |
-//! | `aux1.*` and `aux2.*` of GoogLeNet, read without auxiliary heads | nothing |
+//! | `aux1.*` and `aux2.*` of GoogLeNet, read without auxiliary heads | none: ignored |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Container;
+use super::container::Container;
 use crate::error::Result;
 use crate::graph::{Graph, Params, Tensors};
 use crate::layers::Layer;
 use crate::tensor::Shape;
 
-/// The weights of a zoo network from a safetensors file of F32, F16 or BF16 tensors, or of a Convoke file's.
+/// Reads the weights of a zoo network from a safetensors file of F32, F16 or BF16 tensors, or of a Convoke model.
 ///
 /// # Errors
-/// [`crate::Error::Format`], [`crate::Error::TooLarge`] and [`crate::Error::Integrity`] for the file;
-/// [`crate::Error::Weights`] with the name of every tensor that is missing, unexpected or misshapen;
-/// [`crate::Error::NotFinite`].
+/// Returns [`crate::Error::Format`], [`crate::Error::TooLarge`] or [`crate::Error::Integrity`] for bytes that are no intact
+/// safetensors file, [`crate::Error::Weights`] with the names of all missing, unexpected and misshapen tensors, and
+/// [`crate::Error::NotFinite`] for NaN or infinity.
+///
+/// # Examples
+/// ```
+/// use convoke::format::{Meta, Model, Weights, weights};
+/// use convoke::graph::{Init, Params};
+/// use convoke::zoo::{self, Options};
+/// let graph = zoo::network("lenet5", Options::default())?;
+/// let params = Params::init(&graph, Init::He, 1);
+/// let file = Model { graph: graph.clone(), params: params.clone(), meta: Meta::default() }.to_bytes(Weights::F32)?;
+/// assert_eq!(weights::read(&graph, &file)?, params);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn read(graph: &Graph, bytes: &[u8]) -> Result<Params> {
     of(graph, &Container::read(&bytes)?)
 }
 
-/// The same of a file that lies anywhere.
+/// Reads the weights of a zoo network from this file.
 ///
 /// # Errors
-/// As [`read`].
+/// Returns the errors of [`read`].
 pub(crate) fn of(graph: &Graph, file: &Container) -> Result<Params> {
-    let mut expected: Vec<(String, Vec<usize>)> = graph.params().into_iter().map(|(n, p)| (n, p.shape)).collect();
-    expected.sort_unstable();
-    let shape = |name: &str| {
-        let place = expected.binary_search_by(|(own, _)| own.as_str().cmp(name));
-        place.ok().map(|i| &expected[i].1)
-    };
+    let expected: BTreeMap<String, Vec<usize>> = graph.params().into_iter().map(|(n, p)| (n, p.shape)).collect();
     let last = last_linear(graph);
     let mut tensors = Tensors::default();
     let names = file.names();
     for name in names.iter().filter(|name| !file.is_scale(name) && !is_ignored(name, graph)) {
         let mut tensor = file.param(name)?;
-        let own = own_name(name, &|name| shape(name).is_some(), last);
-        if let Some(shape) = shape(&own) {
+        let own = own_name(name, &|name| expected.contains_key(name), last);
+        if let Some(shape) = expected.get(&own) {
             reshape(tensor.shape_mut(), shape);
         }
-        // Of two tensors for one place, the one of that very name stays; the other is reported as unexpected.
+        // If two tensors have one name in the network, the tensor that has this name in the file stays, and the other is
+        // reported as unexpected.
         let taken = own != *name && (names.contains(&own) || tensors.get(&own).is_some());
         tensors.insert(if taken { name.clone() } else { own }, Arc::new(tensor));
     }
     Params::new(graph, tensors)
 }
 
-/// What has no place in any network, and auxiliary heads where the network has none.
+/// Returns whether a tensor is ignored: counters of batches, and auxiliary heads that the network does not have.
 fn is_ignored(name: &str, graph: &Graph) -> bool {
     let plain = name.strip_prefix("module.").unwrap_or(name);
     let head = plain.split('.').next().filter(|h| matches!(*h, "aux1" | "aux2"));
@@ -65,13 +74,14 @@ fn is_ignored(name: &str, graph: &Graph) -> bool {
     name.ends_with(".num_batches_tracked") || head.is_some_and(|head| !has(head))
 }
 
-/// The name of the network's last linear layer, its classifier.
+/// Returns the name of the network's last linear layer, its classifier.
 fn last_linear(graph: &Graph) -> Option<&str> {
     let mut linear = graph.nodes().iter().rev().filter(|n| matches!(n.layer, Layer::Linear(_)));
     linear.next().map(|n| n.name.as_str())
 }
 
-/// The network's name for a tensor of the file: the first that it expects of the spellings that are known.
+/// Returns the network's name for a tensor of the file: the first of the known spellings that the network expects, or the
+/// file's name.
 fn own_name(name: &str, is_expected: &dyn Fn(&str) -> bool, last: Option<&str>) -> String {
     let name = name.strip_prefix("module.").unwrap_or(name);
     let (layer, param) = name.rsplit_once('.').unwrap_or(("", name));
@@ -87,7 +97,7 @@ fn own_name(name: &str, is_expected: &dyn Fn(&str) -> bool, last: Option<&str>) 
     candidates.into_iter().flatten().find(|c| is_expected(c)).unwrap_or_else(|| name.to_string())
 }
 
-/// `norm.1` and `conv.2` of DenseNet files from before 2018 as `norm1` and `conv2`.
+/// Renames `norm.1` and `conv.2` of DenseNet files from before 2018 to `norm1` and `conv2`.
 fn old_densenet(name: &str) -> String {
     let mut name = name.to_string();
     for part in ["norm", "conv", "relu"] {
@@ -107,7 +117,7 @@ fn timm_vgg(layer: &str) -> Option<&'static str> {
     }
 }
 
-/// A linear layer that is stored as a convolution (the notes' section 4): the same numbers in the same order.
+/// Reshapes the weights of a linear layer that are stored as a convolution (the notes' section 4), in equal order.
 fn reshape(shape: &mut Vec<usize>, wanted: &[usize]) {
     let is_linear = wanted.len() == 2 && shape.len() == 4 && shape[0] == wanted[0];
     if is_linear && Shape::new(shape.clone()).elements() == Shape::new(wanted).elements() {
@@ -117,11 +127,9 @@ fn reshape(shape: &mut Vec<usize>, wanted: &[usize]) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::Error;
-    use crate::format::{Stored, container};
+    use crate::format::container::{self, Stored};
     use crate::graph::Init;
     use crate::zoo::{self, Options, ResNet, Shortcut};
 
@@ -171,8 +179,8 @@ mod tests {
 
     #[test]
     fn old_densenets() {
-        let form = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
-        let graph = zoo::densenet("dense", &form, Options::default()).unwrap();
+        let config = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
+        let graph = zoo::densenet("dense", &config, Options::default()).unwrap();
         check(&graph, |name, _| {
             let old = |n: &str, part: &str, i: &str| n.replace(&format!(".{part}{i}."), &format!(".{part}.{i}."));
             let inside = name.contains("denselayer");
@@ -210,8 +218,8 @@ mod tests {
         for head in ["fc", "linear", "classifier"] {
             check(&graph, |name, _| format!("module.{}", name.replace("fc.", &format!("{head}."))));
         }
-        let form = ResNet { shortcut: Shortcut::Projection, ..ResNet::cifar(8) };
-        let graph = zoo::resnet("b", &form, Options::default()).unwrap();
+        let config = ResNet { shortcut: Shortcut::Projection, ..ResNet::cifar(8) };
+        let graph = zoo::resnet("b", &config, Options::default()).unwrap();
         check(&graph, |name, _| name.replace("downsample", "shortcut"));
     }
 

@@ -1,11 +1,13 @@
-//! Which values can never be negative.
+//! The search for values that can never be negative.
 
 use std::sync::Arc;
 
-use super::{Graph, Node, Param, Value};
+use super::network::Graph;
+use super::node::{Node, Value};
+use super::param::Param;
 use crate::layers::Layer;
 
-/// For each value of `graph`, by [`Value::index`], whether no element of it can be negative, whatever the weights are.
+/// Returns, for each value of `graph` by [`Value::index`], whether none of its elements can be negative for any parameters.
 pub(crate) fn nonnegative(graph: &Graph) -> Vec<bool> {
     let mut known = vec![false];
     for node in graph.nodes() {
@@ -15,8 +17,8 @@ pub(crate) fn nonnegative(graph: &Graph) -> Vec<bool> {
     known
 }
 
-/// Whether no element of the output of `node` can be negative. `known` tells it of the node's inputs. `params` are the
-/// node's parameters in the order of its layer; `None` where they are not known.
+/// Returns whether no element of the output of `node` can be negative. `known` answers the question for the node's inputs.
+/// `params` are the node's parameters in the order of its layer, or `None` when they are unknown.
 pub(crate) fn is_nonnegative(node: &Node, known: impl Fn(Value) -> bool, params: Option<&[Arc<Param>]>) -> bool {
     let inputs = || node.inputs.iter().all(|&v| known(v));
     match &node.layer {
@@ -32,7 +34,7 @@ pub(crate) fn is_nonnegative(node: &Node, known: impl Fn(Value) -> bool, params:
     }
 }
 
-/// Whether a layer with these parameters maps non-negative inputs to non-negative outputs.
+/// Returns whether a layer with these parameters maps non-negative inputs to non-negative outputs.
 fn keep_nonnegative(params: &[Arc<Param>]) -> bool {
     // The third parameter, a running mean, is subtracted.
     let keeps = |(i, param): (usize, &Arc<Param>)| match &**param {

@@ -1,4 +1,4 @@
-//! Losses, computed on logits: mean over the batch. Their gradients start the backward half.
+//! Losses of logits.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,18 @@ use crate::error::{Error, Result};
 use crate::json::{Fields, unknown};
 use crate::tensor::Tensor;
 
-/// What training minimises.
+/// The loss that training minimizes: computed from logits `[N, K]` and labels, mean over the batch.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::Loss;
+/// use convoke::tensor::Tensor;
+/// let logits = Tensor::new([1, 2], vec![0.0, 0.0])?;
+/// let (loss, gradient) = Loss::CROSS_ENTROPY.forward_backward(&logits, &[1]);
+/// assert!((loss - 2f64.ln()).abs() < 1e-12);
+/// assert_eq!(gradient.data, [0.5, -0.5]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", try_from = "Fields")]
 pub enum Loss {
@@ -43,7 +54,7 @@ impl Loss {
     /// Softmax cross-entropy without smoothing.
     pub const CROSS_ENTROPY: Loss = Loss::SoftmaxCrossEntropy { label_smoothing: 0.0 };
 
-    /// How many labels there are for an output of `outputs` values: one binary output tells two classes apart.
+    /// Returns the number of classes for `outputs` logits: 2 for one binary logit, otherwise `outputs`.
     pub fn classes(&self, outputs: usize) -> usize {
         match self {
             Loss::BinaryCrossEntropy if outputs == 1 => 2,
@@ -51,8 +62,10 @@ impl Loss {
         }
     }
 
+    /// Checks that all labels are classes of `outputs` logits.
+    ///
     /// # Errors
-    /// [`Error::Label`] for a label outside the classes of an output of `outputs` values.
+    /// Returns [`Error::Label`] for the first label that is not below [`Loss::classes`].
     pub fn check_labels(&self, labels: &[u32], outputs: usize) -> Result<()> {
         let classes = self.classes(outputs);
         match labels.iter().position(|&l| l as usize >= classes) {
@@ -61,7 +74,7 @@ impl Loss {
         }
     }
 
-    /// The target of output `k` for a sample labelled `label`.
+    /// Returns the target of logit `k` of `outputs`, for a sample labelled `label`: a probability, 0 to 1.
     pub fn target(&self, label: u32, k: usize, outputs: usize) -> f64 {
         let hot = f64::from(u8::from(label as usize == k));
         match *self {
@@ -74,7 +87,14 @@ impl Loss {
         }
     }
 
-    /// The reference: mean loss of a batch of logits `[N, K]`, and its gradient.
+    /// Returns the mean loss of a batch and its gradient with respect to the logits, in double precision: the reference for
+    /// the engines.
+    ///
+    /// # Shapes
+    /// Logits `[N, K]` or `[N, C, H, W]` with `K = C * H * W`, and N labels; the gradient has the shape of the logits.
+    ///
+    /// # Panics
+    /// Panics for a batch without samples, and for more labels than samples.
     pub fn forward_backward(&self, logits: &Tensor<f64>, labels: &[u32]) -> (f64, Tensor<f64>) {
         let (n, k) = (logits.shape[0], logits.data.len() / logits.shape[0]);
         let mut loss = 0.0;
@@ -89,7 +109,7 @@ impl Loss {
                 let (l, d) = match self {
                     Loss::SoftmaxCrossEntropy { .. } => (t * (log_sum - z[i]), (z[i] - log_sum).exp() - t),
                     Loss::BinaryCrossEntropy => {
-                        // max(z, 0) - z t + log(1 + exp(-|z|)) is the same without overflow.
+                        // The equivalent max(z, 0) - z t + log(1 + exp(-|z|)) cannot overflow.
                         let l = z[i].max(0.0) - z[i] * t + (-z[i].abs()).exp().ln_1p();
                         (l, 1.0 / (1.0 + (-z[i]).exp()) - t)
                     }
@@ -102,7 +122,15 @@ impl Loss {
     }
 }
 
-/// The class of one sample's logits: the first largest; for a single (binary) output 1 when it is positive.
+/// Returns the predicted class for one sample's logits: the index of the largest, the first among equals. A single logit is
+/// binary: 1 when it is positive, otherwise 0.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::predicted_class;
+/// assert_eq!(predicted_class(&[0.5, 3.0, 3.0]), 1);
+/// assert_eq!(predicted_class(&[-0.5]), 0);
+/// ```
 pub fn predicted_class(logits: &[f32]) -> usize {
     match logits {
         [z] => usize::from(*z > 0.0),

@@ -1,4 +1,6 @@
-//! The update at the end of a training step: formulas as plain data, and their reference.
+//! The update at the end of a training step: optimizers as plain data, and their formulas in double precision.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +107,8 @@ impl Optimizer {
         Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
     }
 
-    /// What it remembers for each weight, by name.
+    /// Returns the names of the values that the optimizer keeps for each weight, in the order of `state` in
+    /// [`Update::apply`].
     pub fn moments(&self) -> &'static [&'static str] {
         match self {
             Optimizer::Sgd { .. } => &["momentum"],
@@ -114,23 +117,24 @@ impl Optimizer {
         }
     }
 
-    /// That `state` is what it remembers of each of the graph's parameters, under `name.moment`.
+    /// Checks that `state` has exactly one tensor `name.moment` of the parameter's shape for each parameter of the graph and
+    /// each of [`Optimizer::moments`].
     ///
     /// # Errors
-    /// [`Error::Weights`] when it is not exactly that; [`Error::NotFinite`].
+    /// Returns [`Error::Weights`], which lists all missing, unexpected and misshapen tensors, and [`Error::NotFinite`] for NaN
+    /// or infinity.
     pub(crate) fn check_state(&self, graph: &Graph, state: &[(String, Tensor)]) -> Result<()> {
-        let mut unexpected: Vec<String> = state.iter().map(|(name, _)| name.clone()).collect();
+        let mut given: BTreeMap<&str, &Tensor> = state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let (mut missing, mut misshapen) = (vec![], vec![]);
         for moment in self.moments() {
             for (name, spec) in graph.params() {
                 let name = format!("{name}.{moment}");
-                unexpected.retain(|n| *n != name);
-                match state.iter().find(|(own, _)| *own == name) {
+                match given.remove(name.as_str()) {
                     None => missing.push(name),
-                    Some((_, t)) if t.shape != spec.shape || t.data.len() != spec.elements() => {
+                    Some(t) if t.shape != spec.shape || t.data.len() != spec.elements() => {
                         misshapen.push(format!("{name}: expected {}, got {}", dims(&spec.shape), dims(&t.shape)));
                     }
-                    Some((_, t)) => {
+                    Some(t) => {
                         if let Some(index) = t.data.iter().position(|v| !v.is_finite()) {
                             let what = format!("tensor `{name}`");
                             return Err(Error::NotFinite { what, index, value: t.data[index] });
@@ -139,6 +143,7 @@ impl Optimizer {
                 }
             }
         }
+        let unexpected: Vec<String> = given.into_keys().map(String::from).collect();
         if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
             return Ok(());
         }
@@ -176,18 +181,31 @@ impl Optimizer {
 }
 
 /// One application of an optimizer.
+///
+/// # Examples
+/// ```
+/// use convoke::plan::{Optimizer, Update};
+/// let update = Update { optimizer: Optimizer::sgd(0.0), learning_rate: 0.5, t: 1 };
+/// // The weight moves against its gradient.
+/// assert_eq!(update.apply(1.0, 0.25, &mut [0.0], true), 0.875);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Update {
     /// The formula.
     pub optimizer: Optimizer,
-    /// The step size.
+    /// The learning rate, at least 0.
     pub learning_rate: f32,
-    /// Counts updates from 1 (Adam's t).
+    /// The number of the update, from 1 (Adam's t).
     pub t: u32,
 }
 
 impl Update {
-    /// The reference: new weight and state for one weight, given its gradient. `decays` is false for biases.
+    /// Returns the new value of weight `w` with gradient `g`, and updates its `state`, one value for each of
+    /// [`Optimizer::moments`], zeros at first. `decays` says whether weight decay applies; it does not for biases. This is the
+    /// reference for the engines, in double precision.
+    ///
+    /// # Panics
+    /// Panics when `state` has fewer values.
     pub fn apply(&self, w: f64, g: f64, state: &mut [f64], decays: bool) -> f64 {
         let rate = f64::from(self.learning_rate);
         let decayed = |decay: f32| if decays { g + f64::from(decay) * w } else { g };
@@ -212,7 +230,7 @@ impl Update {
         }
     }
 
-    /// How far Adam moves a weight.
+    /// Returns Adam's change of a weight.
     fn adam(&self, g: f64, state: &mut [f64]) -> f64 {
         let (Optimizer::Adam { beta1, beta2, epsilon, .. } | Optimizer::AdamW { beta1, beta2, epsilon, .. }) =
             self.optimizer
@@ -226,7 +244,7 @@ impl Update {
         -f64::from(self.learning_rate) * (state[0] / c1) / ((state[1] / c2).sqrt() + f64::from(epsilon))
     }
 
-    /// Adam's `1 - b1^t` and `1 - b2^t`; ones for other optimizers.
+    /// Returns Adam's bias corrections, `1 - b1^t` and `1 - b2^t`; ones for other optimizers.
     pub fn adam_corrections(&self) -> [f64; 2] {
         match self.optimizer {
             Optimizer::Adam { beta1, beta2, .. } | Optimizer::AdamW { beta1, beta2, .. } => {
@@ -237,25 +255,34 @@ impl Update {
     }
 }
 
-/// The factor on all gradients whose squares sum to `squares`, so that their norm is at most `limit` (Pascanu, Mikolov
-/// and Bengio, 2013); 1 when `limit` is 0, for none.
+/// Returns the factor that reduces the norm of all gradients to `limit` (Pascanu, Mikolov and Bengio, 2013), given the sum of
+/// their squares; 1 when the norm is not larger or `limit` is 0, which stands for no limit.
+///
+/// # Examples
+/// ```
+/// use convoke::plan::clip_factor;
+/// assert_eq!(clip_factor(25.0, 1.0), 0.2);
+/// assert_eq!(clip_factor(25.0, 0.0), 1.0);
+/// ```
 pub fn clip_factor(squares: f64, limit: f32) -> f32 {
     let norm = squares.sqrt();
     if limit > 0.0 && norm > f64::from(limit) { (f64::from(limit) / norm) as f32 } else { 1.0 }
 }
 
+/// Checks a limit for [`clip_factor`].
+///
 /// # Errors
-/// [`Error::Argument`] unless it is a norm, or 0 for none.
+/// Returns [`Error::Argument`] unless the norm is finite and at least 0.
 pub fn check_clip_norm(norm: f32) -> Result<()> {
     let ok = norm.is_finite() && norm >= 0.0;
     if ok { Ok(()) } else { Err(Error::argument("clipNorm", "a finite number of at least 0", norm)) }
 }
 
-/// What a training step found.
+/// The result of a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StepReport {
-    /// The mean loss of the batch, before the update: heads weighted and summed.
+    /// The loss before the update: the mean over the batch, summed over all outputs with their weights.
     pub loss: f32,
-    /// Samples whose largest main logit is their label (for one output: whose logit has the label's sign).
+    /// The number of samples whose label the main output predicts ([`crate::layers::predicted_class`]).
     pub correct: u32,
 }

@@ -1,7 +1,11 @@
-use super::*;
-use crate::graph::Builder;
+use super::build::Plan;
+use super::purpose::Purpose;
+use super::step::Step;
+use super::view::View;
+use crate::graph::{Builder, Graph, Value};
 use crate::layers::{
-    Conv2d, Dropout, FakeQuantize, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax,
+    Activation, ActivationLayer, Conv2d, Dropout, FakeQuantize, Flatten, Layer, Linear, MaxPool2d, Padding, Relu,
+    Sigmoid, Softmax,
 };
 use crate::zoo;
 
@@ -271,19 +275,19 @@ const RECOMPUTING: Purpose = Purpose::Training { input_grad: false, recompute: t
 
 /// VGG is not among them: what its first layers need at once is about as much as what all others keep.
 #[test]
-fn computing_values_again_saves_memory() {
+fn recomputing_values_saves_memory() {
     let ratio = |name: &str| {
         let graph = zoo::network(name, zoo::Options::default()).unwrap();
-        let [kept, again] = [TRAINING, RECOMPUTING].map(|purpose| Plan::new(&graph, 2, purpose));
-        assert!(!kept.recomputes() && again.recomputes(), "{name}");
-        assert_eq!(again.steps[..again.forward].len(), kept.steps.len());
+        let [kept, recomputing] = [TRAINING, RECOMPUTING].map(|purpose| Plan::new(&graph, 2, purpose));
+        assert!(!kept.recomputes() && recomputing.recomputes(), "{name}");
+        assert_eq!(recomputing.steps[..recomputing.forward].len(), kept.steps.len());
         // Each step runs at most twice.
-        let mut repeated: Vec<usize> = again.backward.iter().flat_map(|back| back.recompute.clone()).collect();
+        let mut repeated: Vec<usize> = recomputing.backward.iter().flat_map(|back| back.recompute.clone()).collect();
         let all = repeated.len();
         repeated.sort_unstable();
         repeated.dedup();
         assert!(repeated.len() == all && all < kept.steps.len(), "{name}");
-        kept.arena as f64 / again.arena as f64
+        kept.arena as f64 / recomputing.arena as f64
     };
     for (name, least) in [("resnet152", 4.0), ("resnet50", 3.0), ("densenet121", 2.5), ("googlenet", 1.9)] {
         let ratio = ratio(name);

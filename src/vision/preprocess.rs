@@ -1,31 +1,30 @@
-//! From an image to the numbers that a network was trained on.
+//! Preprocessing: from an image to the input of a network.
 
 use fast_image_resize::images::{Image as Raw, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
-use super::Image;
-use super::image::count_pixels;
+use super::image::{Image, count_pixels};
 use crate::error::{Error, Result};
 use crate::json::Fields;
 use crate::tensor::{Tensor, dims};
 
-/// The largest size, in pixels along one side, that preprocessing may ask for.
+/// The largest side in pixels that preprocessing may ask for.
 const MAX_SIDE: usize = 1 << 14;
 
-/// Colours that a network sees.
+/// The colour channels of a network's input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channels {
-    /// One channel: luma of ITU-R BT.601, as Pillow's mode L.
+    /// One channel: the luma of ITU-R BT.601, rounded as in Pillow's mode L.
     Gray,
-    /// Red, green, blue.
+    /// Three channels: red, green, blue.
     #[default]
     Rgb,
 }
 
 impl Channels {
-    /// How many.
+    /// Returns the number of channels: 1 or 3.
     pub fn count(self) -> usize {
         match self {
             Channels::Gray => 1,
@@ -34,18 +33,18 @@ impl Channels {
     }
 }
 
-/// How pixels between pixels are found. When shrinking, all but `Nearest` average over the area they replace.
+/// The interpolation between pixels. When shrinking, all but `Nearest` average over the area that a pixel replaces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
     /// The nearest pixel.
     Nearest,
-    /// A triangle.
+    /// A triangle filter.
     #[default]
     Bilinear,
-    /// A cubic with a = -1/2.
+    /// A cubic filter with a = -1/2 (Catmull-Rom).
     Bicubic,
-    /// Lanczos with three lobes.
+    /// A Lanczos filter with three lobes.
     Lanczos,
 }
 
@@ -109,8 +108,11 @@ impl TryFrom<Fields> for Preprocess {
 }
 
 impl Preprocess {
+    /// Checks that all values are in their ranges.
+    ///
     /// # Errors
-    /// [`Error::Argument`] for values outside their ranges.
+    /// Returns [`Error::Argument`] for a value out of its range, for both `size` and `resize`, and for a number of means or
+    /// standard deviations that is neither 0, 1 nor the number of channels.
     pub fn validate(&self) -> Result<()> {
         let sides = [self.size.map(|s| s[0]), self.size.map(|s| s[1]), self.resize, self.crop];
         if let Some(side) = sides.into_iter().flatten().find(|s| !(1..=MAX_SIDE).contains(s)) {
@@ -126,13 +128,13 @@ impl Preprocess {
         check_channel_values("std", &self.std, self.channels.count(), |v| v.is_finite() && v > 0.0)
     }
 
-    /// The shape of the input it makes, `[C, H, W]`; `None` when that depends on the image.
+    /// Returns the shape of the input, `[C, H, W]`; `None` when it depends on the image (neither `size` nor `crop` is given).
     pub fn output(&self) -> Option<[usize; 3]> {
         let [h, w] = self.crop.map(|c| [c; 2]).or(self.size)?;
         Some([self.channels.count(), h + 2 * self.pad, w + 2 * self.pad])
     }
 
-    /// For each channel `(a, b)` with `input = a * byte + b`.
+    /// Returns, for each channel, `(a, b)` with `input = a * byte + b`.
     pub fn scale_and_shift(&self) -> Vec<(f32, f32)> {
         let of = |values: &[f32], c: usize, none: f32| values.get(c).or(values.first()).copied().unwrap_or(none);
         let channel = |c| {
@@ -142,10 +144,22 @@ impl Preprocess {
         (0..self.channels.count()).map(channel).collect()
     }
 
-    /// One image as an input of `[C, H, W]`.
+    /// Converts an image to an input `[C, H, W]`.
     ///
     /// # Errors
-    /// Those of [`Preprocess::validate`]; [`Error::TooLarge`] for an image so narrow that `resize` would explode it.
+    /// Returns the errors of [`Preprocess::validate`], and [`Error::TooLarge`] for an image so narrow that `resize` would give
+    /// it a side of more than 65536 pixels.
+    ///
+    /// # Examples
+    /// ```
+    /// use convoke::vision::{Channels, Image, Preprocess};
+    /// let preprocess = Preprocess { channels: Channels::Gray, pad: 2, ..Preprocess::default() };
+    /// let digit = Image::gray(28, 28, &[255; 28 * 28])?;
+    /// let input = preprocess.apply(&digit)?;
+    /// assert_eq!(input.shape, [1, 32, 32]);
+    /// assert_eq!((input.data[0], input.data[2 * 32 + 2]), (0.0, 1.0));
+    /// # Ok::<(), convoke::Error>(())
+    /// ```
     pub fn apply(&self, image: &Image) -> Result<Tensor> {
         let (bytes, [h, w]) = self.pixels(image)?;
         let [c, oh, ow] = [self.channels.count(), h + 2 * self.pad, w + 2 * self.pad];
@@ -163,10 +177,11 @@ impl Preprocess {
         Tensor::new([c, oh, ow], input)
     }
 
-    /// Several images as one batch `[N, C, H, W]`.
+    /// Converts images to a batch `[N, C, H, W]`.
     ///
     /// # Errors
-    /// As [`Preprocess::apply`]; [`Error::Shape`] when the inputs differ in size; [`Error::EmptyDataset`] without any.
+    /// Returns the errors of [`Preprocess::apply`], [`Error::Shape`] when the inputs differ in size, and
+    /// [`Error::EmptyDataset`] without images.
     pub fn batch<'a>(&self, images: impl IntoIterator<Item = &'a Image>) -> Result<Tensor> {
         let mut batch = Tensor { shape: vec![], data: vec![] };
         let mut count = 0;
@@ -187,10 +202,11 @@ impl Preprocess {
         Ok(batch)
     }
 
-    /// The bytes after every step up to `invert`, `[C, H, W]`, with `[H, W]`: what a data set stores.
+    /// Applies all steps up to `invert`. Returns the bytes `[C, H, W]`, which data sets store, and `[H, W]`.
     ///
     /// # Errors
-    /// As [`Preprocess::apply`].
+    /// Returns the errors of [`Preprocess::validate`], and [`Error::TooLarge`] for an image so narrow that `resize` would give
+    /// it a side of more than 65536 pixels.
     pub fn pixels(&self, image: &Image) -> Result<(Vec<u8>, [usize; 2])> {
         self.validate()?;
         let background = if self.invert { 255 } else { 0 };
@@ -213,7 +229,7 @@ impl Preprocess {
         Ok((channels.iter().flat_map(plane).collect(), [image.height(), image.width()]))
     }
 
-    /// The size to scale to, `[height, width]`, unless the image has it.
+    /// Returns the size `[height, width]` to which the image is scaled; `None` when it has that size.
     fn target(&self, image: &Image) -> Result<Option<[usize; 2]>> {
         let from = [image.height(), image.width()];
         let to = match (self.size, self.resize) {
@@ -237,7 +253,7 @@ impl Preprocess {
     }
 }
 
-/// Pillow's rounding of 0.299 r + 0.587 g + 0.114 b.
+/// Returns `0.299 r + 0.587 g + 0.114 b`, rounded as in Pillow.
 fn luma(p: &[u8]) -> u8 {
     ((u32::from(p[0]) * 19595 + u32::from(p[1]) * 38470 + u32::from(p[2]) * 7471 + 0x8000) >> 16) as u8
 }
@@ -252,8 +268,8 @@ fn check_channel_values(name: &str, values: &[f32], channels: usize, valid: fn(f
     }
 }
 
-/// With antialiasing when shrinking, like Pillow and unlike a canvas or OpenCV: networks are trained on such images.
-/// Also like Pillow, rows first: what is rounded and clipped between the two passes shows at sharp edges.
+/// Scales an image, with antialiasing when shrinking: like Pillow, with which networks are trained, and unlike a canvas or
+/// OpenCV. Also like Pillow, rows come first; the order shows at sharp edges, because values are rounded in between.
 fn resize(image: &Image, height: usize, width: usize, interpolation: Interpolation) -> Result<Image> {
     let wide = scale(image, image.height(), width, interpolation)?;
     scale(&wide, height, width, interpolation)
@@ -271,6 +287,7 @@ fn scale(image: &Image, height: usize, width: usize, interpolation: Interpolatio
     Image::rgba(width, height, target.into_vec())
 }
 
+/// Cuts a square out of the middle; pixels beyond the image have the value `background`.
 fn crop(image: &Image, side: usize, background: u8) -> Result<Image> {
     // The offset of the square in the image, negative where the square is larger. As in torchvision, halves round to even
     // inside the image and towards zero around it.
