@@ -1,5 +1,5 @@
-//! Adaptive average pooling as matrices. ONNX has no such operator, so poolings whose windows differ in size are written
-//! as products with these matrices and recognized by them.
+//! Adaptive average pooling as matrices. ONNX has no such operator, so poolings whose windows differ in size are
+//! written as products with these matrices and recognized by them.
 
 use crate::layers::AdaptiveAvgPool2d;
 use crate::tensor::Tensor;

@@ -15,7 +15,7 @@ use crate::graph::{INPUT, MAX_NODES, Node, Param, Tensors, Value};
 use crate::layers::{Flatten, Layer, Permute};
 use crate::tensor::{MAX_ELEMENTS, Shape, Tensor, dims};
 
-/// What is known of a graph value: the network's input or a node's output.
+/// A graph value, the network's input or a node's output, with the facts that are known of it.
 pub(super) struct ValueInfo {
     /// The node that computes the value; `None` for the network's input.
     pub node: Option<Node>,
@@ -61,8 +61,8 @@ impl Budget {
 
 /// The names of a file.
 impl<'a> GraphBuilder<'a> {
-    /// Starts without any value. `names_read` has each name as often as nodes and graph outputs read it; `budget` is the
-    /// number of bytes that constants may take.
+    /// Starts without any value. `names_read` has each name as often as nodes and graph outputs read it; `budget` is
+    /// the number of bytes that constants may take.
     pub(super) fn new(names_read: impl Iterator<Item = &'a str>, budget: u64) -> Self {
         let mut remaining_uses = HashMap::new();
         for name in names_read {
@@ -428,7 +428,7 @@ impl GraphBuilder<'_> {
         Some((info.node.as_mut()?, &mut self.tensors))
     }
 
-    /// Forgets what was known of the elements of a value whose node has changed.
+    /// Forgets sign and scale of a value whose node has changed.
     pub(super) fn forget_sign_and_scale(&mut self, value: Value) {
         let info = &mut self.infos[value.index()];
         (info.is_never_negative, info.scale) = (false, None);
@@ -519,8 +519,8 @@ impl GraphBuilder<'_> {
         x.aliases.iter().for_each(|v| self.infos[v.index()].scale = Some(scale));
     }
 
-    /// Returns the scale of a layer's output: the inputs' scale, if it is one and the layer's output holds values of its
-    /// inputs and zeros only.
+    /// Returns the scale of a layer's output: the inputs' scale, if it is one and the layer's output holds values of
+    /// its inputs and zeros only.
     fn kept_scale(&self, layer: &Layer, inputs: &[Value]) -> Option<Scale> {
         use Layer as L;
         let moves = matches!(layer, L::MaxPool2d(_) | L::Relu(_) | L::Dropout(_) | L::Flatten(_) | L::Concat(_))

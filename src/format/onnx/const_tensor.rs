@@ -1,5 +1,4 @@
-//! Constant tensors: the values that are known while a file is read. They hold weights, shapes and what is computed
-//! from these.
+//! Constant tensors: the values that are known while a file is read, such as weights, shapes and functions of these.
 
 use super::number_types::wrap;
 use super::proto::DataType;

@@ -86,7 +86,7 @@ fn data_type(proto: &TensorProto) -> Result<DataType> {
     })
 }
 
-/// Decodes `n` values of `raw_data`, little-endian; the error says what is there instead.
+/// Decodes `n` values of `raw_data`, little-endian. The error describes the values that are there instead.
 fn decode_raw(raw: &[u8], kind: DataType, n: usize) -> Result<ConstData, String> {
     use DataType as D;
     let bits = match kind {
@@ -119,7 +119,7 @@ fn decode_raw(raw: &[u8], kind: DataType, n: usize) -> Result<ConstData, String>
     })
 }
 
-/// Decodes `n` values of the field that ONNX has for the type; the error says what is there instead.
+/// Decodes `n` values of the field that ONNX has for the type. The error describes the values that are there instead.
 fn decode_typed(proto: &TensorProto, kind: DataType, n: usize) -> Result<ConstData, String> {
     use DataType as D;
     let count = |len: usize| if len == n { Ok(()) } else { Err(format!("{len} values of {kind:?}")) };

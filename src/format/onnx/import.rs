@@ -33,8 +33,8 @@ pub struct Imported {
 pub struct Options {
     /// Values for inputs that are to be constants of the network, by name. None by default.
     pub constants: BTreeMap<String, Constant>,
-    /// Takes several inputs as one, stacked along channels, or all numbers in a row where the maps differ in size. Off by
-    /// default: a file with several inputs is refused.
+    /// Takes several inputs as one, stacked along channels, or all numbers in a row where the maps differ in size. Off
+    /// by default: a file with several inputs is refused.
     pub stack_inputs: bool,
     /// The most bytes that may be allocated for constants, weights included; by default 16 times the file and a MiB.
     /// Files whose weights are made by `ConstantOfShape` need more.
@@ -63,7 +63,7 @@ struct Importer<'a> {
     proto: &'a GraphProto,
     opset: i64,
     builder: GraphBuilder<'a>,
-    /// What is not supported, in the file's order.
+    /// Messages about unsupported nodes, inputs and outputs, in the file's order.
     problems: Vec<String>,
 }
 

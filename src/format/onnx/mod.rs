@@ -11,9 +11,9 @@
 //! - An image with its channels last that the file transposes first is taken with its channels first.
 //! - Quantized values are held as the floats that they stand for, outputs too ([`Scale`]). Integer inputs are held as
 //!   floats, which are exact up to 2^24.
-//! - Hostile files: the number of records is limited before the file is decoded ([`MAX_RECORDS`]), tensors are allocated
-//!   once the file has shown to hold their values, and [`Options::constant_bytes`] limits what is computed from
-//!   constants.
+//! - Hostile files: the number of records is limited before the file is decoded ([`MAX_RECORDS`]), tensors are
+//!   allocated once the file has shown to hold their values, and [`Options::constant_bytes`] limits the constants that
+//!   are computed from others.
 //!
 //! # Writing
 //! Operator set 17, IR version 8, batch `N`; labels, preprocessing and provenance become the metadata properties
@@ -24,8 +24,8 @@
 
 // From the bottom to the top, each file uses only files before it: proto, scan, number_types, const_tensor, decode,
 // quantized_constant, node, value, builder, shape, adaptive, fold, ops, registry, import, meta, writer. In fold:
-// elementwise, generate, movement, gemm, norm, pool, reduce, quantize. In ops: compose, window, conv, gemm, pool, reduce,
-// norm, movement, pad, transpose, quantize, activation, elementwise.
+// elementwise, generate, movement, gemm, norm, pool, reduce, quantize. In ops: compose, window, conv, gemm, pool,
+// reduce, norm, movement, pad, transpose, quantize, activation, elementwise.
 mod adaptive;
 mod builder;
 mod const_tensor;
@@ -99,15 +99,15 @@ pub fn read(bytes: Vec<u8>) -> Result<Model> {
 /// [`Params`](crate::graph::Params).
 ///
 /// # Errors
-/// The errors of [`read`], and those of [`Graph::new`](crate::graph::Graph::new) and
+/// The errors of [`read`], [`Graph::new`](crate::graph::Graph::new) and
 /// [`Params::new`](crate::graph::Params::new).
 pub fn read_with(bytes: Vec<u8>, options: &Options) -> Result<Imported> {
     let length = bytes.len();
     import(&decode(bytes.into())?, length, options)
 }
 
-/// Computes the outputs of a file whose inputs are all [`Options::constants`]: the part of a network that is folded while
-/// reading.
+/// Computes the outputs of a file whose inputs are all [`Options::constants`]: the part of a network that is folded
+/// while reading.
 ///
 /// # Errors
 /// The errors of [`read`]; [`Error::Unsupported`] for an output that is no constant.
@@ -138,6 +138,12 @@ pub fn write(model: &Model) -> Result<Vec<u8>> {
 pub fn operators(bytes: &[u8]) -> Result<BTreeSet<String>> {
     let graph = decode(Bytes::copy_from_slice(bytes))?.graph.unwrap_or_default();
     Ok(graph.node.iter().map(node::operator_name).collect())
+}
+
+/// Lists the operators that can be read, some only for constants; names of other domains begin with the domain, as
+/// [`operators`] gives them.
+pub fn supported_operators() -> BTreeSet<String> {
+    registry::OPERATORS.iter().map(registry::Operator::full_name).collect()
 }
 
 /// Lists the inputs for which a file has no values, in the file's order.

@@ -53,8 +53,8 @@ impl QuantizedConstant {
     }
 
     /// Converts to a layer's weights, whose first axis is the output channel. With `transposed`, the constant is a
-    /// matrix `[in, out]`. `None` for scales along another axis than the outputs', and for a transposed tensor that is no
-    /// matrix.
+    /// matrix `[in, out]`. `None` for scales along another axis than the outputs', and for a transposed tensor that is
+    /// no matrix.
     pub(super) fn to_param(&self, transposed: bool) -> Option<Arc<Param>> {
         let axis = usize::from(transposed);
         let mut shape = self.shape.clone();

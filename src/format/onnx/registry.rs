@@ -10,7 +10,7 @@ use super::{fold, ops};
 /// An operator and its handlers.
 pub(super) struct Operator {
     /// ONNX's name.
-    pub name: &'static str,
+    name: &'static str,
     domain: Domain,
     import: Option<Import>,
     fold: Option<Fold>,
@@ -87,10 +87,18 @@ impl Operator {
     const fn domain(self, domain: Domain) -> Self {
         Operator { domain, ..self }
     }
+
+    /// Returns the name, preceded by the domain where that is not ONNX's own.
+    pub(super) fn full_name(&self) -> String {
+        match self.domain {
+            Domain::Onnx | Domain::Any => self.name.into(),
+            Domain::Microsoft => format!("com.microsoft.{}", self.name),
+        }
+    }
 }
 
 /// Every operator, by ONNX's categories.
-const OPERATORS: &[Operator] = &[
+pub(super) const OPERATORS: &[Operator] = &[
     // Generators.
     Operator::new("Constant").fold(fold::generate::constant),
     Operator::new("ConstantOfShape").fold(fold::generate::constant_of_shape),
@@ -183,8 +191,8 @@ const OPERATORS: &[Operator] = &[
         .domain(Domain::Any),
 ];
 
-/// Finds an operator. Files of some converters leave out vendors' domains, so only operators of ONNX alone have to be in
-/// ONNX's domain.
+/// Finds an operator. Files of some converters leave out vendors' domains, so only operators of ONNX alone have to be
+/// in ONNX's domain.
 pub(super) fn find(domain: &str, name: &str) -> Option<&'static Operator> {
     let is_onnx = is_default_domain(domain);
     OPERATORS.iter().find(|operator| operator.name == name && (is_onnx || operator.domain != Domain::Onnx))
@@ -221,9 +229,8 @@ mod tests {
         operators.sort_by_key(|operator| (operator.domain == Domain::Microsoft, operator.name.to_lowercase()));
         let mark = |is: bool| if is { "yes" } else { "" };
         let row = |operator: &&Operator| {
-            let domain = if operator.domain == Domain::Microsoft { "com.microsoft." } else { "" };
             let (import, fold) = (mark(operator.import.is_some()), mark(operator.fold.is_some()));
-            format!("| {domain}{} | {import} | {fold} |\n", operator.name)
+            format!("| {} | {import} | {fold} |\n", operator.full_name())
         };
         let rows: String = operators.iter().map(row).collect();
         format!("| operator | of values computed by the network | of constants |\n|---|---|---|\n{rows}")

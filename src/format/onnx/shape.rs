@@ -140,8 +140,8 @@ pub(super) fn squeezed(builder: &mut GraphBuilder, node: &OnnxNode, from: &[i64]
     Ok((0..from.len()).filter(|&a| !is_dropped(a)).map(|a| from[a]).collect())
 }
 
-/// Unsqueeze: with dimensions of one at `axes` of the result. `axes` is an attribute before operator set 13, and input 1
-/// from then on.
+/// Unsqueeze: with dimensions of one at `axes` of the result. `axes` is an attribute before operator set 13, and input
+/// 1 from then on.
 pub(super) fn unsqueezed(builder: &mut GraphBuilder, node: &OnnxNode, from: &[i64]) -> ReadResult<Vec<i64>> {
     let axes = builder.integers_since(node, "axes", 13, 1)?.ok_or_else(|| node.invalid("axes", "a list", "none"))?;
     let rank = from.len() + axes.len();

@@ -152,7 +152,7 @@ pub fn pad(builder: &mut GraphBuilder, node: &OnnxNode) -> ReadResult<ConstTenso
     let rank = x.shape.len();
     let PadAmounts { amounts, value, mode } = shape::pad_amounts(builder, node, rank)?;
     if mode != "constant" || value.data.len() != 1 || value.data.data_type() != x.data.data_type() {
-        return unsupported("padding with other values than one of the same type");
+        return unsupported("padding with more than one value, or with a value of another type");
     }
     let grown = |a: usize| x.shape[a] as i64 + amounts[a][0] + amounts[a][1];
     let shape = (0..rank).map(|a| usize::try_from(grown(a)).ok()).collect::<Option<Vec<usize>>>();

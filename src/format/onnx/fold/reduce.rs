@@ -15,8 +15,8 @@ pub fn reduce_sum(builder: &mut GraphBuilder, node: &OnnxNode) -> ReadResult<Con
     reduce(builder, node, 13, |sum, _| sum)
 }
 
-/// Applies `finish` to the sum and the number of the values along the axes, by default all. Attributes: `keepdims` (1 by
-/// default), `noop_with_empty_axes` (0 by default).
+/// Applies `finish` to the sum and the number of the values along the axes, by default all. Attributes: `keepdims` (1
+/// by default), `noop_with_empty_axes` (0 by default).
 fn reduce(
     builder: &mut GraphBuilder,
     node: &OnnxNode,

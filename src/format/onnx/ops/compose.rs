@@ -186,8 +186,8 @@ pub fn with_constant(
     affine_layer(builder, node, suffix, x, value, affine)
 }
 
-/// Computes `scale * x + shift` like [`with_constant`], in the weights of the layer that made `x` where possible. `sole`
-/// says that no other node reads the inputs of this node.
+/// Computes `scale * x + shift` like [`with_constant`], in the weights of the layer that made `x` where possible.
+/// `sole` says that no other node reads the inputs of this node.
 pub fn with_constant_folded(
     builder: &mut GraphBuilder,
     node: &OnnxNode,

@@ -1,5 +1,5 @@
-//! Operators as layers of the graph: the handlers of nodes whose inputs the network computes. A handler carries the name
-//! of its operator in snake case.
+//! Operators as layers of the graph: the handlers of nodes whose inputs the network computes. A handler carries the
+//! name of its operator in snake case.
 
 pub mod activation;
 mod compose;

@@ -27,7 +27,8 @@ pub fn max_pool(builder: &mut GraphBuilder, node: &OnnxNode) -> ReadResult<Activ
     Ok(squeezed_like(y, &x))
 }
 
-/// AveragePool over one or two spatial dimensions. Attributes: those of [`max_pool`], and `count_include_pad`.
+/// AveragePool over one or two spatial dimensions. Attributes: `count_include_pad` and the
+/// attributes of [`max_pool`].
 pub fn average_pool(builder: &mut GraphBuilder, node: &OnnxNode) -> ReadResult<Activation> {
     let x = builder.activation(node, 0)?;
     average(builder, node, &x)

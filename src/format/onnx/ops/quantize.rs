@@ -26,8 +26,8 @@ pub fn quantize_linear<'a>(builder: &mut GraphBuilder<'a>, node: &OnnxNode) -> R
     Ok(vec![quantized(builder, node, "", x, scale)?])
 }
 
-/// DequantizeLinear: of a quantized value with the scale it was quantized with, or of integers with one scale or one for
-/// each index of the attribute `axis` (1 by default).
+/// DequantizeLinear: of a quantized value with the scale it was quantized with, or of integers with one scale or one
+/// for each index of the attribute `axis` (1 by default).
 pub fn dequantize_linear(builder: &mut GraphBuilder, node: &OnnxNode) -> ReadResult<Activation> {
     if let Some(OnnxValue::Integer(_)) = builder.peek(node, 0) {
         return dequantized_integers(builder, node);
@@ -185,8 +185,8 @@ fn bias(
     Ok(integers.map(|b| vector(b.into_iter().zip(weights.scales.iter().cycle()).map(value).collect())))
 }
 
-/// QLinearConv. Inputs: x, its scale and zero point, w, its scale and zero point, the output's scale and zero point, and
-/// a bias. Attributes: those of Conv.
+/// QLinearConv. Inputs: x, its scale and zero point, w, its scale and zero point, the output's scale and zero point,
+/// and a bias. Attributes: Conv's.
 pub fn q_linear_conv<'a>(builder: &mut GraphBuilder<'a>, node: &OnnxNode) -> ReadResult<Vec<OnnxValue<'a>>> {
     let x_scale = scale_input(builder, node, 1)?;
     let x = dequantized(builder, node, 0, &x_scale)?;
@@ -275,7 +275,7 @@ fn quantized_pool<'a>(
     Ok(vec![quantized(builder, node, ".quantized", y, y_scale)?])
 }
 
-/// QLinearAveragePool of com.microsoft. Attributes: those of AveragePool, and `channels_last`.
+/// QLinearAveragePool of com.microsoft. Attributes: AveragePool's, and `channels_last`.
 pub fn q_linear_average_pool<'a>(builder: &mut GraphBuilder<'a>, node: &OnnxNode) -> ReadResult<Vec<OnnxValue<'a>>> {
     quantized_pool(builder, node, pool::average)
 }
@@ -297,7 +297,7 @@ pub fn dynamic_quantize_linear<'a>(builder: &mut GraphBuilder<'a>, node: &OnnxNo
     Ok(vec![OnnxValue::DynamicQuantized(x, source), scale, zero_point])
 }
 
-/// ConvInteger with constant weights. Inputs: x, w, the zero point of x, the zero point of w. Attributes: those of Conv.
+/// ConvInteger with constant weights. Inputs: x, w, the zero point of x, the zero point of w. Attributes: Conv's.
 pub fn conv_integer<'a>(builder: &mut GraphBuilder<'a>, node: &OnnxNode) -> ReadResult<Vec<OnnxValue<'a>>> {
     integer_product(builder, node, false, convolve)
 }
@@ -328,7 +328,11 @@ fn integer_product<'a>(
             match node.input(2).map(|name| builder.take(node, name)).transpose()? {
                 Some(OnnxValue::DynamicScale(of, zero))
                     if of == source && matches!(zero.data, ConstData::Integer(..)) => {}
-                _ => return unsupported("input 2: expected the zero point of the same DynamicQuantizeLinear"),
+                _ => {
+                    return unsupported(
+                        "input 2: expected the zero point that the DynamicQuantizeLinear of input 0 gives",
+                    );
+                }
             }
             let weights = integer_weights(builder, node, transposed)?;
             let y = product(builder, node, &x, weights, None)?;

@@ -56,7 +56,7 @@ fn mean(builder: &mut GraphBuilder, node: &OnnxNode, x: &Activation, axes: &[usi
     compose::pointwise(builder, node, ".channels", &y, 1, vec![1.0 / n as f32; n])
 }
 
-/// Computes the means over those of the axes that are height and width.
+/// Computes the means over height and width, as far as the axes name them.
 fn spatial_mean(builder: &mut GraphBuilder, node: &OnnxNode, x: &Activation, axes: &[usize]) -> ReadResult<Activation> {
     let spatial = x.dims.len().saturating_sub(1);
     let is_mean = |a: usize| a > spatial || axes.contains(&(a + 1));

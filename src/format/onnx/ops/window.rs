@@ -47,8 +47,8 @@ fn spatial_counts(node: &OnnxNode, name: &str, is_line: bool) -> ReadResult<[usi
     if is_line { node.counts(name, 1).map(|[length]| [length, 1]) } else { node.counts(name, 1) }
 }
 
-/// Removes the dimensions that [`GraphBuilder::unsqueezed_map`](super::super::builder::GraphBuilder::unsqueezed_map)
-/// added to `x` from what a layer made of the map.
+/// Gives a layer's output the number of dimensions of `x`, from which the layer's input was made by
+/// [`GraphBuilder::unsqueezed_map`](super::super::builder::GraphBuilder::unsqueezed_map).
 pub fn squeezed_like(mut y: Activation, x: &Activation) -> Activation {
     y.dims.truncate(x.dims.len());
     y
