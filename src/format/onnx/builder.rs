@@ -1,19 +1,19 @@
 //! The graph under construction, and the values that the names of a file stand for.
 
+mod constants;
+mod maps;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::const_tensor::ConstTensor;
-use super::decode::decode;
 use super::node::{OnnxNode, ReadError, ReadResult, unsupported};
-use super::proto::{DataType, TensorProto};
-use super::quantized_constant::QuantizedConstant;
 use super::value::{Activation, BATCH, OnnxValue, Scale};
 use crate::error::{Error, Result};
 use crate::graph::value_range::is_nonnegative;
 use crate::graph::{INPUT, MAX_NODES, Node, Param, Tensors, Value};
-use crate::layers::{Flatten, Layer, Permute};
-use crate::tensor::{MAX_ELEMENTS, Shape, Tensor, dims};
+use crate::layers::Layer;
+use crate::tensor::{MAX_ELEMENTS, Shape, dims};
 
 /// A graph value, the network's input or a node's output, with the facts that are known of it.
 pub(super) struct ValueInfo {
@@ -177,130 +177,6 @@ impl<'a> GraphBuilder<'a> {
     }
 }
 
-/// Constants.
-impl GraphBuilder<'_> {
-    /// Takes input `i` as a constant; `None` for an input that is left out.
-    pub(super) fn maybe_constant(&mut self, node: &OnnxNode, i: usize) -> ReadResult<Option<ConstTensor>> {
-        let Some(name) = node.input(i) else { return Ok(None) };
-        match self.take(node, name)? {
-            OnnxValue::Stored(proto) => self.decode(proto).map(Some),
-            OnnxValue::Constant(constant) => Ok(Some(constant)),
-            OnnxValue::QuantizedConstant(constant) => self.dequantize(&constant).map(Some),
-            _ => unsupported(format!("input {i} (`{name}`): expected a constant, got a value computed by the network")),
-        }
-    }
-
-    /// Takes input `i` as a constant; it must not be left out.
-    pub(super) fn constant(&mut self, node: &OnnxNode, i: usize) -> ReadResult<ConstTensor> {
-        let none = || node.invalid(format!("input {i}"), "a value", "none");
-        self.maybe_constant(node, i)?.ok_or_else(none)
-    }
-
-    /// Takes input `i` as constant floats; it must not be left out.
-    pub(super) fn float_tensor(&mut self, node: &OnnxNode, i: usize) -> ReadResult<Tensor> {
-        let constant = self.constant(node, i)?;
-        constant.into_float_tensor().ok_or_else(|| node.invalid(format!("input {i}"), "floats", "integers"))
-    }
-
-    /// Takes input `i` as constant integers; `None` for an input that is left out.
-    pub(super) fn maybe_integers(&mut self, node: &OnnxNode, i: usize) -> ReadResult<Option<Vec<i64>>> {
-        let Some(constant) = self.maybe_constant(node, i)? else { return Ok(None) };
-        constant.to_integers().ok_or_else(|| node.invalid(format!("input {i}"), "integers", "floats")).map(Some)
-    }
-
-    /// Takes a list of integers that is an attribute before operator set `since`, and input `i` from then on.
-    pub(super) fn integers_since(
-        &mut self,
-        node: &OnnxNode,
-        attribute: &str,
-        since: i64,
-        i: usize,
-    ) -> ReadResult<Option<Vec<i64>>> {
-        if node.opset < since {
-            return Ok(node.ints(attribute).map(<[i64]>::to_vec));
-        }
-        self.maybe_integers(node, i)
-    }
-
-    /// Takes input `i` as a layer's weights, whose first axis is the output channel. With `transposed`, the input is a
-    /// matrix `[in, out]`.
-    pub(super) fn layer_weights(&mut self, node: &OnnxNode, i: usize, transposed: bool) -> ReadResult<Arc<Param>> {
-        if let Some(OnnxValue::QuantizedConstant(_)) = self.peek(node, i) {
-            let OnnxValue::QuantizedConstant(constant) = self.input(node, i)? else { unreachable!("peeked above") };
-            return self.quantized_weights(&constant, transposed);
-        }
-        let weights = self.float_tensor(node, i)?;
-        self.outputs_first(weights, transposed)
-    }
-
-    /// Converts a constant to a layer's weights like [`GraphBuilder::layer_weights`], in 8 bits if its scales allow.
-    pub(super) fn quantized_weights(
-        &mut self,
-        constant: &QuantizedConstant,
-        transposed: bool,
-    ) -> ReadResult<Arc<Param>> {
-        self.charge(constant.shape(), 1)?;
-        if let Some(param) = constant.to_param(transposed) {
-            return Ok(param);
-        }
-        self.charge(constant.shape(), 4)?;
-        self.outputs_first(constant.dequantize(), transposed)
-    }
-
-    /// Converts floats to a layer's weights: a matrix `[in, out]` is transposed if `transposed` says so.
-    pub(super) fn outputs_first(&mut self, weights: Tensor, transposed: bool) -> ReadResult<Arc<Param>> {
-        if !transposed {
-            return Ok(weights.into());
-        }
-        let &[rows, columns] = &weights.shape[..] else {
-            return unsupported(format!("weights: expected a matrix, got {}", dims(&weights.shape)));
-        };
-        self.charge(&weights.shape, 4)?;
-        let mut data = vec![0.0; weights.data.len()];
-        for r in 0..rows {
-            for c in 0..columns {
-                data[c * rows + r] = weights.data[r * columns + c];
-            }
-        }
-        Ok(Tensor { shape: vec![columns, rows], data }.into())
-    }
-
-    /// Returns the data type of input `i`; `None` unless it is a tensor of the file.
-    pub(super) fn stored_data_type(&self, node: &OnnxNode, i: usize) -> Option<DataType> {
-        match self.peek(node, i) {
-            Some(OnnxValue::Stored(proto)) => DataType::try_from(proto.data_type).ok(),
-            _ => None,
-        }
-    }
-
-    /// Converts weights of 8 bits to floats.
-    pub(super) fn dequantize(&mut self, constant: &QuantizedConstant) -> ReadResult<ConstTensor> {
-        self.charge(constant.shape(), 4)?;
-        Ok(constant.dequantize().into())
-    }
-
-    /// Decodes a tensor of the file. Each time counts against the budget, because a tensor may be read often.
-    pub(super) fn decode(&mut self, proto: &TensorProto) -> ReadResult<ConstTensor> {
-        let raw = proto.raw_data.as_ref().map_or(0, |b| b.len()) as u64;
-        let typed = ConstTensor::byte_size(&[proto.float_data.len() + proto.int32_data.len()], 4);
-        self.budget.charge(raw.max(typed))?;
-        Ok(decode(proto)?)
-    }
-
-    /// Counts a constant that is about to be computed, of `width` bytes for each value, against the budget.
-    ///
-    /// # Errors
-    /// [`Error::TooLarge`] once the budget is spent.
-    pub(super) fn charge(&mut self, shape: &[usize], width: usize) -> ReadResult {
-        // A dimension of zero must not hide a product that overflows.
-        let largest = shape.iter().filter(|&&d| d > 0).fold(1usize, |n, &d| n.saturating_mul(d));
-        if largest > MAX_ELEMENTS {
-            return unsupported(format!("a constant of shape {}", dims(shape)));
-        }
-        Ok(self.budget.charge(ConstTensor::byte_size(shape, width))?)
-    }
-}
-
 /// The network's input.
 impl<'a> GraphBuilder<'a> {
     /// Adds the network's input, once and before any node.
@@ -437,68 +313,6 @@ impl GraphBuilder<'_> {
     /// Ends the construction: the network's input and the nodes' outputs, and all weights.
     pub(super) fn finish(self) -> (Vec<ValueInfo>, Tensors) {
         (self.infos, self.tensors)
-    }
-}
-
-/// Activations as values of the graph.
-impl GraphBuilder<'_> {
-    /// Returns the alias that has the shape of the activation, or the latest alias.
-    pub(super) fn preferred_alias(&self, x: &Activation) -> Value {
-        let exact = x.aliases.iter().find(|&&v| self.shape(v).dims() == x.dims);
-        exact.or(x.aliases.last()).copied().expect("an activation has an alias")
-    }
-
-    /// Returns a map `CxHxW` of that shape.
-    pub(super) fn map(&mut self, node: &OnnxNode, x: &Activation) -> ReadResult<Value> {
-        match x.dims[..] {
-            [c, h, w] => self.reshaped_map(node, x, [c, h, w]),
-            _ => unsupported(format!("input shape: expected a map NxCxHxW, got {}", x.shape_text())),
-        }
-    }
-
-    /// Returns a map with ones for missing dimensions: `CxL` as `CxLx1`, `F` as `Fx1x1`.
-    pub(super) fn unsqueezed_map(&mut self, node: &OnnxNode, x: &Activation) -> ReadResult<Value> {
-        match x.dims[..] {
-            [c] => self.reshaped_map(node, x, [c, 1, 1]),
-            [c, l] => self.reshaped_map(node, x, [c, l, 1]),
-            _ => self.map(node, x),
-        }
-    }
-
-    /// Returns a map whose channels are the first dimension, of any number of dimensions: `CxDxHxW` as `Cx(D*H*W)x1`.
-    pub(super) fn channel_map(&mut self, node: &OnnxNode, x: &Activation) -> ReadResult<Value> {
-        match x.dims[..] {
-            [c, h, w] => self.reshaped_map(node, x, [c, h, w]),
-            [c, ref rest @ ..] => self.reshaped_map(node, x, [c, rest.iter().product(), 1]),
-            [] => unsupported("expected channels, got a number for each sample"),
-        }
-    }
-
-    fn reshaped_map(&mut self, node: &OnnxNode, x: &Activation, shape: [usize; 3]) -> ReadResult<Value> {
-        match x.aliases.iter().find(|&&v| self.shape(v).dims() == shape) {
-            Some(&value) => Ok(value),
-            None => self.permuted(node, ".map", x, shape, [0, 1, 2]),
-        }
-    }
-
-    /// Adds a layer that sees the numbers as a map of shape `view` and permutes its axes.
-    pub(super) fn permuted(
-        &mut self,
-        node: &OnnxNode,
-        suffix: &str,
-        x: &Activation,
-        view: [usize; 3],
-        order: [usize; 3],
-    ) -> ReadResult<Value> {
-        self.emit(node, suffix, Permute { view, order }, &[x.aliases[0]], vec![])
-    }
-
-    /// Returns a vector of the numbers; adds a flatten unless an alias is a vector.
-    pub(super) fn vector(&mut self, node: &OnnxNode, x: &Activation) -> ReadResult<Value> {
-        match x.aliases.iter().find(|&&v| !self.shape(v).is_map()) {
-            Some(&value) => Ok(value),
-            None => self.emit(node, ".flatten", Flatten {}, &[x.aliases[0]], vec![]),
-        }
     }
 }
 
