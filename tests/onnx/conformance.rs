@@ -13,11 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use convoke::Error;
 use convoke::cpu::Pool;
-use convoke::format::onnx::{Constant, Imported, Options, Scale, fold, input_names, operators, read_with};
+use convoke::format::onnx::{
+    Constant, Imported, Options, Scale, fold, input_names, operators, read_with, supported_operators,
+};
 use convoke::gpu::{self, Device};
 use convoke::graph::{Graph, Params};
 use convoke::tensor::Tensor;
@@ -27,67 +29,7 @@ use pollster::block_on;
 use crate::{difference, each_output, run};
 
 /// The operators whose node tests count.
-const OPERATORS: &[&str] = &[
-    "Abs",
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Cast",
-    "Clip",
-    "Concat",
-    "Constant",
-    "ConstantOfShape",
-    "Conv",
-    "ConvInteger",
-    "DequantizeLinear",
-    "Div",
-    "Dropout",
-    "DynamicQuantizeLinear",
-    "Elu",
-    "Flatten",
-    "Gather",
-    "Gemm",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "InstanceNormalization",
-    "LRN",
-    "LeakyRelu",
-    "LogSoftmax",
-    "MatMul",
-    "MatMulInteger",
-    "Max",
-    "MaxPool",
-    "Min",
-    "Mul",
-    "Neg",
-    "PRelu",
-    "Pad",
-    "Pow",
-    "QLinearConv",
-    "QLinearMatMul",
-    "QuantizeLinear",
-    "Reciprocal",
-    "ReduceMean",
-    "ReduceSum",
-    "Relu",
-    "Reshape",
-    "Selu",
-    "Shape",
-    "Sigmoid",
-    "Slice",
-    "Softmax",
-    "Split",
-    "Sqrt",
-    "Squeeze",
-    "Sub",
-    "Sum",
-    "Tanh",
-    "Transpose",
-    "Unsqueeze",
-];
+static OPERATORS: LazyLock<BTreeSet<String>> = LazyLock::new(supported_operators);
 
 /// Why a test is no 2-D CNN, with what the reasons of such tests hold. A sample's three spatial dimensions show in its
 /// shape ([`is_volume`]).
@@ -256,7 +198,7 @@ fn numbered(folder: &Path, what: &str) -> Result<Vec<Constant>, String> {
 /// A folder with a model, inputs and outputs; `None` for a node test of other operators.
 fn case(folder: &Path, engines: &Engines) -> Option<Outcome> {
     let bytes = fs::read(folder.join("model.onnx")).unwrap();
-    let own = |kind: &String| OPERATORS.contains(&kind.as_str());
+    let own = |kind: &String| OPERATORS.contains(kind);
     if folder.parent().unwrap().ends_with("node") && !operators(&bytes).is_ok_and(|o| o.iter().all(own)) {
         return None;
     }

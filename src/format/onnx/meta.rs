@@ -9,11 +9,14 @@ use crate::error::{Error, Result};
 use crate::format::{Meta, json};
 use crate::graph::Graph;
 
+/// The producer's name in files that Convoke writes.
+pub(super) const PRODUCER: &str = "convoke";
+
 const LABELS: &str = "convoke.labels";
 const PREPROCESS: &str = "convoke.preprocess";
 const PROVENANCE: &str = "convoke.provenance";
 
-/// The properties that a model needs.
+/// Makes the properties of a model; empty ones are left out.
 pub(super) fn write(meta: &Meta) -> Vec<StringStringEntryProto> {
     let mut entries = vec![];
     let mut add = |key: &str, value| entries.push(StringStringEntryProto { key: key.into(), value });
@@ -29,7 +32,10 @@ pub(super) fn write(meta: &Meta) -> Vec<StringStringEntryProto> {
     entries
 }
 
-/// What a file says; the program that wrote it is provenance, unless that was Convoke.
+/// Reads the properties of a file. Another program than Convoke that wrote the file becomes part of the provenance.
+///
+/// # Errors
+/// [`Error::Format`] for properties that are not as Convoke writes them or do not fit the network.
 pub(super) fn read(proto: &ModelProto, graph: &Graph) -> Result<Meta> {
     let mut meta = Meta {
         labels: property(proto, LABELS)?.unwrap_or_default(),
@@ -37,7 +43,7 @@ pub(super) fn read(proto: &ModelProto, graph: &Graph) -> Result<Meta> {
         provenance: property(proto, PROVENANCE)?.unwrap_or_default(),
     };
     meta.check(graph)?;
-    if proto.producer_name != super::writer::PRODUCER {
+    if proto.producer_name != PRODUCER {
         let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
         meta.provenance.extend(BTreeMap::from([("format".into(), "onnx".into()), ("producer".into(), producer)]));
     }

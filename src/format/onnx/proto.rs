@@ -1,93 +1,133 @@
 //! The part of `onnx.proto` that Convoke reads and writes, declared by hand: no protobuf compiler is needed to build.
 //!
-//! Field numbers are those of ONNX 1.19 (IR version 12); they never change between versions, and fields that are not
-//! declared here are skipped. [`super::scan`] knows the same messages.
+//! Field numbers are those of ONNX 1.19 (IR version 12); they never change between versions, and undeclared fields are
+//! skipped. One declaration of each message gives both the struct that prost decodes and the list of nested messages
+//! ([`NestedMessages`]) by which `scan.rs` counts records before decoding.
 
 use prost::bytes::Bytes;
-use prost::{Enumeration, Message, Oneof};
+use prost::{Enumeration, Message};
 
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ModelProto {
-    #[prost(int64, tag = "1")]
-    pub ir_version: i64,
-    #[prost(string, tag = "2")]
-    pub producer_name: String,
-    #[prost(string, tag = "3")]
-    pub producer_version: String,
-    #[prost(message, optional, tag = "7")]
-    pub graph: Option<GraphProto>,
-    #[prost(message, repeated, tag = "8")]
-    pub opset_import: Vec<OperatorSetIdProto>,
-    #[prost(message, repeated, tag = "14")]
-    pub metadata_props: Vec<StringStringEntryProto>,
+/// The fields of a message that hold other messages: field numbers with the nested message's own fields.
+pub(super) struct NestedMessages(&'static [(u64, &'static NestedMessages)]);
+
+impl NestedMessages {
+    /// Returns the message type of a length-delimited field; `None` for strings, bytes, packed numbers and undeclared
+    /// fields.
+    pub(super) fn get(&self, field: u64) -> Option<&'static NestedMessages> {
+        self.0.iter().find(|(number, _)| *number == field).map(|(_, nested)| *nested)
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct StringStringEntryProto {
-    #[prost(string, tag = "1")]
-    pub key: String,
-    #[prost(string, tag = "2")]
-    pub value: String,
+/// Declares messages. A field reads `name: type = number [kind in prost's words]`, and then the nested message's name
+/// if the field holds one.
+macro_rules! messages {
+    ($(
+        $(#[$message_doc:meta])*
+        $message:ident {
+            $($(#[$doc:meta])* $field:ident: $type:ty = $number:tt [$($kind:tt)*] $($nested:ident)?;)*
+        }
+    )*) => {$(
+        $(#[$message_doc])*
+        #[derive(Clone, PartialEq, Message)]
+        pub(super) struct $message {
+            $($(#[$doc])* #[prost($($kind)*, tag = $number)] pub $field: $type,)*
+        }
+
+        impl $message {
+            /// The fields that hold messages.
+            pub(super) const NESTED: NestedMessages = NestedMessages(&[$($(($number, &$nested::NESTED),)?)*]);
+        }
+    )*};
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct OperatorSetIdProto {
-    #[prost(string, tag = "1")]
-    pub domain: String,
-    #[prost(int64, tag = "2")]
-    pub version: i64,
+messages! {
+    ModelProto {
+        ir_version: i64 = 1 [int64];
+        producer_name: String = 2 [string];
+        producer_version: String = 3 [string];
+        graph: Option<GraphProto> = 7 [message, optional] GraphProto;
+        opset_import: Vec<OperatorSetIdProto> = 8 [message, repeated] OperatorSetIdProto;
+        metadata_props: Vec<StringStringEntryProto> = 14 [message, repeated] StringStringEntryProto;
+    }
+
+    StringStringEntryProto {
+        key: String = 1 [string];
+        value: String = 2 [string];
+    }
+
+    OperatorSetIdProto {
+        domain: String = 1 [string];
+        version: i64 = 2 [int64];
+    }
+
+    GraphProto {
+        node: Vec<NodeProto> = 1 [message, repeated] NodeProto;
+        name: String = 2 [string];
+        initializer: Vec<TensorProto> = 5 [message, repeated] TensorProto;
+        input: Vec<ValueInfoProto> = 11 [message, repeated] ValueInfoProto;
+        output: Vec<ValueInfoProto> = 12 [message, repeated] ValueInfoProto;
+    }
+
+    NodeProto {
+        input: Vec<String> = 1 [string, repeated];
+        output: Vec<String> = 2 [string, repeated];
+        name: String = 3 [string];
+        op_type: String = 4 [string];
+        attribute: Vec<AttributeProto> = 5 [message, repeated] AttributeProto;
+        domain: String = 7 [string];
+    }
+
+    AttributeProto {
+        name: String = 1 [string];
+        f: Option<f32> = 2 [float, optional];
+        i: Option<i64> = 3 [int64, optional];
+        s: Option<Bytes> = 4 [bytes = "bytes", optional];
+        t: Option<Box<TensorProto>> = 5 [message, optional, boxed] TensorProto;
+        floats: Vec<f32> = 7 [float, repeated, packed = "false"];
+        ints: Vec<i64> = 8 [int64, repeated, packed = "false"];
+        kind: i32 = 20 [enumeration = "AttributeType"];
+    }
+
+    TensorProto {
+        dims: Vec<i64> = 1 [int64, repeated, packed = "false"];
+        data_type: i32 = 2 [int32];
+        float_data: Vec<f32> = 4 [float, repeated];
+        int32_data: Vec<i32> = 5 [int32, repeated];
+        int64_data: Vec<i64> = 7 [int64, repeated];
+        name: String = 8 [string];
+        /// A view into the file: decoding copies no weights.
+        raw_data: Option<Bytes> = 9 [bytes = "bytes", optional];
+        double_data: Vec<f64> = 10 [double, repeated];
+        uint64_data: Vec<u64> = 11 [uint64, repeated];
+        data_location: i32 = 14 [int32];
+    }
+
+    ValueInfoProto {
+        name: String = 1 [string];
+        r#type: Option<TypeProto> = 2 [message, optional] TypeProto;
+    }
+
+    TypeProto {
+        tensor_type: Option<TensorTypeProto> = 1 [message, optional] TensorTypeProto;
+    }
+
+    TensorTypeProto {
+        elem_type: i32 = 1 [int32];
+        shape: Option<TensorShapeProto> = 2 [message, optional] TensorShapeProto;
+    }
+
+    TensorShapeProto {
+        dim: Vec<DimensionProto> = 1 [message, repeated] DimensionProto;
+    }
+
+    /// A size or the name of a dynamic dimension: ONNX's `oneof` as two optional fields, of which a file has one.
+    DimensionProto {
+        dim_value: Option<i64> = 1 [int64, optional];
+        dim_param: Option<String> = 2 [string, optional];
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    pub node: Vec<NodeProto>,
-    #[prost(string, tag = "2")]
-    pub name: String,
-    #[prost(message, repeated, tag = "5")]
-    pub initializer: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "11")]
-    pub input: Vec<ValueInfoProto>,
-    #[prost(message, repeated, tag = "12")]
-    pub output: Vec<ValueInfoProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct NodeProto {
-    #[prost(string, repeated, tag = "1")]
-    pub input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    pub output: Vec<String>,
-    #[prost(string, tag = "3")]
-    pub name: String,
-    #[prost(string, tag = "4")]
-    pub op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    pub attribute: Vec<AttributeProto>,
-    #[prost(string, tag = "7")]
-    pub domain: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct AttributeProto {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(float, optional, tag = "2")]
-    pub f: Option<f32>,
-    #[prost(int64, optional, tag = "3")]
-    pub i: Option<i64>,
-    #[prost(bytes = "bytes", optional, tag = "4")]
-    pub s: Option<Bytes>,
-    #[prost(message, optional, boxed, tag = "5")]
-    pub t: Option<Box<TensorProto>>,
-    #[prost(float, repeated, packed = "false", tag = "7")]
-    pub floats: Vec<f32>,
-    #[prost(int64, repeated, packed = "false", tag = "8")]
-    pub ints: Vec<i64>,
-    #[prost(enumeration = "AttributeType", tag = "20")]
-    pub kind: i32,
-}
-
+/// `AttributeProto.AttributeType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
 #[repr(i32)]
 pub(super) enum AttributeType {
@@ -100,32 +140,7 @@ pub(super) enum AttributeType {
     Ints = 7,
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct TensorProto {
-    #[prost(int64, repeated, packed = "false", tag = "1")]
-    pub dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
-    pub data_type: i32,
-    #[prost(float, repeated, tag = "4")]
-    pub float_data: Vec<f32>,
-    #[prost(int32, repeated, tag = "5")]
-    pub int32_data: Vec<i32>,
-    #[prost(int64, repeated, tag = "7")]
-    pub int64_data: Vec<i64>,
-    #[prost(string, tag = "8")]
-    pub name: String,
-    /// A view into the file: decoding copies no weights.
-    #[prost(bytes = "bytes", optional, tag = "9")]
-    pub raw_data: Option<Bytes>,
-    #[prost(double, repeated, tag = "10")]
-    pub double_data: Vec<f64>,
-    #[prost(uint64, repeated, tag = "11")]
-    pub uint64_data: Vec<u64>,
-    #[prost(int32, tag = "14")]
-    pub data_location: i32,
-}
-
-/// `TensorProto.DataType`, those that a CNN may hold.
+/// `TensorProto.DataType` without strings and complex numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
 #[repr(i32)]
 pub(super) enum DataType {
@@ -155,45 +170,3 @@ pub(super) enum DataType {
 
 /// `TensorProto.DataLocation.EXTERNAL`.
 pub(super) const EXTERNAL: i32 = 1;
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ValueInfoProto {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(message, optional, tag = "2")]
-    pub r#type: Option<TypeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct TypeProto {
-    #[prost(message, optional, tag = "1")]
-    pub tensor_type: Option<TensorTypeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct TensorTypeProto {
-    #[prost(int32, tag = "1")]
-    pub elem_type: i32,
-    #[prost(message, optional, tag = "2")]
-    pub shape: Option<TensorShapeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct TensorShapeProto {
-    #[prost(message, repeated, tag = "1")]
-    pub dim: Vec<DimensionProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct DimensionProto {
-    #[prost(oneof = "DimensionValue", tags = "1, 2")]
-    pub value: Option<DimensionValue>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-pub(super) enum DimensionValue {
-    #[prost(int64, tag = "1")]
-    Value(i64),
-    #[prost(string, tag = "2")]
-    Param(String),
-}

@@ -1,32 +1,36 @@
-//! Networks as ONNX: operator set 17, IR version 8, batch `N`. Every layer becomes one operator, except the channel
-//! shuffle (Reshape, Transpose, Reshape), fake quantization (QuantizeLinear, DequantizeLinear) and adaptive poolings whose windows differ in size (two products with matrices).
+//! Networks as ONNX: operator set 17, IR version 8, batch `N`.
+//!
+//! Every layer becomes one operator, except channel shuffles (Reshape, Transpose, Reshape), permutations (Reshape,
+//! Transpose), fake quantization (QuantizeLinear, DequantizeLinear) and adaptive poolings whose windows differ in size
+//! (two products with matrices).
 
 use std::collections::HashSet;
 
 use prost::Message;
 
-use super::linear::adaptive_matrix;
+use super::adaptive::adaptive_matrix;
+use super::meta::PRODUCER;
 use super::proto::{
-    AttributeProto, AttributeType, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
-    ValueInfoProto,
+    AttributeProto, AttributeType, DataType, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, Node, Params, Value};
 use crate::layers::{AvgPool2d, FakeQuantize, Layer, Permute, Window};
 use crate::tensor::{Shape, Tensor};
 
-/// The name of Convoke in files.
-pub(super) const PRODUCER: &str = "convoke";
-
-/// The most bytes that a protobuf message may have.
+/// The most bytes of a file that is written: the limit of protobuf messages.
 pub const MAX_FILE: usize = i32::MAX as usize;
 
+/// Writes a network with these metadata properties.
+///
+/// # Errors
+/// [`Error::TooLarge`] for more than [`MAX_FILE`] bytes.
 pub(super) fn write(graph: &Graph, params: &Params, metadata: Vec<StringStringEntryProto>) -> Result<Vec<u8>> {
     let mut writer = Writer::new(graph, params);
     (0..graph.nodes().len()).for_each(|i| writer.node(i));
     let info = |v: Value| value_info(graph.value_name(v), graph.shape(v));
-    // Dilated average pooling came with operator set 19.
+    // Operator set 19 introduced dilated average pooling.
     let dilated = |n: &Node| matches!(&n.layer, Layer::AvgPool2d(p) if p.window.dilation != [1, 1]);
     let (ir_version, version) = if graph.nodes().iter().any(dilated) { (9, 19) } else { (8, 17) };
     let proto = GraphProto {
@@ -52,11 +56,13 @@ pub(super) fn write(graph: &Graph, params: &Params, metadata: Vec<StringStringEn
     Ok(model.encode_to_vec())
 }
 
+/// The parts of a file under construction.
 struct Writer<'a> {
     graph: &'a Graph,
     params: &'a Params,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
+    /// The names of values and weights so far.
     names: HashSet<String>,
 }
 
@@ -67,6 +73,7 @@ impl<'a> Writer<'a> {
         Writer { graph, params, nodes: vec![], initializers: vec![], names }
     }
 
+    /// Writes the operators of a node.
     fn node(&mut self, i: usize) {
         let node = &self.graph.nodes()[i];
         let (x, y) = (self.graph.shape(node.inputs[0]).clone(), self.graph.shape(Value::of_node(i)).clone());
@@ -89,7 +96,7 @@ impl<'a> Writer<'a> {
         node.inputs.iter().map(|&v| self.graph.value_name(v).to_string()).collect()
     }
 
-    /// Stores a node's weights; their names.
+    /// Stores a node's weights and returns their names.
     fn weights(&mut self, i: usize) -> Vec<String> {
         let node = &self.graph.nodes()[i];
         let (graph, params) = (self.graph, self.params);
@@ -102,7 +109,7 @@ impl<'a> Writer<'a> {
             .collect()
     }
 
-    /// Attributes that are inputs in this operator set.
+    /// Stores attributes that are inputs in operator set 17, and returns their names.
     fn extra_inputs(&mut self, node: &Node) -> Vec<String> {
         let name = |what: &str| format!("{}.{what}", node.name);
         let three = |v: [usize; 3]| v.map(|v| v as i64).to_vec();
@@ -123,11 +130,12 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Writes a channel shuffle as Reshape, Transpose and Reshape.
     fn shuffle(&mut self, i: usize, groups: usize, (c, h, w): (usize, usize, usize)) {
         let node = &self.graph.nodes()[i];
         let name = |what: &str| format!("{}.{what}", node.name);
         let shape = |middle: &[usize]| {
-            // Zero keeps the batch.
+            // A zero copies the batch size.
             [&[0], middle, &[h, w]].concat().into_iter().map(|d| d as i64).collect::<Vec<_>>()
         };
         let split = self.ints(name("split_shape"), shape(&[groups, c / groups]));
@@ -140,11 +148,12 @@ impl<'a> Writer<'a> {
         self.push("Reshape", &node.name, vec![swapped_name, whole], vec![]);
     }
 
+    /// Writes a permutation as Reshape and Transpose.
     fn permute(&mut self, i: usize, layer: &Permute) {
         let node = &self.graph.nodes()[i];
         let name = |what: &str| format!("{}.{what}", node.name);
         let [c, h, w] = layer.view.map(|d| d as i64);
-        // Zero keeps the batch.
+        // A zero copies the batch size.
         let shape = self.ints(name("shape"), vec![0, c, h, w]);
         let view = self.fresh(name("view"));
         let mut inputs = self.inputs(node);
@@ -154,21 +163,24 @@ impl<'a> Writer<'a> {
         self.push("Transpose", &node.name, vec![view], vec![ints("perm", [0, c, h, w])]);
     }
 
-    /// To codes and back. The reader names the layer as the first of the two.
+    /// Writes a quantization, which has the layer's name, and a dequantization, whose output has the layer's name: the
+    /// reader names the layer after the first and its output after the second.
     fn fake_quantize(&mut self, i: usize, layer: &FakeQuantize) {
         let node = &self.graph.nodes()[i];
         let name = |what: &str| format!("{}.{what}", node.name);
         let scale = self.scalar(name("scale"), layer.scale);
         let zero_point = self.store(name("zero_point"), DataType::Uint8, &[], vec![layer.zero_point as u8]);
-        let codes = self.fresh(name("codes"));
+        let quantized = self.fresh(name("quantized"));
         let inputs = [self.inputs(node), vec![scale.clone(), zero_point.clone()]].concat();
-        self.push("QuantizeLinear", &codes, inputs, vec![]);
+        self.push("QuantizeLinear", &quantized, inputs, vec![]);
         self.nodes.last_mut().expect("just pushed").name.clone_from(&node.name);
         let back = self.fresh(name("dequantize"));
-        self.push("DequantizeLinear", &node.name, vec![codes, scale, zero_point], vec![]);
+        self.push("DequantizeLinear", &node.name, vec![quantized, scale, zero_point], vec![]);
         self.nodes.last_mut().expect("just pushed").name = back;
     }
 
+    /// Writes an adaptive average pooling: an AveragePool where all windows have one size, else a product with a matrix
+    /// on each side.
     fn adaptive(&mut self, i: usize, [oh, ow]: [usize; 2], (_, h, w): (usize, usize, usize)) {
         let node = &self.graph.nodes()[i];
         let x = self.inputs(node).remove(0);
@@ -193,13 +205,13 @@ impl<'a> Writer<'a> {
         self.push("MatMul", &node.name, vec![middle.clone(), columns], vec![]);
     }
 
-    /// Appends an operator whose output has its name.
+    /// Appends an operator with one output; the operator and the output have this name.
     fn push(&mut self, kind: &str, name: &str, input: Vec<String>, attribute: Vec<AttributeProto>) {
         let (op_type, output) = (kind.into(), vec![name.into()]);
         self.nodes.push(NodeProto { input, output, name: name.into(), op_type, attribute, domain: String::new() });
     }
 
-    /// A name that nothing else has.
+    /// Makes a name unique by appending `_`.
     fn fresh(&mut self, mut name: String) -> String {
         while !self.names.insert(name.clone()) {
             name.push('_');
@@ -207,6 +219,7 @@ impl<'a> Writer<'a> {
         name
     }
 
+    /// Stores a tensor of little-endian values and returns its name.
     fn store(&mut self, name: String, kind: DataType, shape: &[usize], raw: Vec<u8>) -> String {
         let name = self.fresh(name);
         self.initializers.push(TensorProto {
@@ -234,7 +247,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The operator of a layer that is one, with its attributes, for an input of shape `x` and an output of `y`.
+/// Returns the operator and attributes of a layer that becomes one operator, for an input of shape `x` and an output of
+/// shape `y`.
 fn operator(layer: &Layer, inputs: usize, x: &Shape, y: &Shape) -> (&'static str, Vec<AttributeProto>) {
     match layer {
         Layer::Conv2d(layer) => {
@@ -257,7 +271,7 @@ fn operator(layer: &Layer, inputs: usize, x: &Shape, y: &Shape) -> (&'static str
         Layer::GlobalAvgPool(_) => ("GlobalAveragePool", vec![]),
         Layer::BatchNorm2d(layer) => (
             "BatchNormalization",
-            // ONNX keeps what PyTorch forgets.
+            // ONNX's momentum is the weight of the old statistics, PyTorch's and Convoke's of the new ones.
             vec![float("epsilon", layer.epsilon), float("momentum", 1.0 - layer.momentum)],
         ),
         Layer::LocalResponseNorm(layer) => (
@@ -282,6 +296,7 @@ fn operator(layer: &Layer, inputs: usize, x: &Shape, y: &Shape) -> (&'static str
     }
 }
 
+/// Returns the attributes that convolutions and poolings share; `pads` is the last.
 fn window(window: &Window, x: &Shape) -> Vec<AttributeProto> {
     let (_, h, w) = x.chw();
     let pair = |v: [usize; 2]| v.map(|v| v as i64);
@@ -293,8 +308,8 @@ fn window(window: &Window, x: &Shape) -> Vec<AttributeProto> {
     ]
 }
 
-/// A pooling's attributes. What ceil mode adds is written as padding where that is the same (`padding_is_free`: it does
-/// not count) and allowed, because runtimes disagree about ceil mode.
+/// Returns the attributes of a pooling. Runtimes disagree about ceil mode, so the windows that it adds are written as
+/// padding where padding does not change the result (`padding_is_free`) and is smaller than the kernel.
 fn pooling(w: &Window, x: &Shape, y: &Shape, padding_is_free: bool) -> Vec<AttributeProto> {
     let (_, ih, iw) = x.chw();
     let (_, oh, ow) = y.chw();
@@ -315,9 +330,10 @@ fn pooling(w: &Window, x: &Shape, y: &Shape, padding_is_free: bool) -> Vec<Attri
     attributes
 }
 
+/// Returns the attributes of an average pooling.
 fn average(layer: &AvgPool2d, x: &Shape, y: &Shape) -> Vec<AttributeProto> {
     let (_, h, w) = x.chw();
-    // Without padding there is none to count.
+    // Runtimes agree about windows without padding if `count_include_pad` is 0.
     let counts = layer.count_include_pad && layer.window.pads([h, w]) != [0; 4];
     let mut attributes = pooling(&layer.window, x, y, !counts);
     if layer.window.dilation == [1, 1] {
@@ -343,9 +359,10 @@ fn ints<const N: usize>(name: &str, values: [i64; N]) -> AttributeProto {
     AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
+/// Describes an input or output of the graph: floats with the batch `N` first.
 fn value_info(name: &str, shape: &Shape) -> ValueInfoProto {
-    let batch = DimensionProto { value: Some(DimensionValue::Param("N".into())) };
-    let size = |&d: &usize| DimensionProto { value: Some(DimensionValue::Value(d as i64)) };
+    let batch = DimensionProto { dim_value: None, dim_param: Some("N".into()) };
+    let size = |&d: &usize| DimensionProto { dim_value: Some(d as i64), dim_param: None };
     let dim = std::iter::once(batch).chain(shape.dims().iter().map(size)).collect();
     let tensor_type = TensorTypeProto { elem_type: DataType::Float.into(), shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
