@@ -67,7 +67,7 @@ async fn resnet_training_step(on: &Subject) {
     let report = trainer.step(&x, &labels, 0.1).await.unwrap();
     assert!((f64::from(report.loss) - want).abs() < 1e-4, "loss {} instead of {want}", report.loss);
     for (name, got) in trainer.params().await.iter() {
-        for (a, b) in got.data.iter().zip(&params.get(name).data) {
+        for (a, b) in got.data.iter().zip(&params.tensor(name).data) {
             assert!((a - b).abs() < 1e-4, "{name}: {a} instead of {b}");
         }
     }
@@ -103,7 +103,7 @@ async fn finds_the_layer_that_differs(on: &Subject) {
     assert!(right.iter().all(|e| e.error < on.tolerance), "{right:?}");
 
     let mut wrong = params.clone();
-    wrong.get_mut("layer2.0.conv2.weight").data[0] += 1.0;
+    wrong.tensor_mut("layer2.0.conv2.weight").data[0] += 1.0;
     let errors = compared(&graph, &params, &wrong, on).await;
     let at = errors.iter().position(|e| e.name == "layer2.0.conv2").unwrap();
     assert_eq!(errors[..at], right[..at]);

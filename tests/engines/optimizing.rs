@@ -46,7 +46,7 @@ pub fn add(list: &mut List) {
 
 fn assert_close(got: &Params, want: &Params, tolerance: f32) {
     for (name, want) in want.iter() {
-        for (a, b) in got.get(name).data.iter().zip(&want.data) {
+        for (a, b) in got.tensor(name).data.iter().zip(&want.data) {
             assert!((a - b).abs() < tolerance, "{name}: {a} instead of {b}");
         }
     }
@@ -122,10 +122,10 @@ async fn frozen_layers_stay(on: &Subject, optimizer: Optimizer, norm: f32) {
     }
     let got = trainer.params().await;
     for (name, before) in params.iter() {
-        let after = got.get(name);
+        let after = got.tensor(name);
         let frozen = rate(name) == 0.0;
         assert_eq!(before == after, frozen, "{name}");
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < on.drift;
-        assert!(frozen || after.data.iter().zip(&want.get(name).data).all(close), "{name}");
+        assert!(frozen || after.data.iter().zip(&want.tensor(name).data).all(close), "{name}");
     }
 }

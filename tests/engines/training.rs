@@ -71,9 +71,9 @@ async fn mixed_labels(on: &Subject) {
     let graph = separable();
     let params = Params::init(&graph, Init::He, 4);
     let x = random(&[3, 2, 9, 9], 1);
-    let step = async |labels: &[u32], share| {
+    let step = async |labels: &[u32], lambda| {
         let mut trainer = on.classifier(&graph, &params, Optimizer::sgd(0.0)).await;
-        trainer.set_share(share);
+        trainer.set_mixup_lambda(lambda);
         let report = trainer.step(&x, labels, 0.1).await.unwrap();
         (report.loss, trainer.params().await)
     };
@@ -82,8 +82,8 @@ async fn mixed_labels(on: &Subject) {
     let (loss, mixed) = step(&[0, 3, 1], 0.7).await;
     assert!((loss - (0.7 * own_loss + 0.3 * other_loss)).abs() < 1e-5);
     for (name, own) in own.iter() {
-        let both = own.data.iter().zip(&other.get(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
-        assert!(mixed.get(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        let both = own.data.iter().zip(&other.tensor(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
+        assert!(mixed.tensor(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
     }
 }
 
@@ -93,7 +93,7 @@ async fn one_output_is_binary(on: &Subject) {
     let x = b.add("fc", Linear { out_features: 1, bias: false }, Value::INPUT);
     let graph = b.finish(x).unwrap();
     let mut params = Params::init(&graph, Init::Xavier, 1);
-    params.get_mut("fc.weight").data.copy_from_slice(&[1.0, 2.0, -1.0]);
+    params.tensor_mut("fc.weight").data.copy_from_slice(&[1.0, 2.0, -1.0]);
     let x = Tensor::new([4, 3], vec![1., 0., 0., -1., 0., 0., 0., 1., 1., 0., 0., 1.]).unwrap();
     let labels = [1, 0, 0, 1];
     let mut trainer = on.trainer(&graph, &params, Loss::BinaryCrossEntropy, Optimizer::sgd(0.0)).await.unwrap();
@@ -120,8 +120,8 @@ async fn loss_falls(on: &Subject) {
 async fn divergence_changes_nothing(on: &Subject) {
     let graph = small_network();
     let mut params = Params::init(&graph, Init::He, 4);
-    params.get_mut("fc1.weight").data[7] = f32::MAX;
-    params.get_mut("fc2.weight").data.fill(f32::MAX);
+    params.tensor_mut("fc1.weight").data[7] = f32::MAX;
+    params.tensor_mut("fc2.weight").data.fill(f32::MAX);
     let mut trainer = on.classifier(&graph, &params, Optimizer::sgd(0.9)).await;
     let (x, labels) = (random(&[6, 2, 9, 9], 1), [0, 1, 2, 3, 0, 1]);
     let state = trainer.state().await;
@@ -140,8 +140,8 @@ fn steep(first: f32) -> (Graph, Params) {
     let x = b.add("fc", Linear::new(2), x);
     let graph = b.finish(x).unwrap();
     let mut params = Params::init(&graph, Init::He, 4);
-    params.get_mut("conv.weight").data.fill(first);
-    params.get_mut("fc.weight").data.copy_from_slice(&[3e38, 3e38, 3e38, 3e38, -3e38, -3e38, -3e38, -3e38]);
+    params.tensor_mut("conv.weight").data.fill(first);
+    params.tensor_mut("fc.weight").data.copy_from_slice(&[3e38, 3e38, 3e38, 3e38, -3e38, -3e38, -3e38, -3e38]);
     (graph, params)
 }
 

@@ -28,7 +28,7 @@ pub async fn backward(case: &Case, subject: &Subject) -> Result<(), String> {
     case.check("y", &y, &problem.y, subject.tolerance)?;
     case.check("dx", &dx, &problem.dx, subject.tolerance)?;
     problem.dparams.iter().try_for_each(|(name, want)| {
-        case.check(&format!("gradient of {name}"), &dparams.get(name), want, subject.tolerance)
+        case.check(&format!("gradient of {name}"), &dparams.tensor(name), want, subject.tolerance)
     })
 }
 

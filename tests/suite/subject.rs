@@ -129,8 +129,8 @@ impl Trainer {
         on_either!(self, trainer => trainer.set_rates(rates));
     }
 
-    pub fn set_share(&mut self, share: f32) {
-        on_either!(self, trainer => trainer.set_share(share));
+    pub fn set_mixup_lambda(&mut self, lambda: f32) {
+        on_either!(self, trainer => trainer.set_mixup_lambda(lambda));
     }
 
     pub fn set_recompute(&mut self, recompute: bool) {

@@ -55,10 +55,10 @@ fn allocates_only_its_result(case: &Case) -> Result<(), String> {
 fn stored(params: &Params) -> usize {
     let bytes = |tensor: &Param| match tensor {
         Param::Floats(tensor) => 4 * tensor.data.len(),
-        Param::Codes { codes, .. } => codes.values.len() + 4 * codes.scales.len(),
-        Param::Filed { .. } | Param::Scaled { .. } => panic!("neither is in a model that was read"),
+        Param::Quantized { quantized, .. } => quantized.values.len() + 4 * quantized.scales.len(),
+        Param::Deferred { .. } | Param::RowScaled { .. } => panic!("neither is in a model that was read"),
     };
-    params.iter_shared().map(|(_, tensor)| bytes(tensor)).sum()
+    params.params().map(|(_, tensor)| bytes(tensor)).sum()
 }
 
 fn borrowed_weights_return(name: &str, int8: bool) {

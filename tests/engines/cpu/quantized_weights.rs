@@ -34,7 +34,7 @@ fn linear_layer_agrees_with_floats(input: [usize; 3], features: usize) {
     let graph = b.finish(y).unwrap();
     let quantized = quantized(&graph, &Params::init(&graph, Init::He, 7));
     let mut floats = quantized.clone();
-    floats.get_mut("fc.weight"); // A tensor that is written to is in floats from then on.
+    floats.tensor_mut("fc.weight"); // A tensor that is written to is in floats from then on.
     for n in [1, 2, 7] {
         let x = random(&graph.input().batched(n), 8);
         let run = |params: &Params, threads| Engine::new(&graph, params, &Pool::new(threads)).unwrap().run(&x).unwrap();

@@ -39,6 +39,6 @@ fn results(case: &Case, pool: &Arc<Pool>) -> Vec<(String, Tensor)> {
     let mut engine = Engine::new(&case.graph, &problem.params, pool).expect("a valid graph");
     let inferred = engine.run(&problem.x).expect("a valid batch");
     let named = [("inference", inferred), ("y", y), ("dx", dx)].map(|(name, t)| (name.to_string(), t));
-    let gradients = problem.dparams.keys().map(|name| (format!("d{name}"), dparams.get(name).into_owned()));
+    let gradients = problem.dparams.keys().map(|name| (format!("d{name}"), dparams.tensor(name).into_owned()));
     named.into_iter().chain(gradients).collect()
 }
