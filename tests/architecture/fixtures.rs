@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use crate::violations;
 
-/// The order of `src`: `engine` above `kernels`, `kernels` above `plan` and `tensor`, which stand beside each other.
-const ORDER: &str = "# Architecture\n\n## Order of folders\n\nFrom top to bottom.\n\n```text\nsrc:\nlib\nengine\nkernels\n\
-                     plan tensor\n```\n\n## Other\n\n```text\nno order\n```\n";
-
-/// Writes a tree with [`ORDER`] and returns what breaks the rule in it.
-fn broken(name: &str, files: &[(&str, &str)]) -> Vec<String> {
+/// Writes a tree whose `src` has this order, and returns the breaches of the rule in it.
+fn broken(name: &str, order: &str, files: &[(&str, &str)]) -> Vec<String> {
     let root: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("architecture").join(name);
     if root.exists() {
         fs::remove_dir_all(&root).unwrap();
     }
-    for (file, text) in files.iter().chain(&[("ARCHITECTURE.md", ORDER)]) {
+    let architecture = format!(
+        "# Architecture\n\n## Order of folders\n\nFrom top to bottom.\n\n```text\nsrc:\n{order}\n```\n\n## Other\n\n\
+         ```text\nno order\n```\n"
+    );
+    for (file, text) in files.iter().chain(&[("ARCHITECTURE.md", architecture.as_str())]) {
         let path = root.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -28,6 +28,9 @@ fn assert_names(found: &[String], parts: &[&str]) {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(parts.iter().all(|part| found[0].contains(part)), "{parts:?} in {}", found[0]);
 }
+
+/// An order in which `plan` and `tensor` stand beside each other.
+const ORDER: &str = "engine\nkernels\nplan tensor";
 
 const LIB: (&str, &str) = (
     "src/lib.rs",
@@ -51,7 +54,7 @@ fn downward_imports_pass() {
              fn g() { crate::engine::h(); }\n}\n",
         ),
     ];
-    assert_eq!(broken("downward", &files), [""; 0]);
+    assert_eq!(broken("downward", ORDER, &files), [""; 0]);
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn an_upward_use_names_both_files() {
         ("src/plan.rs", ""),
         ("src/tensor.rs", "pub struct Tensor;\n"),
     ];
-    assert_names(&broken("upward-use", &files), &["src/kernels.rs imports src/engine.rs", "stands above it"]);
+    assert_names(&broken("upward-use", ORDER, &files), &["src/kernels.rs imports src/engine.rs", "stands above it"]);
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn an_upward_path_in_a_macro_names_both_files() {
         ("src/plan.rs", ""),
         ("src/tensor.rs", "pub struct Tensor;\n"),
     ];
-    assert_names(&broken("upward-path", &files), &["src/kernels.rs imports src/engine.rs", "stands above it"]);
+    assert_names(&broken("upward-path", ORDER, &files), &["src/kernels.rs imports src/engine.rs", "stands above it"]);
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn folders_on_one_line_do_not_know_each_other() {
         ("src/plan.rs", "fn f() { use crate::tensor::Tensor as T; }\n"),
         ("src/tensor.rs", "pub struct Tensor;\n"),
     ];
-    assert_names(&broken("beside", &files), &["src/plan.rs imports src/tensor.rs", "stands beside it"]);
+    assert_names(&broken("beside", ORDER, &files), &["src/plan.rs imports src/tensor.rs", "stands beside it"]);
 }
 
 #[test]
@@ -102,13 +105,13 @@ fn a_circle_of_rust_files_names_them() {
         ("src/tensor.rs", "pub struct Tensor;\n"),
     ];
     let circle = "src/kernels/fast.rs imports src/kernels/slow.rs imports src/kernels/fast.rs";
-    assert_names(&broken("rust-circle", &files), &[circle]);
+    assert_names(&broken("rust-circle", ORDER, &files), &[circle]);
 }
 
 #[test]
 fn a_folder_that_no_order_lists_is_named() {
     let files = [("src/lib.rs", "mod extra;\n"), ("src/extra.rs", "pub struct Extra;\n")];
-    assert_names(&broken("unlisted", &files), &["`extra`", "src/extra.rs"]);
+    assert_names(&broken("unlisted", "", &files), &["`extra`", "src/extra.rs"]);
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn downward_scripts_pass() {
         ("src/kernels/fast.ts", "const t = await import('../tensor.js');\n"),
         ("src/tensor.ts", "export const one = 1;\n"),
     ];
-    assert_eq!(broken("downward-scripts", &files), [""; 0]);
+    assert_eq!(broken("downward-scripts", "engine\nkernels\ntensor", &files), [""; 0]);
 }
 
 #[test]
@@ -131,7 +134,10 @@ fn an_upward_type_import_names_both_files() {
         ("src/engine.ts", "export type Engine = number;\n"),
         ("src/tensor.ts", "import type {\n  Engine,\n} from \"./engine.js\";\n"),
     ];
-    assert_names(&broken("upward-script", &files), &["src/tensor.ts imports src/engine.ts", "stands above it"]);
+    assert_names(
+        &broken("upward-script", "engine\ntensor", &files),
+        &["src/tensor.ts imports src/engine.ts", "stands above it"],
+    );
 }
 
 #[test]
@@ -141,5 +147,11 @@ fn a_circle_of_scripts_names_them() {
         ("src/kernels/slow.ts", "type Fast = import(\"./fast.js\").Fast;\nexport const slow = 1;\n"),
     ];
     let circle = "src/kernels/fast.ts imports src/kernels/slow.ts imports src/kernels/fast.ts";
-    assert_names(&broken("script-circle", &files), &[circle]);
+    assert_names(&broken("script-circle", "kernels", &files), &[circle]);
+}
+
+#[test]
+fn a_listed_folder_that_is_gone_is_named() {
+    let files = [("src/engine.ts", "export const one = 1;\n")];
+    assert_names(&broken("gone", "engine\ntensor", &files), &["`tensor`", "no source"]);
 }

@@ -53,15 +53,16 @@ fn violations(root: &Path) -> Vec<String> {
     let orders = order::read(&read(root, "ARCHITECTURE.md"));
     assert!(!orders.is_empty(), "ARCHITECTURE.md lists no order of folders");
     let mut found = vec![];
+    let mut sources = BTreeSet::new();
     for top in orders.iter().filter(|order| orders.iter().all(|other| !order.is_below(other))) {
         let all = |extension| files(root, &top.folder, extension).into_iter().collect();
         let (rust, scripts) = (rust::Sources::read(root, &top.folder, &all("rs")), all("ts"));
-        let sources: BTreeSet<String> = rust.files().union(&scripts).cloned().collect();
         let imports: BTreeSet<Import> = rust.imports().union(&typescript::imports(root, &scripts)).cloned().collect();
-        found.extend(rule::unlisted(&orders, &sources));
         found.extend(rule::upward(&orders, &imports));
         found.extend(rule::circles(&imports));
+        sources.extend(rust.files().into_iter().chain(scripts));
     }
+    found.extend(rule::incomplete(&orders, &sources));
     found
 }
 

@@ -5,15 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Import;
 use crate::order::Order;
 
-/// Names the files whose folder has an order that does not list them. A folder's own file (`mod.rs`, `lib.rs`) may be left
+/// Names the files whose folder has an order that does not list them, and the listed entries without files. A folder's own file (`mod.rs`, `lib.rs`) may be left
 /// out: it then stands above all entries.
-pub fn unlisted(orders: &[Order], files: &BTreeSet<String>) -> Vec<String> {
+pub fn incomplete(orders: &[Order], files: &BTreeSet<String>) -> Vec<String> {
     let mut found = BTreeSet::new();
     for (order, file) in orders.iter().flat_map(|order| files.iter().map(move |file| (order, file))) {
         let Some(entry) = order.entry(file) else { continue };
         if order.level(entry).is_none() && !is_folders_own(order, file) {
             found.insert(format!("`{entry}` of {file} is missing in the order of {}", order.folder));
         }
+    }
+    for order in orders {
+        let exists = |entry: &&String| files.iter().any(|file| order.entry(file) == Some(entry));
+        let missing = order.lines.iter().flatten().filter(|entry| !exists(entry));
+        found
+            .extend(missing.map(|entry| format!("the order of {} lists `{entry}`, which no source has", order.folder)));
     }
     found.into_iter().collect()
 }
