@@ -13,4 +13,4 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch
 neon="cargo test -Zbuild-std --release --target aarch64-unknown-linux-gnu --no-default-features --features gpu"
 $neon --lib
 # What needs gigabytes or minutes in an emulator is about memory, not about kernels.
-$neon --test cpu -- --skip vgg16 --skip footprint --skip borrowed
+$neon --test engines -- cpu:: --skip vgg16 --skip footprint --skip borrowed

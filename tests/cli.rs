@@ -28,12 +28,12 @@ fn convoke(args: &[&str]) -> Command {
     command
 }
 
-/// A folder of data that `make setup` installs: a test that would not find it must fail, and say so.
+/// Returns a folder of data that `make setup` installs. A missing folder fails the test, with the command that installs it.
 fn installed(data: &Path) {
     assert!(data.exists(), "{} is missing: `make setup` installs it", data.display());
 }
 
-/// What a command said and its exit status.
+/// The output of a command and its exit status.
 struct Said {
     out: String,
     err: String,
@@ -52,7 +52,7 @@ fn succeed(args: &[&str]) -> String {
     said.out
 }
 
-/// The command fails with this status, says why on standard error, and nothing on standard output.
+/// Checks that a command fails with this status, and prints its reason to standard error alone.
 fn fail(args: &[&str], status: i32, parts: &[&str]) {
     let said = run(args);
     assert_eq!(said.status, Some(status), "{args:?}: {}{}", said.out, said.err);
@@ -63,7 +63,7 @@ fn fail(args: &[&str], status: i32, parts: &[&str]) {
     }
 }
 
-/// An empty folder for one test.
+/// Makes an empty folder for one test.
 fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
     let _ = std::fs::remove_dir_all(&path);
@@ -75,7 +75,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-/// Gray images of three classes: bright on the left, in the middle, on the right.
+/// Writes gray images of three classes: bright on the left, in the middle, on the right.
 fn stripes(folder: &Path, per_class: u32, seed: u32) -> PathBuf {
     let root = folder.join("stripes");
     for (class, name) in ["a-left", "b-middle", "c-right"].into_iter().enumerate() {
@@ -101,7 +101,7 @@ fn read(path: &Path) -> Model {
     Model::from_bytes(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The figures of a line as `eval` prints it: top-1, top-5, images.
+/// Parses a line of `eval`: top-1, top-5, images.
 fn figures(line: &str) -> (f64, f64, u64) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let ["top-1", top1, "%", "top-5", top5, "%", images, "images)"] = words[..] else { panic!("{line}") };
@@ -258,7 +258,7 @@ fn describe_shows_the_plan() {
     let (rows_of_tile, columns) = plan[1][3].split_once('x').unwrap();
     assert!([rows_of_tile, columns].iter().all(|side| (1..=32).contains(&side.parse().unwrap())), "{:?}", plan[1]);
     assert!(plan.iter().any(|row| row[..4] == ["layer1.0.conv1", "conv2d", "winograd", "4x4"]));
-    // Batch normalisation, ReLU and sums have no steps of their own, but for sums with a shortcut of option A's zeros.
+    // Batch normalization, ReLU and sums are fused, except for sums with an option-A shortcut, which adds zeros.
     assert!(plan.iter().all(|row| !["batch_norm2d", "relu"].contains(&row[1].as_str())));
     let total = &plan[plan.len() - 1];
     assert_eq!((total.len(), total[0].as_str(), total[1].as_str()), (4, "total", "40,551,040"));
@@ -288,7 +288,7 @@ fn describe_draws_diagrams() {
     assert_eq!(dot.matches("[label=").count(), graph.nodes().len() + 1);
 }
 
-/// Images that are not alike, and how the model reads them.
+/// Images that differ from each other, and the preprocessing that the model expects.
 fn logits(model: &Model) -> Vec<f32> {
     let shape = model.graph.input().batched(2);
     let mut rng = Rng::new(3, 0);
@@ -311,7 +311,7 @@ fn models_are_converted_to_onnx_and_back() {
     assert_eq!((&after.meta.labels, &after.meta.preprocess), (&before.meta.labels, &before.meta.preprocess));
     assert_eq!(after.meta.provenance["command"], before.meta.provenance["command"]);
 
-    // What the command reads, it reads in any format.
+    // Every subcommand reads every format.
     let described = succeed(&["describe", text(&onnx)]);
     assert!(described.contains("61,706  416,520") && described.contains("0, 1, 2"), "{described}");
     let no_extension = folder.join("model");
@@ -329,7 +329,7 @@ fn models_are_converted_to_onnx_and_back() {
     assert_eq!(eval(text(&onnx)), eval(own));
 }
 
-/// Tensors by name as plain safetensors, as PyTorch's libraries write them.
+/// Returns tensors by name as plain safetensors, as PyTorch's libraries write them.
 fn plain_safetensors(params: &[(String, Tensor)]) -> Vec<u8> {
     let bytes = |t: &Tensor| t.data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     let stored: Vec<(&str, Vec<usize>, Vec<u8>)> =
@@ -350,7 +350,7 @@ fn weights_alone_become_a_model_with_a_network_by_name() {
         params.iter().map(|(name, t)| (name.replace(from, to), t.into_owned())).collect()
     };
     let (file, out) = (folder.join("weights.safetensors"), folder.join("model.safetensors"));
-    // timm's name of the classifier, and what only training needs.
+    // The classifier has timm's name, and one tensor serves training alone.
     let mut timm = named("fc.", "head.fc.");
     timm.push(("bn1.num_batches_tracked".into(), Tensor::zeros([1])));
     std::fs::write(&file, plain_safetensors(&timm)).unwrap();
@@ -424,7 +424,7 @@ fn training_is_repeatable_and_its_model_is_of_use() {
     assert_eq!(model.meta.provenance["seed"], "1");
     assert!(model.meta.provenance["command"].starts_with("convoke train lenet5 --data"));
 
-    // Other images of the same kind, evaluated, classified, quantized.
+    // The model evaluates and classifies further stripes, and is then quantized.
     let other = folder.join("other");
     let other = stripes(&other, 10, 2);
     let (top1, top5, images) = figures(&succeed(&["eval", text(&out), "--data", text(&other)]));
@@ -460,7 +460,7 @@ fn training_is_repeatable_and_its_model_is_of_use() {
     calibrate(&out, &data, &other, top1);
 }
 
-/// Each method finds ranges from the training images, says what they cost, and keeps most of the accuracy.
+/// Each method finds ranges from the training images, reports their cost, and keeps most of the accuracy.
 fn calibrate(model: &Path, data: &Path, other: &Path, top1: f64) {
     let out = model.with_file_name("integers.safetensors");
     let mut widest = f32::INFINITY;
@@ -490,7 +490,7 @@ fn pictures_that_cannot_be_read_are_skipped_counted_and_listed() {
     let data = stripes(&folder, 30, 1);
     let whole = std::fs::read(data.join("b-middle/000.png")).unwrap();
     for i in 0..12 {
-        // Cut off in the middle of the pixels, and no picture at all.
+        // One file is cut off in the middle of its pixels, the other one is no picture.
         let bytes = if i % 2 == 0 { &whole[..whole.len() / 2] } else { &b"<!doctype html>"[..] };
         std::fs::write(data.join(format!("b-middle/bad-{i:02}.png")), bytes).unwrap();
     }
@@ -505,7 +505,7 @@ fn pictures_that_cannot_be_read_are_skipped_counted_and_listed() {
     check_confusion(&said.out, &std::fs::read_to_string(&matrix).unwrap());
 }
 
-/// The end of a training run of three classes: the matrix, a line for each class, the figures.
+/// Checks the end of a training run of three classes: the matrix, a line for each class, the figures.
 fn check_confusion(said: &str, csv: &str) {
     let lines: Vec<&str> = said.lines().collect();
     let end = &lines[lines.len() - 10..];
@@ -547,7 +547,7 @@ fn where_memory_is_dear_activations_are_computed_again_and_the_weights_are_the_s
     let bytes = |memory: &str| memory.split(' ').next().unwrap().replace(',', "").parse::<u64>().unwrap();
     let all = bytes(&kept).to_string();
     assert!(!kept.contains("computed twice"), "{kept}");
-    // The images leave less than that for the step.
+    // The images leave too little memory for the step.
     for more in [&["--recompute"][..], &["--memory", &all]] {
         let (again, same) = train(more);
         assert!(again.contains("which are computed twice") && bytes(&again) < bytes(&kept), "{again} and {kept}");
@@ -578,7 +578,7 @@ fn data_that_a_network_cannot_learn_from_is_refused_before_training() {
     std::fs::copy(data.join("a-left/001.png"), class.join("b.png")).unwrap();
     succeed(&[&base[..], &["--epochs", "1"]].concat());
 
-    // The same for a folder that says what is held out.
+    // A folder may also name its held-out images.
     let parts = folder.join("parts");
     std::fs::create_dir_all(parts.join("test")).unwrap();
     std::fs::rename(&data, parts.join("train")).unwrap();
@@ -638,7 +638,7 @@ fn a_killed_run_that_is_resumed_ends_as_if_it_had_not_been() {
 #[test]
 fn preprocessing_can_be_given_for_files_that_have_none() {
     let folder = folder("preprocess");
-    // Its class is the brightest channel: average each of three channels over the image.
+    // The model averages each of three channels over the image, so its class is the brightest channel.
     let mut b = Builder::new("brightest", [3, 8, 8]);
     let x = b.add("mean", AvgPool2d::new(8, 8), Value::INPUT);
     let x = b.add("flatten", Flatten {}, x);
@@ -661,7 +661,7 @@ fn preprocessing_can_be_given_for_files_that_have_none() {
     assert_eq!(eval(&["--size", "8"]), all);
     assert_eq!(eval(&["--size", "8x8", "--channels", "rgb"]), all);
     assert_eq!(eval(&["--resize", "10", "--crop", "8", "--mean", "0.5,0.5,0.5", "--std", "0.2"]), all);
-    // A mean that hides the first channel, and gray, which hides all.
+    // This mean hides the first channel, and gray hides all channels.
     assert_eq!(eval(&["--size", "8", "--mean", "0.9,0.1,0.1"]).0, 66.67);
     fail(&["eval", text(&file), "--data", text(&colours), "--size", "8", "--channels", "gray"], 1, &["3x8x8", "1x8x8"]);
     fail(&["eval", text(&file), "--data", text(&colours), "--size", "9"], 1, &["3x8x8", "3x9x9"]);
@@ -678,7 +678,7 @@ fn the_committed_models_reproduce_their_figures() {
         let provenance = read(&repository().join(&file)).meta.provenance;
         let said = succeed(&["eval", &file, "--data", name]);
         let ((top1, top5, images), (own1, own5, own)) = (figures(&said), figures(&provenance["accuracy-int8"]));
-        // Another processor adds in another order: two images may fall on the other side.
+        // Processors add in different orders, so two images may get another class.
         let near = 200.0 / images as f64 + 1e-6;
         assert!(images == own && (top1 - own1).abs() <= near && (top5 - own5).abs() <= near, "{said}{provenance:?}");
         let (f32_top1, ..) = figures(&provenance["accuracy"]);

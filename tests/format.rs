@@ -1,7 +1,7 @@
-//! The model file: what it keeps, and every way in which bytes can be wrong.
+//! The model file: the data that it keeps, and the ways in which its bytes can be wrong.
 //!
-//! `tests/malformed/` holds one file for each way, so that other readers can be tried on them too. They are made here:
-//! `CONVOKE_BLESS=1 cargo test --test format` writes them anew.
+//! `tests/malformed/` holds one file for each way, so that other readers can be tested on them too. This test makes the
+//! files: `CONVOKE_BLESS=1 cargo test --test format` writes them anew.
 
 #![cfg(not(target_arch = "wasm32"))]
 
@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-/// Reads a model and says how many bytes were allocated at once meanwhile.
+/// Reads a model, and counts the bytes that were allocated at once meanwhile.
 fn read_counting(bytes: &[u8]) -> (convoke::Result<Model>, usize) {
     counting::counting(|| Model::from_bytes(bytes))
 }
@@ -145,7 +145,7 @@ fn labels_must_be_as_many_as_classes() {
     assert_eq!(error, "metadata `labels`: expected 4 names, one for each class, got 3");
 }
 
-/// A safetensors file in parts, to be made wrong.
+/// A safetensors file in parts, so that each part can be made wrong.
 #[derive(Clone)]
 struct File {
     metadata: BTreeMap<String, String>,
@@ -193,13 +193,11 @@ impl File {
         header
     }
 
-    /// The file, with the right hash unless there is none.
+    /// Returns the file's bytes, with the right hash where the metadata has a hash.
     fn bytes(mut self) -> Vec<u8> {
+        let digest = hash(&self.data());
         if let Some(hash) = self.metadata.get_mut("sha256") {
-            *hash = Sha256::digest(self.tensors.values().flat_map(|(_, _, b)| b.clone()).collect::<Vec<_>>())
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect();
+            *hash = digest;
         }
         raw(&self.header().to_string(), &self.data())
     }
@@ -213,210 +211,344 @@ fn raw(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
 
-/// Every malformed file: its name, its bytes, the error's code, and a part of its message.
-fn malformed() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
-    let good = model().to_bytes(Weights::F32).unwrap();
-    let file = || File::of(&model());
-    let text = |file: &File| file.header().to_string();
-    let edit = |from: &str, to: &str| {
-        let header = text(&file());
-        assert!(header.contains(from), "{from} in {header}");
-        raw(&header.replace(from, to), &file().data())
-    };
-    let graph = file().metadata["graph"].clone();
-    let flipped = |at: usize| {
-        let mut bytes = good.clone();
-        bytes[at] ^= 0x10;
-        bytes
-    };
-    let int8 = |scale: Option<usize>| {
-        file().with(|f| {
-            f.set("fc.weight", "I8", &[4, 48], vec![1; 192]);
-            if let Some(n) = scale {
-                f.set("fc.weight.scale", "F32", &[n], floats(&vec![0.5; n]));
-            }
-        })
-    };
-    vec![
-        (
+/// A malformed file.
+struct Malformed {
+    /// The name in `tests/malformed/`.
+    file: &'static str,
+    bytes: Vec<u8>,
+    /// The error's code.
+    code: &'static str,
+    /// A part of the error's message.
+    message: &'static str,
+}
+
+impl Malformed {
+    fn new(file: &'static str, bytes: Vec<u8>, code: &'static str, message: &'static str) -> Self {
+        Malformed { file, bytes, code, message }
+    }
+
+    /// Reads the stored file, and says in which respect its refusal differs from the wanted one.
+    fn check(&self) -> Result<(), String> {
+        let file = self.file;
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/malformed").join(file);
+        if std::env::var_os("CONVOKE_BLESS").is_some() {
+            std::fs::write(&path, &self.bytes).map_err(|e| format!("{file}: {e}"))?;
+        }
+        let stored = std::fs::read(&path).map_err(|e| format!("{file}: {e}"))?;
+        if stored != self.bytes {
+            return Err(format!("{file} is not what this test makes: run it with CONVOKE_BLESS=1"));
+        }
+        let (result, allocated) = read_counting(&stored);
+        let Err(error) = result else { return Err(format!("{file} was read")) };
+        let message = error.to_string();
+        if error.code() != self.code || !message.contains(self.message) || message.len() >= 1000 {
+            return Err(format!("{file}: {} ({}) instead of {} ({})", message, error.code(), self.message, self.code));
+        }
+        if allocated > 40 * stored.len() + 8192 {
+            return Err(format!("{file}: {allocated} bytes for {}", stored.len()));
+        }
+        Ok(())
+    }
+}
+
+fn assert_refused(files: &[Malformed]) {
+    let failures: Vec<String> = files.iter().filter_map(|file| file.check().err()).collect();
+    assert!(failures.is_empty(), "{} of {} files:\n{}", failures.len(), files.len(), failures.join("\n"));
+}
+
+fn good() -> Vec<u8> {
+    model().to_bytes(Weights::F32).unwrap()
+}
+
+fn file() -> File {
+    File::of(&model())
+}
+
+/// Returns the good file with a text of its header replaced.
+fn edited(from: &str, to: &str) -> Vec<u8> {
+    let header = file().header().to_string();
+    assert!(header.contains(from), "{from} in {header}");
+    raw(&header.replace(from, to), &file().data())
+}
+
+/// Returns the good file with a text of its graph replaced.
+fn with_graph(from: &str, to: &str) -> Vec<u8> {
+    let graph = file().metadata["graph"].replace(from, to);
+    file().meta("graph", graph).bytes()
+}
+
+/// Returns a file whose linear layer is in 8 bits, with this number of scales, or without scales.
+fn int8(scales: Option<usize>) -> Vec<u8> {
+    let mut file = file();
+    file.set("fc.weight", "I8", &[4, 48], vec![1; 192]);
+    if let Some(n) = scales {
+        file.set("fc.weight.scale", "F32", &[n], floats(&vec![0.5; n]));
+    }
+    file.bytes()
+}
+
+/// Files that are no models.
+#[test]
+fn other_files_are_refused() {
+    assert_refused(&[
+        Malformed::new(
             "page.html",
             b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n".to_vec(),
             "format",
             "expected a Convoke model (safetensors), got an HTML page",
         ),
-        ("empty.safetensors", vec![], "format", "got a file of 0 bytes"),
-        ("short.safetensors", vec![9, 0, 0, 0, 0], "format", "got a file of 5 bytes"),
-        ("picture.safetensors", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), "format", "a file that begins with 89 50"),
-        (
+        Malformed::new("empty.safetensors", vec![], "format", "got a file of 0 bytes"),
+        Malformed::new("short.safetensors", vec![9, 0, 0, 0, 0], "format", "got a file of 5 bytes"),
+        Malformed::new(
+            "picture.safetensors",
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(),
+            "format",
+            "a file that begins with 89 50",
+        ),
+    ]);
+}
+
+/// Files with missing, additional or changed bytes, or with a header of impossible size.
+#[test]
+fn cut_or_damaged_files_are_refused() {
+    let good = good();
+    let mut flipped = good.clone();
+    flipped[good.len() - 9] ^= 0x10;
+    assert_refused(&[
+        Malformed::new(
+            "header-cut.safetensors",
+            good[..100].to_vec(),
+            "format",
+            "truncated file: 92 bytes of a header of",
+        ),
+        Malformed::new(
+            "data-cut.safetensors",
+            good[..good.len() - 1].to_vec(),
+            "format",
+            "truncated, or with bytes added",
+        ),
+        Malformed::new(
+            "data-added.safetensors",
+            [&good[..], b"\0"].concat(),
+            "format",
+            "truncated, or with bytes added",
+        ),
+        Malformed::new("corrupt-data.safetensors", flipped, "integrity", "SHA-256 mismatch"),
+        Malformed::new(
             "oversized-header.safetensors",
             [&(MAX_HEADER + 1).to_le_bytes()[..], b"{}"].concat(),
             "too-large",
             "model header: 8388609 exceeds the limit of 8388608",
         ),
-        ("endless-header.safetensors", [&u64::MAX.to_le_bytes()[..], b"{}"].concat(), "too-large", "exceeds"),
-        ("header-cut.safetensors", good[..100].to_vec(), "format", "truncated file: 92 bytes of a header of"),
-        ("data-cut.safetensors", good[..good.len() - 1].to_vec(), "format", "truncated, or with bytes added"),
-        ("data-added.safetensors", [&good[..], b"\0"].concat(), "format", "truncated, or with bytes added"),
-        ("corrupt-data.safetensors", flipped(good.len() - 9), "integrity", "SHA-256 mismatch"),
-        ("not-json.safetensors", raw("{\"fc.bias\": nothing}", b""), "format", "model header"),
-        (
+        Malformed::new(
+            "endless-header.safetensors",
+            [&u64::MAX.to_le_bytes()[..], b"{}"].concat(),
+            "too-large",
+            "exceeds",
+        ),
+    ]);
+}
+
+/// Headers that are no safetensors header.
+#[test]
+fn wrong_headers_are_refused() {
+    assert_refused(&[
+        Malformed::new("not-json.safetensors", raw("{\"fc.bias\": nothing}", b""), "format", "model header"),
+        Malformed::new(
             "not-utf8.safetensors",
             raw("{\"?\":1}", b"").iter().map(|&b| if b == b'?' { 0xff } else { b }).collect(),
             "format",
             "model header",
         ),
-        ("deep.safetensors", raw(&format!("{{\"a\":{}", "[".repeat(5000)), b""), "format", "model header"),
-        (
+        Malformed::new(
+            "deep.safetensors",
+            raw(&format!("{{\"a\":{}", "[".repeat(5000)), b""),
+            "format",
+            "model header",
+        ),
+        Malformed::new(
             "duplicate-tensor.safetensors",
-            edit("\"fc.bias\":", "\"conv.bias\":{\"data_offsets\":[0,0],\"dtype\":\"F32\",\"shape\":[0]},\"fc.bias\":"),
+            edited(
+                "\"fc.bias\":",
+                "\"conv.bias\":{\"data_offsets\":[0,0],\"dtype\":\"F32\",\"shape\":[0]},\"fc.bias\":",
+            ),
             "format",
             "the name `conv.bias` twice",
         ),
-        (
+        Malformed::new(
             "duplicate-metadata.safetensors",
-            edit("\"convoke\":\"1\"", "\"convoke\":\"1\",\"convoke\":\"1\""),
+            edited("\"convoke\":\"1\"", "\"convoke\":\"1\",\"convoke\":\"1\""),
             "format",
             "the name `convoke` twice",
         ),
-        ("overlapping.safetensors", edit("\"data_offsets\":[0,12]", "\"data_offsets\":[0,16]"), "format", "offset"),
-        (
+        Malformed::new(
+            "overlapping.safetensors",
+            edited("\"data_offsets\":[0,12]", "\"data_offsets\":[0,16]"),
+            "format",
+            "offset",
+        ),
+        Malformed::new(
             "overflowing-shape.safetensors",
-            edit("\"shape\":[3]", "\"shape\":[4294967296,4294967296,4294967296]"),
+            edited("\"shape\":[3]", "\"shape\":[4294967296,4294967296,4294967296]"),
             "format",
             "overflow",
         ),
-        ("unknown-type.safetensors", edit("\"shape\":[3]", "\"shape\":[3],\"dtype\":\"X9\""), "format", "safetensors"),
-        (
-            "double-precision.safetensors",
-            file().with(|f| f.set("fc.bias", "F64", &[4], vec![0; 32])).bytes(),
+        Malformed::new(
+            "unknown-type.safetensors",
+            edited("\"shape\":[3]", "\"shape\":[3],\"dtype\":\"X9\""),
             "format",
-            "tensor `fc.bias`: expected F32, F16, BF16 or I8, got F64",
+            "safetensors",
         ),
-        (
+    ]);
+}
+
+/// Headers without an entry of the metadata that a model needs.
+#[test]
+fn files_without_metadata_are_refused() {
+    assert_refused(&[
+        Malformed::new(
             "no-graph.safetensors",
             file().with(|f| drop(f.metadata.remove("graph"))).bytes(),
             "format",
             "with `graph` in its metadata",
         ),
-        (
+        Malformed::new(
             "no-metadata.safetensors",
             file().with(|f| f.metadata.clear()).bytes(),
             "format",
             "with `convoke` in its metadata",
         ),
-        (
+        Malformed::new(
             "no-hash.safetensors",
             file().with(|f| drop(f.metadata.remove("sha256"))).bytes(),
             "format",
             "with `sha256` in its metadata",
         ),
-        (
+    ]);
+}
+
+/// Versions and graphs that this build cannot read.
+#[test]
+fn wrong_graphs_are_refused() {
+    assert_refused(&[
+        Malformed::new(
             "later-version.safetensors",
             file().meta("convoke", "2").bytes(),
             "version",
             "model: version 2 is not supported (this build reads 1)",
         ),
-        (
+        Malformed::new(
             "later-graph.safetensors",
-            file().meta("graph", graph.replace("\"version\":1", "\"version\":7")).bytes(),
+            with_graph("\"version\":1", "\"version\":7"),
             "version",
             "graph: version 7 is not supported",
         ),
-        (
+        Malformed::new(
             "unknown-layer.safetensors",
-            file().meta("graph", graph.replace("\"relu\"}", "\"warp\"}")).bytes(),
+            with_graph("\"relu\"}", "\"warp\"}"),
             "unknown-layer",
             "unknown layer kind `warp`",
         ),
-        (
+        Malformed::new(
             "huge-layer.safetensors",
-            file().meta("graph", graph.replace("\"out_features\":4", "\"out_features\":99999999999")).bytes(),
+            with_graph("\"out_features\":4", "\"out_features\":99999999999"),
             "layer",
             "layer `fc`: out_features: expected a whole number below 2^32, got 99999999999",
         ),
-        (
+    ]);
+}
+
+/// Tensors that do not belong to the graph.
+#[test]
+fn wrong_tensors_are_refused() {
+    assert_refused(&[
+        Malformed::new(
+            "double-precision.safetensors",
+            file().with(|f| f.set("fc.bias", "F64", &[4], vec![0; 32])).bytes(),
+            "format",
+            "tensor `fc.bias`: expected F32, F16, BF16 or I8, got F64",
+        ),
+        Malformed::new(
             "missing-tensor.safetensors",
             file().with(|f| drop(f.tensors.remove("fc.bias"))).bytes(),
             "weights",
             "missing [fc.bias]",
         ),
-        (
+        Malformed::new(
             "unexpected-tensor.safetensors",
             file().with(|f| f.set("fd.bias", "F32", &[1], vec![0; 4])).bytes(),
             "weights",
             "unexpected [fd.bias]",
         ),
-        (
+        Malformed::new(
             "misshapen-tensor.safetensors",
             file().with(|f| f.set("fc.bias", "F32", &[5], vec![0; 20])).bytes(),
             "weights",
             "misshapen [fc.bias: expected 4, got 5]",
         ),
-        (
+        Malformed::new(
             "nan.safetensors",
             file().with(|f| f.set("fc.bias", "F32", &[4], floats(&[0.0, 0.0, f32::NAN, 0.0]))).bytes(),
             "not-finite",
             "tensor `fc.bias`: value NaN at index 2 is not finite",
         ),
-        ("int8-without-scale.safetensors", int8(None).bytes(), "format", "expected scales in `fc.weight.scale`"),
-        (
+        Malformed::new("int8-without-scale.safetensors", int8(None), "format", "expected scales in `fc.weight.scale`"),
+        Malformed::new(
             "int8-few-scales.safetensors",
-            int8(Some(3)).bytes(),
+            int8(Some(3)),
             "shape",
             "tensor `fc.weight.scale`: expected shape 4, got 3",
         ),
-        (
+    ]);
+}
+
+/// Ranges, labels and preprocessing that do not fit the graph.
+#[test]
+fn metadata_that_does_not_fit_is_refused() {
+    assert_refused(&[
+        Malformed::new(
             "range-of-no-weights.safetensors",
             file().meta("ranges", "{\"relu\":1}").bytes(),
             "format",
             "metadata `ranges`: expected ranges of the network's convolutions and linear layers, got `relu`",
         ),
-        (
+        Malformed::new(
             "negative-range.safetensors",
             file().meta("ranges", "{\"conv\":1.5,\"fc\":-1.5}").bytes(),
             "format",
             "metadata `ranges` of `fc`: expected a number above 0, got -1.5",
         ),
-        (
+        Malformed::new(
             "endless-range.safetensors",
             file().meta("ranges", "{\"fc\":1e39}").bytes(),
             "format",
             "metadata `ranges` of `fc`: expected a number above 0, got 1e+39",
         ),
-        (
+        Malformed::new(
             "range-of-words.safetensors",
             file().meta("ranges", "{\"fc\":\"wide\"}").bytes(),
             "format",
             "metadata `ranges` of `fc`: expected a number above 0, got \"wide\"",
         ),
-        ("few-labels.safetensors", file().meta("labels", "[\"a\"]").bytes(), "format", "expected 4 names"),
-        ("bad-preprocess.safetensors", file().meta("preprocess", "{\"std\":[0]}").bytes(), "argument", "std"),
-        (
+        Malformed::new(
+            "few-labels.safetensors",
+            file().meta("labels", "[\"a\"]").bytes(),
+            "format",
+            "expected 4 names",
+        ),
+        Malformed::new(
+            "bad-preprocess.safetensors",
+            file().meta("preprocess", "{\"std\":[0]}").bytes(),
+            "argument",
+            "std",
+        ),
+        Malformed::new(
             "unknown-preprocess.safetensors",
             file().meta("preprocess", "{\"sepia\":true}").bytes(),
             "format",
             "metadata `preprocess`",
         ),
-    ]
-}
-
-#[test]
-fn every_malformed_file_is_refused_for_its_reason() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/malformed");
-    let bless = std::env::var_os("CONVOKE_BLESS").is_some();
-    for (name, bytes, code, part) in malformed() {
-        if bless {
-            std::fs::write(folder.join(name), &bytes).unwrap();
-        }
-        let stored = std::fs::read(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!(stored, bytes, "{name} is not what this test makes: run it with CONVOKE_BLESS=1");
-        let (result, allocated) = read_counting(&stored);
-        let error = result.expect_err(name);
-        assert_eq!(error.code(), code, "{name}: {error}");
-        assert!(error.to_string().contains(part), "{name}: {error}");
-        assert!(error.to_string().len() < 1000, "{name}: {error}");
-        assert!(allocated <= 40 * stored.len() + 8192, "{name}: {allocated} bytes for {}", stored.len());
-    }
+    ]);
 }
 
 #[test]
@@ -486,7 +618,7 @@ proptest! {
         }
     }
 
-    /// Numbers in the header are what sizes are computed from: any of them may be any number.
+    /// Sizes are computed from numbers in the header, each of which may be any number.
     #[test]
     fn hostile_numbers_are_read_or_refused(which in any::<prop::sample::Index>(), number in prop_oneof![
         any::<u64>(), 0u64..100, Just(u64::MAX), Just(1 << 31), Just(1 << 32), Just(i64::MAX as u64)

@@ -1,4 +1,4 @@
-//! Graphs: their JSON form, and everything that is not a graph.
+//! Graphs: their JSON form, and the errors of graphs that are not valid.
 
 #![cfg(not(target_arch = "wasm32"))]
 
@@ -11,7 +11,7 @@ fn lenet() -> Graph {
     zoo::network("lenet5", zoo::Options::default()).unwrap()
 }
 
-/// LeNet-5's JSON with one text replaced by another.
+/// Reads LeNet-5's JSON with one text replaced by another.
 fn edited(from: &str, to: &str) -> Result<Graph, Error> {
     let json = lenet().to_json();
     assert!(json.contains(from), "{from} is not in {json}");
@@ -105,7 +105,7 @@ proptest! {
         let at = at % text.len();
         text[at] = with;
         let _ = Graph::from_json(&text.iter().collect::<String>());
-        // Any number in place of any other.
+        // Replaces any number by any other.
         let digits = json.char_indices().filter(|(_, c)| c.is_ascii_digit()).map(|(i, _)| i).collect::<Vec<_>>();
         let i = digits[at % digits.len()];
         let _ = Graph::from_json(&format!("{}{number}{}", &json[..i], &json[i + 1..]));

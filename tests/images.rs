@@ -1,4 +1,4 @@
-//! From a file to pixels as Pillow and torchvision do it: tests/golden/images.py made the files and the expectations.
+//! Files become the pixels that Pillow and torchvision give: tests/golden/images.py makes the files and the expectations.
 
 #![cfg(not(target_arch = "wasm32"))]
 
@@ -23,7 +23,7 @@ struct Case {
     expected: String,
 }
 
-/// How far a byte may be off.
+/// The largest difference of a byte.
 const TOLERANCE: u8 = 2;
 
 fn folder() -> PathBuf {
@@ -34,7 +34,7 @@ impl Case {
     fn check(&self) -> Result<(), String> {
         let read = |file: &str| picture::read(&folder().join(file)).expect("a picture of the folder");
         let (got, [h, w]) = self.preprocess.pixels(&read(&self.source)).expect("a valid preprocessing");
-        // The expectation is of the same channels, untouched.
+        // The expected file is read without any preprocessing but its channels.
         let as_it_is = Preprocess { channels: self.preprocess.channels, ..Preprocess::default() };
         let (want, size) = as_it_is.pixels(&read(&self.expected)).expect("a valid preprocessing");
         if [h, w] != size {
@@ -58,7 +58,7 @@ fn files_become_the_pixels_of_pillow() {
     assert!(failures.is_empty(), "{} of {} cases differ:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
-/// A JPEG whose bytes were damaged somewhere is a picture or an error; one that is cut off is an error.
+/// A JPEG with damaged bytes gives a picture or an error, and a JPEG that is cut off gives an error.
 #[test]
 fn damaged_jpegs_end_in_errors() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("damaged.jpeg");

@@ -1,5 +1,4 @@
-//! Training runs alike on every backend: the references' losses of fifty steps, and the native engines beside them. The
-//! browser tests check the same run.
+//! The references' losses of the fifty steps that every engine repeats.
 //!
 //! `CONVOKE_WRITE_GOLDEN=1 cargo test --release --test losses` writes tests/golden/losses.json anew.
 
@@ -7,10 +6,8 @@
 
 mod suite;
 
-use convoke::cpu;
 use convoke::plan::Update;
-use suite::SEED;
-use suite::training::{LEARNING_RATE, LOSS, OPTIMIZER, STEPS, State, batch, check, golden, lenet, reference_step};
+use suite::training::{LEARNING_RATE, LOSS, OPTIMIZER, STEPS, State, batch, golden, lenet, reference_step};
 
 fn by_the_references() -> Vec<f64> {
     let (graph, mut params) = lenet();
@@ -35,34 +32,4 @@ fn the_golden_losses_are_the_references() {
         assert!((got - f64::from(want)).abs() < 2e-6, "the references find {got}, the file says {want}");
     }
     assert!(losses[STEPS as usize - 1] < losses[0] / 2.0, "the loss did not fall: {losses:?}");
-}
-
-#[test]
-fn the_cpu_engine_agrees() {
-    let (graph, params) = lenet();
-    let mut trainer =
-        cpu::Trainer::new(&graph, &params, LOSS, OPTIMIZER, SEED, &cpu::Pool::new(2)).expect("a valid trainer");
-    let step = |i| {
-        let (x, labels) = batch(i);
-        trainer.step(&x, &labels, LEARNING_RATE).expect("a finite loss").loss
-    };
-    check("cpu", &(0..STEPS).map(step).collect::<Vec<_>>());
-}
-
-#[cfg(feature = "gpu")]
-#[test]
-fn the_gpu_engine_agrees() {
-    use convoke::gpu::{Device, Trainer};
-    let (graph, params) = lenet();
-    let losses = pollster::block_on(async {
-        let device = Device::request().await.expect("these tests need a Vulkan adapter, such as lavapipe");
-        let mut trainer = Trainer::new(&graph, &params, LOSS, OPTIMIZER, SEED, &device).await.expect("a valid trainer");
-        let mut losses = vec![];
-        for i in 0..STEPS {
-            let (x, labels) = batch(i);
-            losses.push(trainer.step(&x, &labels, LEARNING_RATE).await.expect("a finite loss").loss);
-        }
-        losses
-    });
-    check("webgpu", &losses);
 }

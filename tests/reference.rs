@@ -1,4 +1,4 @@
-//! The references' own derivatives, checked by central differences in double precision, and against golden numbers.
+//! Derivatives of the references, checked by central differences in double precision and against golden numbers.
 
 #![cfg(not(target_arch = "wasm32"))]
 
@@ -14,20 +14,21 @@ use convoke::zoo;
 use serde::Deserialize;
 use suite::{Case, SEED, STEP, cases, gradients, random};
 
-/// `sum(y * dy)`, whose gradient is what `backward` computes from `dy`.
+/// Returns `sum(y * dy)`, whose gradient `backward` computes from `dy`.
 fn objective(graph: &Graph, params: &Params, x: &Tensor<f64>, dy: &Tensor<f64>) -> f64 {
     let values = reference::forward(graph, params, x, Some((SEED, STEP)));
     let y = &values[graph.outputs()[0].value.index()];
     y.data.iter().zip(&dy.data).map(|(y, d)| y * d).sum()
 }
 
-/// Cases without stairs, whose gradient is by definition not that of the function.
+/// Returns the cases without rounding, whose gradient is by definition not the derivative of its stairs.
 fn smooth_cases() -> Vec<Case> {
     let rounds = |case: &Case| case.graph.nodes().iter().any(|n| matches!(n.layer, Layer::FakeQuantize(_)));
     cases().into_iter().filter(|case| !rounds(case)).collect()
 }
 
-/// Checks a spread of the input's derivatives. Steps that cross a kink (ReLU, max) are told by the second difference.
+/// Checks some of the input's derivatives, and returns their number. The second difference shows steps across a kink
+/// (ReLU, max), which are skipped.
 fn check(case: &Case) -> usize {
     let problem = case.problem();
     let x = problem.x.to_f64();
@@ -114,7 +115,7 @@ fn values_have_the_shapes_the_graph_says() {
     }
 }
 
-/// The file that tests/golden/make.py writes.
+/// The contents of tests/golden/layers.json, which tests/golden/make.py writes.
 #[derive(Deserialize)]
 struct Golden {
     layers: Vec<GoldenLayer>,
@@ -123,7 +124,7 @@ struct Golden {
 
 #[derive(Deserialize)]
 struct GoldenLayer {
-    layer: serde_json::Map<String, serde_json::Value>, // its kind beside its attributes
+    layer: serde_json::Map<String, serde_json::Value>, // The kind is one of the attributes.
     inputs: Vec<GoldenTensor>,
     params: Vec<GoldenTensor>,
     dy: GoldenTensor,
@@ -220,7 +221,7 @@ struct Optimized {
     optimizer: Optimizer,
     learning_rate: f32,
     clip_norm: f32,
-    /// After each step.
+    /// The weights after each step.
     weights: Vec<[f64; 2]>,
 }
 
@@ -273,8 +274,8 @@ fn networks_match_jax() {
     }
 }
 
-/// The notes' section 3.1: a residual block whose last weights are 0 lets its input through, in training and after it.
-/// The same block without its shortcut lets nothing through.
+/// Section 3.1 of the lecture notes: a residual block whose last weights are 0 returns its input, in training and in
+/// inference. Without its shortcut the block returns zeros.
 #[test]
 fn a_residual_block_with_zeroed_last_weights_is_the_identity() {
     let residual = zoo::ResNet { blocks: vec![2], width: 4, ..zoo::ResNet::cifar(8) };

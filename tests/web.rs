@@ -1,4 +1,4 @@
-//! In a browser, on a page.
+//! Tests in a browser, on a page.
 
 #![cfg(target_arch = "wasm32")]
 

@@ -1,4 +1,4 @@
-//! In a browser, in a dedicated worker, where the package runs its engine.
+//! Tests in a browser, in a dedicated worker, where the package runs its engine.
 
 #![cfg(target_arch = "wasm32")]
 

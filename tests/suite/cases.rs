@@ -1,4 +1,6 @@
-//! The list.
+//! The list of cases.
+
+use std::collections::BTreeSet;
 
 use convoke::graph::{Builder, Value};
 use convoke::layers::{
@@ -8,28 +10,35 @@ use convoke::layers::{
 };
 use convoke::rng::Rng;
 
-use super::Case;
+use super::structures::{fused, structures};
+use super::{Case, names};
 
-/// Every case: each layer over strides, paddings, dilations, groups, channel remainders and batches; fused
+/// Returns every case: each layer over strides, paddings, dilations, groups, channel remainders and batches; fused
 /// activations; branches, concatenations and shared values.
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![];
     convolutions(&mut cases);
+    winograd_convolutions(&mut cases);
+    depthwise_convolutions(&mut cases);
+    drawn_convolutions(&mut cases);
     linears(&mut cases);
     poolings(&mut cases);
     elementwise(&mut cases);
     normalizations(&mut cases);
     rearrangements(&mut cases);
+    fused(&mut cases);
     structures(&mut cases);
+    let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names.len(), cases.len(), "two cases have one name");
     cases
 }
 
 fn one(cases: &mut Vec<Case>, input: [usize; 3], batch: usize, layer: impl Into<Layer>) {
     let layer = layer.into();
-    let name = format!("{layer:?} on {batch}x{}x{}x{}", input[0], input[1], input[2]);
     let mut b = Builder::new("case", input);
     let y = b.add("layer", layer, Value::INPUT);
-    cases.push(Case { name, graph: b.finish(y).expect("a valid case"), batch });
+    let graph = b.finish(y).expect("a valid case");
+    cases.push(Case::new(names::of_layer(&graph, batch), graph, batch));
 }
 
 fn convolutions(cases: &mut Vec<Case>) {
@@ -38,7 +47,7 @@ fn convolutions(cases: &mut Vec<Case>) {
         one(cases, [c, 5, 6], 1, Conv2d::new(18 - c, 3).padding(Padding::all(1)));
         one(cases, [c, 4, 3], 3, Conv2d::new(c, 1));
     }
-    // Sizes in use.
+    // Sizes of common networks.
     one(cases, [1, 32, 32], 3, Conv2d::new(6, 5));
     one(cases, [6, 14, 14], 3, Conv2d::new(16, 5));
     one(cases, [3, 27, 27], 1, Conv2d::new(24, 11).stride(4));
@@ -50,7 +59,11 @@ fn convolutions(cases: &mut Vec<Case>) {
     one(cases, [13, 8, 8], 3, Conv2d::new(13, 3).groups(13).padding(Padding::all(1)));
     one(cases, [6, 9, 7], 1, Conv2d::new(12, 3).groups(6).stride(2));
     one(cases, [4, 5, 5], 3, Conv2d::new(9, 7).padding(Padding::all(1)));
-    // Tiles of Winograd's: every remainder of the output, channels around vectors, uneven padding.
+}
+
+/// Adds 3x3 and 5x5 kernels of stride 1 over every remainder of the output by Winograd's tiles, with channel counts around
+/// the vectors' lanes and with uneven padding.
+fn winograd_convolutions(cases: &mut Vec<Case>) {
     for (i, side) in (1..=13).enumerate() {
         let (c, out) = (8 + (i * 7) % 13, 8 + (i * 5) % 19);
         let padding = Padding::Explicit([i % 3, 1, (i + 1) % 2, 2 - i % 3]);
@@ -61,14 +74,20 @@ fn convolutions(cases: &mut Vec<Case>) {
     }
     one(cases, [32, 13, 13], 1, Conv2d::new(48, 3).groups(2).padding(Padding::Same));
     one(cases, [64, 30, 31], 3, Conv2d::new(48, 3).padding(Padding::Same).no_bias());
-    // Depthwise kernels in use, over channels around one and two vectors.
+}
+
+/// Adds common depthwise kernels with channel counts around one and two vectors.
+fn depthwise_convolutions(cases: &mut Vec<Case>) {
     for (i, c) in [2, 5, 8, 9, 16, 19, 24, 40].into_iter().enumerate() {
         for kernel in [3, 5] {
             let padding = if i % 3 == 0 { Padding::Same } else { Padding::Explicit([i % 3, kernel / 2, 0, i]) };
             one(cases, [c, 11, 7 + i], 1 + i % 2, Conv2d::new(c, kernel).groups(c).stride(1 + i % 2).padding(padding));
         }
     }
-    // Everything at once, from a seed.
+}
+
+/// Adds convolutions whose attributes are all drawn from a seed.
+fn drawn_convolutions(cases: &mut Vec<Case>) {
     let mut rng = Rng::new(2, 2);
     let mut made = 0;
     while made < 60 {
@@ -102,8 +121,8 @@ fn linears(cases: &mut Vec<Case>) {
 fn one_vector(cases: &mut Vec<Case>, input: usize, batch: usize, output: usize) {
     let mut b = Builder::new("case", [input]);
     let y = b.add("layer", Linear { out_features: output, bias: input.is_multiple_of(2) }, Value::INPUT);
-    let name = format!("linear {input} -> {output}, batch {batch}");
-    cases.push(Case { name, graph: b.finish(y).expect("a valid case"), batch });
+    let graph = b.finish(y).expect("a valid case");
+    cases.push(Case::new(names::of_layer(&graph, batch), graph, batch));
 }
 
 fn poolings(cases: &mut Vec<Case>) {
@@ -174,7 +193,7 @@ fn normalizations(cases: &mut Vec<Case>) {
 fn rearrangements(cases: &mut Vec<Case>) {
     for (c, h, w) in [(1, 1, 1), (5, 4, 7), (17, 7, 7), (8, 3, 2)] {
         one(cases, [c, h, w], 3, GlobalAvgPool {});
-        for output in [[1, 1], [2, 3], [6, 6], [h, w]] {
+        for output in BTreeSet::from([[1, 1], [2, 3], [6, 6], [h, w]]) {
             one(cases, [c, h, w], 1, AdaptiveAvgPool2d { output });
         }
         one(cases, [c, h, w], 3, Pad { before: [1, 0, 2], after: [0, 3, 1], value: 0.5 });
@@ -188,162 +207,4 @@ fn rearrangements(cases: &mut Vec<Case>) {
         one(cases, [5, 3, 4], 3, Permute { view: [5, 3, 4], order });
         one(cases, [5, 3, 4], 1, Permute { view: [2, 6, 5], order });
     }
-}
-
-/// Small networks for what no single layer shows: fusion, order of flattening, fan-out, concatenation by offset.
-fn structures(cases: &mut Vec<Case>) {
-    let mut push = |name: &str, batch: usize, b: Builder, y: Value| {
-        cases.push(Case { name: name.into(), graph: b.finish(y).expect("a valid case"), batch });
-    };
-    let conv = |c: usize| Conv2d::new(c, 3).padding(Padding::all(1));
-
-    let activations: [Layer; 7] = [
-        Relu {}.into(),
-        Sigmoid {}.into(),
-        Tanh {}.into(),
-        Clip { min: -0.2, max: 0.3 }.into(),
-        LeakyRelu { slope: 0.2 }.into(),
-        HardSigmoid { alpha: 0.9, beta: 0.4 }.into(),
-        FakeQuantize { scale: 0.05, zero_point: 128 }.into(),
-    ];
-    for activation in activations {
-        let name = activation.kind();
-        let mut b = Builder::new("fused", [3, 6, 5]);
-        let x = b.add("conv", conv(7), Value::INPUT);
-        let x = b.add("act", activation.clone(), x);
-        let x = b.add("flatten", Flatten {}, x);
-        let x = b.add("fc", Linear::new(9), x);
-        let x = b.add("act2", activation, x);
-        push(&format!("conv + {name}, flatten into linear + {name}"), 3, b, x);
-    }
-
-    let mut b = Builder::new("activated", [16, 9, 10]);
-    let x = b.add("wide", conv(16), Value::INPUT);
-    let x = b.add("relu", Relu {}, x);
-    let x = b.add("depthwise", conv(16).groups(16), x);
-    let x = b.add("clip", Clip { min: 0.0, max: 0.4 }, x);
-    let x = b.add("narrow", conv(17), x);
-    let x = b.add("tanh", Tanh {}, x);
-    push("activations fused into convolutions of several algorithms", 3, b, x);
-
-    let mut b = Builder::new("dropped", [3, 4, 5]);
-    let x = b.add("conv", conv(5), Value::INPUT);
-    let x = b.add("flatten", Flatten {}, x);
-    let x = b.add("drop", Dropout { p: 0.5 }, x);
-    let x = b.add("relu", Relu {}, x);
-    let x = b.add("fc", Linear::new(6), x);
-    push("dropout between flatten and linear", 3, b, x);
-
-    let mut b = Builder::new("flat-seen", [3, 4, 5]);
-    let x = b.add("conv", conv(5), Value::INPUT);
-    let x = b.add("flatten", Flatten {}, x);
-    let x = b.add("softmax", Softmax {}, x);
-    push("flatten whose order is seen by softmax", 3, b, x);
-
-    let mut b = Builder::new("residual", [6, 7, 5]);
-    let a = b.add("conv1", conv(6), Value::INPUT);
-    let a = b.add("relu1", Relu {}, a);
-    let z = b.add("conv2", conv(6), a);
-    let y = b.sum("add", &[z, a]);
-    let y = b.add("relu2", Relu {}, y);
-    let y = b.sum("add2", &[y, a, Value::INPUT]);
-    push("residual block with fan-out of three", 3, b, y);
-
-    let mut b = Builder::new("rounded-residual", [6, 7, 5]);
-    let a = b.add("conv1", conv(8), Value::INPUT);
-    let a = b.add("rounded1", FakeQuantize { scale: 0.03, zero_point: 0 }, a);
-    let z = b.add("conv2", conv(8), a);
-    let z = b.add("rounded2", FakeQuantize { scale: 0.05, zero_point: 128 }, z);
-    let y = b.sum("add", &[z, a]);
-    let y = b.add("rounded3", FakeQuantize { scale: 0.0437, zero_point: 100 }, y);
-    push("residual block whose values are rounded", 3, b, y);
-
-    // Sums that convolutions compute as they write: after Winograd's, with an activation that tiles cannot do, into a
-    // concatenation; on maps of one pixel; of two convolutions.
-    let strided = |kernel, padding| {
-        let window = Window { stride: [2, 2], padding: Padding::all(padding), ..Window::new(kernel) };
-        Conv2d { window, ..Conv2d::new(17, kernel) }
-    };
-    let mut b = Builder::new("shortcuts", [16, 9, 10]);
-    let y = b.add("conv1", conv(16), Value::INPUT);
-    let y = b.sum("add1", &[Value::INPUT, y]);
-    let y = b.add("tanh", Tanh {}, y);
-    let other = b.add("conv2", strided(1, 0), y);
-    let z = b.add("conv3", strided(3, 1), y);
-    let z = b.sum("add2", &[z, other]);
-    let z = b.add("relu", Relu {}, z);
-    let z = b.concat("cat", &[z, other]);
-    let z = b.add("gap", GlobalAvgPool {}, z);
-    let w = b.add("conv4", Conv2d::new(34, 1), z);
-    let w = b.sum("add3", &[w, z]);
-    push("sums computed by the convolutions before them", 3, b, w);
-
-    let mut b = Builder::new("inception", [5, 8, 8]);
-    let one = b.add("b1", Conv2d::new(4, 1), Value::INPUT);
-    let one = b.add("b1r", Relu {}, one);
-    let three = b.add("b2", Conv2d::new(3, 1), Value::INPUT);
-    let three = b.add("b2r", Relu {}, three);
-    let three = b.add("b2b", conv(7), three);
-    let pool = MaxPool2d { window: Window { padding: Padding::all(1), ..Window::new(3) } };
-    let pooled = b.add("b3", pool, Value::INPUT);
-    let y = b.concat("cat", &[one, three, pooled, Value::INPUT]);
-    let left = b.add("left", conv(3), y);
-    let right = b.add("right", Conv2d::new(3, 1), y);
-    let y = b.sum("join", &[left, right]);
-    push("inception branches into a concatenation with two readers", 3, b, y);
-
-    let mut b = Builder::new("dense", [3, 6, 6]);
-    let mut x = b.add("stem", conv(4), Value::INPUT);
-    for i in 0..3 {
-        let new = b.add(format!("grow{i}"), conv(3), x);
-        let new = b.add(format!("relu{i}"), Relu {}, new);
-        x = b.concat(format!("cat{i}"), &[x, new]);
-    }
-    let y = b.add("transition", Conv2d::new(5, 1), x);
-    let y = b.add("pool", AvgPool2d::new(2, 2), y);
-    push("dense block: nested concatenations of shared values", 3, b, y);
-
-    let mut b = Builder::new("early-reader", [4, 5, 5]);
-    let a = b.add("a", conv(4), Value::INPUT);
-    let c = b.add("c", conv(4), Value::INPUT);
-    let cat = b.concat("cat", &[a, c, a]);
-    let head = b.add("head", Conv2d::new(4, 1), cat);
-    let late = b.sum("late", &[head, a, c]);
-    push("parts of a concatenation that are read after it, one part twice", 1, b, late);
-
-    let mut b = Builder::new("excite", [5, 6, 4]);
-    let s = b.add("squeeze", GlobalAvgPool {}, Value::INPUT);
-    let s = b.add("gate", Conv2d::new(5, 1), s);
-    let s = b.add("sigmoid", Sigmoid {}, s);
-    let y = b.product("scale", Value::INPUT, s);
-    let y = b.product("square", y, y);
-    push("squeeze and excitation: products with a map of one pixel and with itself", 3, b, y);
-
-    let mut b = Builder::new("option-a", [4, 8, 8]);
-    let z = b.add("conv1", conv(8).stride(2).no_bias(), Value::INPUT);
-    let z = b.add("bn1", BatchNorm2d::default(), z);
-    let z = b.add("relu1", Relu {}, z);
-    let z = b.add("conv2", conv(8).no_bias(), z);
-    let z = b.add("bn2", BatchNorm2d::default(), z);
-    let s = b.add("subsample", Slice { start: [0; 3], end: [4, 8, 8], step: [1, 2, 2] }, Value::INPUT);
-    let s = b.add("zeros", Pad { before: [2, 0, 0], after: [2, 0, 0], value: 0.0 }, s);
-    let y = b.sum("add", &[z, s]);
-    let y = b.add("relu2", Relu {}, y);
-    push("residual block with batch norm and the option-A shortcut", 3, b, y);
-
-    let mut b = Builder::new("vectors", [7]);
-    let p = b.add("p", Linear::new(5), Value::INPUT);
-    let p = b.add("pa", Tanh {}, p);
-    let q = b.add("q", Linear::new(3), Value::INPUT);
-    let cat = b.concat("cat", &[p, q]);
-    let y = b.add("r", Linear::new(4), cat);
-    push("concatenation of vectors", 3, b, y);
-
-    let mut b = Builder::new("flat-concat", [2, 3, 3]);
-    let p = b.add("p", conv(3), Value::INPUT);
-    let p = b.add("pf", Flatten {}, p);
-    let q = b.add("qf", Flatten {}, Value::INPUT);
-    let cat = b.concat("cat", &[p, q]);
-    let y = b.add("r", Linear::new(4), cat);
-    push("concatenation of flattened maps", 3, b, y);
 }

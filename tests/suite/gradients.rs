@@ -1,5 +1,5 @@
-//! A small network of each family with its loss and gradients as JAX computes them: the numbers are
-//! tests/golden/gradients.py's.
+//! A small network of each family with its loss and gradients as JAX computes them, written by
+//! tests/golden/gradients.py.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ struct GoldenTensor {
     data: Vec<f64>,
 }
 
-/// A network, a batch, and what a training step must find.
+/// A network, a batch, and the loss and gradients that a training step must find.
 pub struct Network {
     pub graph: Graph,
     pub params: Params,
@@ -38,7 +38,7 @@ pub struct Network {
     gradients: BTreeMap<String, Vec<f64>>,
 }
 
-/// All families.
+/// Returns the networks of all families.
 pub fn networks() -> Vec<Network> {
     let golden: Golden =
         serde_json::from_str(include_str!("../golden/gradients.json")).expect("gradients.json is valid");
@@ -47,7 +47,7 @@ pub fn networks() -> Vec<Network> {
 
 impl From<GoldenNetwork> for Network {
     fn from(golden: GoldenNetwork) -> Self {
-        let tensor = |t: GoldenTensor| Tensor::new(t.shape, t.data).expect("as many values as the shape says").to_f32();
+        let tensor = |t: GoldenTensor| Tensor::new(t.shape, t.data).expect("values for the whole shape").to_f32();
         let graph = Graph::from_json(&golden.graph.to_string()).expect("a valid graph");
         let params = golden.params.into_iter().map(|(name, t)| (name, tensor(t).into())).collect();
         Network {
@@ -62,7 +62,8 @@ impl From<GoldenNetwork> for Network {
 }
 
 impl Network {
-    /// Fails unless each gradient that `of` finds is JAX's, to a tolerance relative to the tensor's largest value.
+    /// Panics unless each gradient that `of` returns agrees with JAX's, to a tolerance relative to the tensor's largest
+    /// value.
     pub fn check_gradients(&self, tolerance: f64, of: impl Fn(&str) -> Vec<f64>) {
         for (name, spec) in self.graph.params() {
             if !spec.role.is_trained() {
@@ -78,7 +79,8 @@ impl Network {
         }
     }
 
-    /// The same of an engine that went a step of plain descent at rate 1, after which it has these weights.
+    /// Panics unless the weights `after` one step of plain gradient descent at rate 1 differ from those before by JAX's
+    /// gradients.
     pub fn check_step(&self, tolerance: f64, loss: f32, after: &Params) {
         let name = self.graph.name();
         assert!((f64::from(loss) - self.loss).abs() <= tolerance * self.loss, "{name}: {loss}, JAX says {}", self.loss);

@@ -1,14 +1,19 @@
-//! One list of layer cases, forward and backward, that every backend runs against the references.
+//! One list of named cases, forward and backward, that every engine runs against the references.
 
-#![allow(dead_code, unused_imports, reason = "not every test binary looks at every part")]
+#![allow(dead_code, unused_imports, reason = "not every test binary uses every part")]
 
 mod cases;
+pub mod checks;
 pub mod gradients;
 pub mod int8;
+mod names;
 pub mod networks;
+mod structures;
+pub mod subject;
 pub mod training;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use convoke::graph::{Graph, Init, Params, Value, reference};
 use convoke::layers::{ParamSpec, Role};
@@ -17,16 +22,17 @@ use convoke::tensor::{Tensor, dims};
 
 pub use cases::cases;
 
-/// A network, usually of one layer, and the batch it is run with.
-#[derive(Debug)]
+/// A network, usually of one layer, and the batch size that it runs with.
 pub struct Case {
-    /// Says every attribute.
+    /// The layer's kind (or `structure`), a slash, and every attribute that differs from its default.
     pub name: String,
     pub graph: Graph,
     pub batch: usize,
+    problem: OnceLock<Problem>,
+    inferred: OnceLock<Tensor>,
 }
 
-/// What an engine is given, and what the references say must come out.
+/// The inputs of a training-mode run, and the results that the references find for it.
 pub struct Problem {
     pub params: Params,
     pub x: Tensor,
@@ -36,12 +42,17 @@ pub struct Problem {
     pub dparams: BTreeMap<String, Tensor>,
 }
 
-/// The seed and step of every training-mode run in the suite (dropout masks depend on them).
+/// The seed of every training-mode run in the suite: dropout masks depend on it.
 pub const SEED: u32 = 5;
+/// The step of every training-mode run in the suite: dropout masks depend on it.
 pub const STEP: u32 = 3;
 
 impl Case {
-    /// Parameters and an input, from a seed.
+    pub fn new(name: impl Into<String>, graph: Graph, batch: usize) -> Self {
+        Case { name: name.into(), graph, batch, problem: OnceLock::new(), inferred: OnceLock::new() }
+    }
+
+    /// Returns parameters and an input, drawn from a seed.
     pub fn given(&self) -> (Params, Tensor) {
         let graph = &self.graph;
         let mut params = Params::init(graph, Init::Xavier, 11);
@@ -57,8 +68,26 @@ impl Case {
         (params, random(&graph.input().batched(self.batch), 1))
     }
 
-    /// The same with expectations from the references. Forward in training mode, so that dropout is seen.
-    pub fn problem(&self) -> Problem {
+    /// Returns what the references compute in training mode, where dropout acts. Computed once, for all tests.
+    pub fn problem(&self) -> &Problem {
+        self.problem.get_or_init(|| self.solve())
+    }
+
+    /// Returns the output that the references compute in inference mode. Computed once, for all tests.
+    pub fn inferred(&self) -> &Tensor {
+        self.inferred.get_or_init(|| {
+            let (params, x) = self.given();
+            self.inference(&params, &x)
+        })
+    }
+
+    /// Returns the output that the references compute from an input in inference mode.
+    pub fn inference(&self, params: &Params, x: &Tensor) -> Tensor {
+        let mut values = reference::forward(&self.graph, params, &x.to_f64(), None);
+        values.swap_remove(self.graph.outputs()[0].value.index()).to_f32()
+    }
+
+    fn solve(&self) -> Problem {
         let graph = &self.graph;
         let (params, x) = self.given();
         let values = reference::forward(graph, &params, &x.to_f64(), Some((SEED, STEP)));
@@ -74,7 +103,8 @@ impl Case {
         Problem { params, x, dy, y: y.to_f32(), dx: dvalues[Value::INPUT.index()].to_f32(), dparams }
     }
 
-    /// Compares what an engine gave with what the references say; the message holds the whole case.
+    /// Compares an engine's result with the references' one, relative to the largest wanted value. The message holds the
+    /// whole case, so that it can be repeated from the message alone.
     pub fn check(&self, what: &str, got: &Tensor, want: &Tensor, tolerance: f32) -> Result<(), String> {
         let fail = |why: String| {
             Err(format!("{what} differs: {why}\n  case: {}\n  graph: {}", self.name, self.graph.to_json()))
@@ -84,7 +114,7 @@ impl Case {
         }
         let scale = want.data.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
         let error = |i: usize| (got.data[i] - want.data[i]).abs() / scale;
-        // A NaN compares false with everything, so the test is for what is right.
+        // A NaN compares false with everything, hence the negated comparison.
         match (0..got.data.len()).find(|&i| !(error(i) <= tolerance)) {
             None => Ok(()),
             Some(i) => fail(format!(
@@ -98,9 +128,9 @@ impl Case {
     }
 }
 
-/// Uniform in [-1, 1), the same on every machine.
+/// Returns uniform values in [-1, 1) that depend on `stream` alone, on every machine.
 pub fn random(shape: &[usize], stream: u32) -> Tensor {
     let mut rng = Rng::new(17, stream);
     let data = (0..shape.iter().product()).map(|_| rng.range(-1.0, 1.0)).collect();
-    Tensor::new(shape, data).expect("as many values as the shape says")
+    Tensor::new(shape, data).expect("values for the whole shape")
 }

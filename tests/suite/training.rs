@@ -1,5 +1,5 @@
-//! Training by the references, and one run that every backend repeats: LeNet-5, fifty steps from one seed. The losses
-//! that the references find are in tests/golden/losses.json, which `tests/losses.rs` checks and can write.
+//! Training by the references, and one run that every engine repeats: LeNet-5, fifty steps from one seed. The references'
+//! losses of that run are in tests/golden/losses.json, which `tests/losses.rs` checks and can write.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use convoke::zoo;
 
 use super::{SEED, random};
 
-/// A net with everything that training has to get right: shared values, running statistics, a concatenation, dropout, two heads.
+/// Returns a network with shared values, running statistics, a concatenation, dropout and two heads.
 pub fn small_network() -> Graph {
     let mut b = Builder::new("small", [2, 9, 9]);
     let x = b.add("conv1", Conv2d::new(5, 3), Value::INPUT);
@@ -34,10 +34,10 @@ pub fn small_network() -> Graph {
     b.finish(x).expect("a valid graph")
 }
 
-/// What an optimizer keeps for each weight, by parameter.
+/// The optimizer's state for each weight, by parameter.
 pub type State = BTreeMap<String, Vec<[f64; 2]>>;
 
-/// One step by the references: new weights and running statistics, and the loss.
+/// Takes one step by the references: updates weights and running statistics, and returns the loss.
 pub fn reference_step(
     graph: &Graph,
     params: &mut Params,
@@ -49,8 +49,8 @@ pub fn reference_step(
     limited_step(graph, params, state, (x, labels), loss, update, 0.0, |_| 1.0)
 }
 
-/// The same with a limit on the norm of all gradients, and layers that learn at rates of their own.
-#[expect(clippy::too_many_arguments, reason = "all that decides a step")]
+/// Takes one step by the references, with a limit on the norm of all gradients and a rate for each layer.
+#[expect(clippy::too_many_arguments, reason = "a step depends on all of them")]
 pub fn limited_step(
     graph: &Graph,
     params: &mut Params,
@@ -103,20 +103,20 @@ fn move_statistics(norm: &BatchNorm2d, params: &mut Params, name: &str, x: &Tens
     }
 }
 
-/// Every formula, with constants that leave no part of it out.
-pub fn optimizers() -> [Optimizer; 6] {
+/// Returns every optimizer by name, with constants under which each part of its formula acts.
+pub fn optimizers() -> [(&'static str, Optimizer); 6] {
     [
-        Optimizer::sgd(0.0),
-        Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 },
-        Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 },
-        Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 },
-        Optimizer::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.3 },
-        Optimizer::RmsProp { alpha: 0.9, momentum: 0.5, epsilon: 1e-2, weight_decay: 0.03 },
+        ("sgd", Optimizer::sgd(0.0)),
+        ("momentum", Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 }),
+        ("nesterov", Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.02 }),
+        ("adam", Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.03 }),
+        ("adamw", Optimizer::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, weight_decay: 0.3 }),
+        ("rmsprop", Optimizer::RmsProp { alpha: 0.9, momentum: 0.5, epsilon: 1e-2, weight_decay: 0.03 }),
     ]
 }
 
-/// A net whose first half is frozen: a convolution with its normalisation below one that learns, and a normalisation and
-/// a depthwise convolution above that one.
+/// Returns a network in which one convolution and the last layer learn, and each node's rate by its name. Frozen are a
+/// convolution and a normalization below the one that learns, and a normalization and two convolutions above it.
 pub fn half_frozen() -> (Graph, impl Fn(&str) -> f32 + Copy) {
     let mut b = Builder::new("half-frozen", [3, 9, 9]);
     let x = b.add("below", Conv2d::new(6, 3), Value::INPUT);
@@ -136,7 +136,7 @@ pub fn half_frozen() -> (Graph, impl Fn(&str) -> f32 + Copy) {
     })
 }
 
-/// Parameters for [`half_frozen`] whose running statistics are not those of the first batch.
+/// Returns parameters for [`half_frozen`] whose running statistics differ from the first batch's statistics.
 pub fn half_frozen_params(graph: &Graph) -> Params {
     let mut params = Params::init(graph, Init::He, 4);
     for (i, name) in ["below_bn", "above_bn"].into_iter().enumerate() {
@@ -149,8 +149,8 @@ pub fn half_frozen_params(graph: &Graph) -> Params {
     params
 }
 
-/// The same net for the references, which know no frozen normalisation: each channel scaled and shifted by a
-/// convolution. Its parameters are those of the other under its names.
+/// Returns `graph` with each normalization replaced by a depthwise 1x1 convolution that scales and shifts its channels:
+/// the references know no frozen normalization. Node names stay, so parameters keep their names too.
 pub fn with_scales(graph: &Graph, params: &Params) -> (Graph, Params) {
     let mut b = Builder::new("half-frozen", [3, 9, 9]);
     let mut x = Value::INPUT;
@@ -180,7 +180,7 @@ pub fn with_scales(graph: &Graph, params: &Params) -> (Graph, Params) {
     (scaled, to)
 }
 
-/// By node.
+/// Returns the rate of each node.
 pub fn rates_of(graph: &Graph, rate: impl Fn(&str) -> f32) -> Vec<f32> {
     graph.nodes().iter().map(|node| rate(&node.name)).collect()
 }
@@ -197,7 +197,7 @@ pub fn lenet() -> (Graph, Params) {
     (graph, params)
 }
 
-/// A batch of noisy copies of ten random pictures, each a class.
+/// Returns a batch of noisy copies of ten random pictures, each of which is a class.
 pub fn batch(step: u32) -> (Tensor, Vec<u32>) {
     let pictures = random(&[10, 32 * 32], 1000);
     let noise = random(&[BATCH, 32 * 32], 2000 + step);
@@ -207,25 +207,25 @@ pub fn batch(step: u32) -> (Tensor, Vec<u32>) {
     (Tensor::new([BATCH, 1, 32, 32], data).expect("as many values as the shape says"), labels)
 }
 
-/// What the references find.
+/// Returns the references' losses.
 pub fn golden() -> Vec<f32> {
     serde_json::from_str(include_str!("../golden/losses.json")).expect("a list of numbers")
 }
 
-/// Fails unless every loss is within a thousandth of the references'.
-pub fn check(backend: &str, losses: &[f32]) {
+/// Fails unless every loss is within a thousandth of the references' one.
+pub fn compare_losses(losses: &[f32]) -> Result<(), String> {
     let golden = golden();
     assert_eq!(losses.len(), golden.len());
-    for (step, (got, want)) in losses.iter().zip(&golden).enumerate() {
-        assert!(
-            (got - want).abs() <= 1e-3 * want.abs(),
-            "{backend}: loss {got} at step {step}, the references say {want}"
-        );
+    let differs = |(got, want): (&f32, &f32)| !((got - want).abs() <= 1e-3 * want.abs());
+    match losses.iter().zip(&golden).position(differs) {
+        None => Ok(()),
+        Some(step) => Err(format!("loss {} at step {step}, the references say {}", losses[step], golden[step])),
     }
 }
 
-/// Every kind of layer with weights, and none that looks at the whole batch or draws.
-pub fn in_parts() -> Graph {
+/// Returns a network with every kind of layer that has weights, but without one that mixes samples or draws numbers: its
+/// gradients are sums over samples.
+pub fn separable() -> Graph {
     let mut b = Builder::new("parts", [2, 9, 9]);
     let x = b.add("conv", Conv2d::new(8, 3).padding(Padding::all(1)), Value::INPUT);
     let x = b.add("relu", Relu {}, x);
@@ -236,7 +236,7 @@ pub fn in_parts() -> Graph {
     b.finish(x).expect("a valid graph")
 }
 
-/// A batch in three.
+/// Splits a batch in three.
 pub fn thirds(x: &Tensor) -> [Tensor; 3] {
     let n = x.data.len() / 3;
     let shape: Vec<usize> = std::iter::once(x.shape[0] / 3).chain(x.shape[1..].iter().copied()).collect();
