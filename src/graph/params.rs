@@ -308,9 +308,8 @@ impl Params {
     ///
     /// # Errors
     /// As [`Param::read`], and [`Error::NotFinite`].
-    #[cfg(feature = "bindings")]
     pub(crate) fn read(&self, read: &Read) -> Result<Self> {
-        let read = |(name, param): (&str, &Arc<Param>)| {
+        let read = |(name, param): (&String, &Arc<Param>)| {
             let param = param.read(read)?;
             param.check(name)?;
             Ok((name.to_string(), param))

@@ -10,7 +10,7 @@ mod passes;
 pub mod rewrite;
 mod schedule;
 
-pub use optimizer::{Optimizer, StepReport, Update, check_clip_norm, clip_factor};
+pub use optimizer::{OPTIMIZERS, Optimizer, StepReport, Update, check_clip_norm, clip_factor};
 
 use crate::graph::{Graph, Value};
 use crate::layers::Activation;

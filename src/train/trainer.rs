@@ -152,7 +152,7 @@ impl Trainer {
         let step = async {
             match last {
                 true => self.engine.step(x, labels, learning_rate).await,
-                false => self.engine.part(x, labels).await,
+                false => self.engine.accumulate_gradients(x, labels).await,
             }
         };
         let make = || ahead.then(|| Batch::make(&self.data, &self.config, &self.pool, &self.order, *epoch, next));
