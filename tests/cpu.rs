@@ -225,7 +225,7 @@ fn linear_layers_in_codes_give_what_their_floats_give() {
         let graph = b.finish(y).unwrap();
         let codes = is_quantized(&graph, &Params::init(&graph, Init::He, 7));
         let mut floats = codes.clone();
-        floats.get_mut("fc.weight"); // Written to, it is no longer in codes.
+        floats.tensor_mut("fc.weight"); // Written to, it is no longer in codes.
         for n in [1, 2, 7] {
             let x = random(&graph.input().batched(n), 8);
             let run =
@@ -316,7 +316,7 @@ fn networks_of_every_family_go_down_the_gradient_that_jax_finds() {
 
 fn assert_close(got: &Params, want: &Params, tolerance: f32, what: &str) {
     for (name, want) in want.iter() {
-        for (a, b) in got.get(name).data.iter().zip(&want.data) {
+        for (a, b) in got.tensor(name).data.iter().zip(&want.data) {
             assert!((a - b).abs() < tolerance, "{name}: {a} instead of {b} with {what}");
         }
     }
@@ -338,8 +338,8 @@ fn mixed_labels_pull_in_proportion() {
     let (loss, mixed) = step(&[0, 3, 1], 0.7);
     assert!((loss - (0.7 * own_loss + 0.3 * other_loss)).abs() < 1e-5);
     for (name, own) in own.iter() {
-        let both = own.data.iter().zip(&other.get(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
-        assert!(mixed.get(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        let both = own.data.iter().zip(&other.tensor(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
+        assert!(mixed.tensor(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
     }
 }
 
@@ -438,11 +438,11 @@ fn frozen_layers_run_as_at_inference_and_the_others_learn_at_their_rates() {
         }
         let got = trainer.params();
         for (name, before) in params.iter() {
-            let after = got.get(name);
+            let after = got.tensor(name);
             let frozen = rate(name) == 0.0;
             assert_eq!(before == after, frozen, "{name} with {optimizer:?}");
             let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
-            assert!(frozen || after.data.iter().zip(&want.get(name).data).all(close), "{name} with {optimizer:?}");
+            assert!(frozen || after.data.iter().zip(&want.tensor(name).data).all(close), "{name} with {optimizer:?}");
         }
         want = start;
     }
@@ -610,7 +610,7 @@ fn a_self_test_finds_the_layer_that_differs() {
     assert!(same.iter().all(|e| e.error < TOLERANCE), "{same:?}");
 
     let mut wrong = params.clone();
-    wrong.get_mut("layer2.0.conv2.weight").data[0] += 1.0;
+    wrong.tensor_mut("layer2.0.conv2.weight").data[0] += 1.0;
     let errors = test(&wrong);
     let at = errors.iter().position(|e| e.name == "layer2.0.conv2").unwrap();
     assert_eq!(errors[..at], same[..at]);

@@ -198,8 +198,8 @@ fn mixed_labels_pull_in_proportion() {
     let (loss, mixed) = step(&[0, 3, 1], 0.7);
     assert!((loss - (0.7 * own_loss + 0.3 * other_loss)).abs() < 1e-5);
     for (name, own) in own.iter() {
-        let both = own.data.iter().zip(&other.get(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
-        assert!(mixed.get(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        let both = own.data.iter().zip(&other.tensor(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
+        assert!(mixed.tensor(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
     }
 }
 
@@ -223,7 +223,7 @@ fn parts_of_a_batch_are_as_good_as_the_whole() {
         }
         let (parts, whole) = (block_on(parts.params()).unwrap(), block_on(whole.params()).unwrap());
         for (name, want) in whole.iter() {
-            for (a, b) in parts.get(name).data.iter().zip(&want.data) {
+            for (a, b) in parts.tensor(name).data.iter().zip(&want.data) {
                 assert!((a - b).abs() < 1e-4, "{name}: {a} instead of {b} with {optimizer:?}");
             }
         }
@@ -249,7 +249,7 @@ fn one_output_is_binary_and_correct_samples_are_counted() {
 
 fn assert_close(got: &Params, want: &Params, tolerance: f32, what: &str) {
     for (name, want) in want.iter() {
-        for (a, b) in got.get(name).data.iter().zip(&want.data) {
+        for (a, b) in got.tensor(name).data.iter().zip(&want.data) {
             assert!((a - b).abs() < tolerance, "{name}: {a} instead of {b} with {what}");
         }
     }
@@ -297,11 +297,11 @@ fn frozen_layers_run_as_at_inference_and_the_others_learn_at_their_rates() {
         }
         let got = block_on(trainer.params()).unwrap();
         for (name, before) in params.iter() {
-            let after = got.get(name);
+            let after = got.tensor(name);
             let frozen = rate(name) == 0.0;
             assert_eq!(before == after, frozen, "{name} with {optimizer:?}");
             let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-3;
-            assert!(frozen || after.data.iter().zip(&want.get(name).data).all(close), "{name} with {optimizer:?}");
+            assert!(frozen || after.data.iter().zip(&want.tensor(name).data).all(close), "{name} with {optimizer:?}");
         }
         want = start;
     }

@@ -341,7 +341,8 @@ pub(super) fn export(frame: &Frame, view: View, shape: Vec<usize>) -> Tensor {
 mod tests {
     use super::*;
     use crate::graph::{Init, Param};
-    use crate::{quant, zoo};
+    use crate::tensor::quantized;
+    use crate::zoo;
 
     /// Every weight under another name in a file, vectors as they are.
     fn filed(graph: &Graph, params: &Params) -> Params {

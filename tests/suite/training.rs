@@ -166,15 +166,15 @@ pub fn with_scales(graph: &Graph, params: &Params) -> (Graph, Params) {
     let scaled = b.finish(x).expect("a valid graph");
     let mut to = Params::init(&scaled, Init::He, 4);
     for (name, _) in scaled.params() {
-        to.get_mut(&name).data.copy_from_slice(&params.tensor(&name).data);
+        to.tensor_mut(&name).data.copy_from_slice(&params.tensor(&name).data);
     }
     for node in graph.nodes() {
         let Layer::BatchNorm2d(norm) = &node.layer else { continue };
         let part = |part: &str| params.tensor(&format!("{}.{part}", node.name)).into_owned().data;
         for c in 0..part("weight").len() {
             let scale = part("weight")[c] / (part("running_var")[c] + norm.epsilon).sqrt();
-            to.get_mut(&format!("{}.weight", node.name)).data[c] = scale;
-            to.get_mut(&format!("{}.bias", node.name)).data[c] = part("bias")[c] - scale * part("running_mean")[c];
+            to.tensor_mut(&format!("{}.weight", node.name)).data[c] = scale;
+            to.tensor_mut(&format!("{}.bias", node.name)).data[c] = part("bias")[c] - scale * part("running_mean")[c];
         }
     }
     (scaled, to)

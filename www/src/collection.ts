@@ -1,8 +1,5 @@
-// What a network is trained on: digits, clothes, or the user's own files, as the network wants them.
+// Labelled images for training, and their conversion to the input of a network.
 import { ConvokeError, type TrainingData } from "convoke";
-import { loadDataSet } from "./data.js";
-import { readFolder } from "./folder.js";
-import { readIdx } from "./idx.js";
 
 /** Where images come from. */
 export type Kind = "digits" | "clothes" | "idx" | "folder";
@@ -11,32 +8,23 @@ export type Kind = "digits" | "clothes" | "idx" | "folder";
 export const isFetched = (kind: Kind): boolean => kind === "digits" || kind === "clothes";
 
 export interface Collection {
-  /** As tables and sentences call it. */
+  /** The name that tables and sentences show. */
   name: string;
   train: TrainingData;
   heldOut: TrainingData;
-  /** Of the classes. */
+  /** The names of the classes. */
   labels: string[];
   /** Files that could not be read. */
   skipped: string[];
 }
 
-/** The most bytes of images that a page is asked to hold. */
+/** The largest total size of images that the page holds in memory, in bytes. */
 const MOST_BYTES = 2 ** 30;
 
-export async function collect(
-  kind: Kind,
-  files: readonly File[],
-  onProgress: (loaded: number, total: number | undefined) => void,
-  signal: AbortSignal,
-): Promise<Collection> {
-  if (kind === "idx") return readIdx(files);
-  if (kind === "folder") return readFolder(files, onProgress, signal);
-  const set = await loadDataSet(kind === "clothes" ? "fashion-mnist" : "mnist", onProgress, signal);
-  return { name: kind === "clothes" ? "Fashion-MNIST" : "MNIST digits", ...set, skipped: [] };
-}
-
-/** What `count` images of a shape take; more than a page should hold is refused with the numbers. */
+/**
+ * Returns the bytes that `count` images of a shape take.
+ * @throws ConvokeError `too-large`, with the numbers, for more than the page holds.
+ */
 export function checkRoom(count: number, [c, h, w]: [number, number, number]): number {
   const bytes = count * c * h * w;
   if (bytes <= MOST_BYTES) return bytes;
@@ -47,7 +35,7 @@ export function checkRoom(count: number, [c, h, w]: [number, number, number]): n
   });
 }
 
-/** The same images with as many channels as the network has: gray is repeated, colours are weighed (ITU-R BT.601). */
+/** Converts images to the channels of a network: gray is repeated, colours are weighted by ITU-R BT.601. */
 export function withChannels(data: TrainingData, channels: number): TrainingData {
   const [n, c, h, w] = data.shape;
   if (c === channels) return data;
@@ -76,7 +64,7 @@ export function withChannels(data: TrainingData, channels: number): TrainingData
   };
 }
 
-/** Images with the mean and deviation of all their values, which both parts are normalised by. */
+/** Training data from parts of one shape, all normalised by the mean and deviation of the first part. */
 export function normalised(
   parts: { images: Uint8Array; labels: Uint32Array }[],
   shape: [number, number, number],

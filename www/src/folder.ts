@@ -2,9 +2,9 @@
 import { ConvokeError } from "convoke";
 import { type Collection, checkRoom, normalised } from "./collection.js";
 
-/** The side of what networks for small pictures see. */
+/** The side of the square to which pictures are scaled, in pixels. */
 const SIDE = 32;
-/** Of each class, every so manieth picture is held out. */
+/** Every nth picture of each class is held out. */
 const HELD_OUT = 5;
 
 /** The pictures of a chosen folder; the class of each is the folder that it lies in. */

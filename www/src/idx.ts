@@ -4,7 +4,7 @@ import { type Collection, checkRoom, normalised } from "./collection.js";
 
 const IMAGES = 0x0803;
 const LABELS = 0x0801;
-/** Of one pair of files, every so manieth image is held out. */
+/** Every nth image is held out where there is one pair of files. */
 const HELD_OUT = 10;
 
 interface Images {

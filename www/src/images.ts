@@ -1,5 +1,6 @@
 // What a run learns from: images that come with the page, or of one's own, which are read when they are chosen.
-import { type Collection, collect, isFetched, type Kind } from "./collection.js";
+import { collect } from "./collect.js";
+import { type Collection, isFetched, type Kind } from "./collection.js";
 import { byId } from "./dom.js";
 import { clearErrors, showError } from "./errors.js";
 import { bytes, count } from "./text.js";

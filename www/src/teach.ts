@@ -5,6 +5,7 @@ import { createCamera, SIDE } from "./camera.js";
 import type { CurrentNetwork } from "./current.js";
 import { byId, make } from "./dom.js";
 import { clearErrors, isAbort, showError } from "./errors.js";
+import { controls } from "./teaching-session.js";
 import { count, percent } from "./text.js";
 import { beginWait } from "./waits.js";
 
@@ -38,18 +39,26 @@ export function setUpTeaching(current: CurrentNetwork): void {
   });
   camera.onChange(arrange);
 
-  /** Enables what can be done now. */
+  /** Enables the controls that the session allows. */
   function arrange(): void {
-    begin.disabled = busy || !current.get();
-    const counts = Object.values(learner?.counts ?? {});
-    learnButton.disabled = busy || counts.length === 0 || counts.includes(0);
-    test.disabled = use.disabled = busy || !taught;
+    const counts = learner?.counts;
+    const allowed = controls({
+      busy,
+      hasNetwork: current.get() !== undefined,
+      counts,
+      isTaught: taught !== undefined,
+      isCameraOpen: camera.isOpen(),
+    });
+    begin.disabled = !allowed.canSetUp;
+    learnButton.disabled = !allowed.canLearn;
+    test.disabled = use.disabled = !allowed.canUse;
     for (const item of list.children) {
-      const own = learner?.counts[(item as HTMLElement).dataset.name ?? ""] ?? 0;
+      const name = (item as HTMLElement).dataset.name ?? "";
+      const own = counts?.[name] ?? 0;
       item.querySelector(".teach-count")!.textContent = own === 1 ? "1 picture" : `${count(own)} pictures`;
-      item.querySelector<HTMLInputElement>(".teach-add")!.disabled = busy;
-      item.querySelector<HTMLButtonElement>(".teach-take")!.disabled = busy || !camera.isOpen();
-      item.querySelector<HTMLButtonElement>(".teach-remove")!.disabled = busy || own === 0;
+      item.querySelector<HTMLInputElement>(".teach-add")!.disabled = !allowed.canAdd;
+      item.querySelector<HTMLButtonElement>(".teach-take")!.disabled = !allowed.canTake;
+      item.querySelector<HTMLButtonElement>(".teach-remove")!.disabled = !allowed.canRemove(name);
     }
   }
 

@@ -1,7 +1,6 @@
 // 'Train it here': one run at a time, from a seed to a network that can be used.
-import { ConvokeError, Network, type StepReport, type Trainer } from "convoke";
+import { ConvokeError, Network, type Trainer } from "convoke";
 import type { Forced } from "./address.js";
-import { createChart } from "./charts.js";
 import { type Collection, isFetched, withChannels } from "./collection.js";
 import type { CurrentNetwork } from "./current.js";
 import { byId } from "./dom.js";
@@ -12,103 +11,40 @@ import { hideJudgement, judge, showJudgement } from "./judge.js";
 import { forget, type Kept, keep, kept, keptIn } from "./kept.js";
 import { createRuns } from "./runs.js";
 import { createSettings, type Settings } from "./settings.js";
-import { count, loss, percent, rate } from "./text.js";
+import { count } from "./text.js";
+import { controls, idle, next, type TrainingEvent } from "./training-session.js";
+import { createTrainingView } from "./training-view.js";
 import { beginWait } from "./waits.js";
 import { watch } from "./watch.js";
 
-/** Steps between what is kept for the page's next visit, beside every epoch's end. */
+/** Steps between two checkpoints that are kept for the page's next visit; each epoch's end is kept too. */
 const KEEP_EVERY = 200;
 
-type State = "idle" | "starting" | "training" | "paused" | "stopped" | "done" | "failed";
-
 export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: () => void): void {
-  const errors = byId("train-errors");
-  const waits = byId("train-waits");
-  const chip = byId("train-state");
-  const bar = byId("train-progress", HTMLProgressElement);
-  const start = byId("start", HTMLButtonElement);
-  const pause = byId("pause", HTMLButtonElement);
-  const stop = byId("stop", HTMLButtonElement);
-  const use = byId("use", HTMLButtonElement);
-  const single = byId("step", HTMLButtonElement);
-  const twins = byId("twins", HTMLButtonElement);
-  const saveRun = byId("save-run", HTMLButtonElement);
-  const loadRun = byId("load-run", HTMLButtonElement);
-  const figures = {
-    step: byId("figure-step"),
-    loss: byId("figure-loss"),
-    accuracy: byId("figure-accuracy"),
-    heldOut: byId("figure-heldout"),
-    rate: byId("figure-rate"),
-    speed: byId("figure-speed"),
-  };
-  const lossChart = createChart(byId("loss-chart"), { what: "loss", format: (v) => `${Number(v.toPrecision(3))}` });
-  const accuracyChart = createChart(byId("accuracy-chart"), {
-    what: "accuracy",
-    format: (v) => `${Number((v * 100).toFixed(1))} %`,
-    range: [0, 1],
-  });
-
+  const view = createTrainingView();
+  const { errors, waits } = view;
   const settings = createSettings();
-  let state: State = "idle";
+  let session = idle;
   let trainer: Trainer | undefined;
   let controller = new AbortController();
-  let last: StepReport | undefined;
-  let speed = 0;
-  let best: number | undefined;
-  /** What the run learns from. */
+  /** The images of the run. */
   let collection: Collection | undefined;
   const images = createImages(errors, waits);
-  const runs = createRuns(() => {
-    lossChart.forget();
-    accuracyChart.forget();
-  });
+  const runs = createRuns(view.forgetRuns);
 
-  function enter(next: State, text: string = next): void {
-    state = next;
-    chip.dataset.state = next;
-    chip.textContent = text;
-    const running = next === "training" || next === "paused";
-    start.disabled = running || next === "starting";
-    for (const button of [twins, loadRun]) button.disabled = start.disabled;
-    single.disabled = next !== "paused";
-    saveRun.disabled = use.disabled = !trainer || last === undefined || next === "starting";
-    start.textContent = last && !running ? "Start again" : "Start training";
-    pause.disabled = !running;
-    pause.textContent = next === "paused" ? "Resume" : "Pause";
-    stop.disabled = !running && next !== "starting";
-    settings.lock(start.disabled);
-  }
-
-  function show(report: StepReport): void {
-    last = report;
-    speed = speed === 0 ? report.samplesPerSecond : speed + 0.1 * (report.samplesPerSecond - speed);
-    const meanLoss = lossChart.add(report.step, report.loss, report.validation?.loss);
-    const meanAccuracy = accuracyChart.add(report.step, report.accuracy, report.validation?.top1);
-    figures.step.textContent = count(report.step);
-    figures.loss.textContent = loss(meanLoss);
-    figures.accuracy.textContent = percent(meanAccuracy);
-    figures.rate.textContent = rate(report.learningRate);
-    figures.speed.textContent = count(speed);
-    if (report.validation) {
-      figures.heldOut.textContent = percent(report.validation.top1);
-      best = Math.max(best ?? 0, report.validation.top1);
-    }
-    if (use.disabled) saveRun.disabled = use.disabled = false;
+  /** Takes the session to its next state and draws it. */
+  function happen(event: TrainingEvent): void {
+    session = next(session, event);
+    view.draw(session);
+    settings.lock(!controls(session).canStart);
   }
 
   function reset(): void {
     trainer?.dispose();
     trainer?.network.dispose();
     trainer = undefined;
-    last = undefined;
-    speed = 0;
-    best = undefined;
-    lossChart.clear();
-    accuracyChart.clear();
+    view.clear();
     hideJudgement();
-    bar.value = 0;
-    for (const figure of Object.values(figures)) figure.textContent = "–";
   }
 
   /** From random weights, or on from a checkpoint. */
@@ -118,7 +54,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     else reset();
     controller = new AbortController();
     const { signal } = controller;
-    enter("starting");
+    happen({ type: "start", epochs: chosen.epochs, continues: checkpoint !== undefined });
     hideKept();
     try {
       const data = await images.gather(chosen.data, controller);
@@ -142,12 +78,13 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
         wait.end();
       }
       await fit(trainer, data, chosen);
-      enter(signal.aborted ? "stopped" : "done");
+      happen({ type: "end", aborted: signal.aborted });
       await forget();
     } catch (error) {
-      if (isAbort(error)) enter(last ? "stopped" : "idle");
+      if (isAbort(error)) happen({ type: "end", aborted: true });
       else fail(error, chosen);
     } finally {
+      const { last, best, speed } = session;
       if (last && collection)
         runs.add(chosen, collection.name, { steps: last.step, loss: last.loss, heldOut: best, speed });
     }
@@ -161,9 +98,8 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
       typeof data.train,
     ];
     const perEpoch = train.shape[0];
-    const now = { epoch: 0, images: 0 };
     const watched = watch(trainer.network, heldOut);
-    enter("training");
+    happen({ type: "ready" });
     const reports = trainer.fit(train, {
       epochs,
       validation: heldOut,
@@ -171,20 +107,15 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
       ...(patience > 0 && { patience }),
     });
     for await (const report of reports) {
-      show(report);
+      happen({ type: "report", report, batchSize: trainer.batchSize, imagesPerEpoch: perEpoch });
+      view.show(report, session);
       if (report.resumed) {
         const { reason, from } = report.resumed;
         showError(errors, `Went on from step ${count(from)} on a new GPU`, new Error(reason));
       }
       watched();
       if (report.validation || report.step % KEEP_EVERY === 0) void keepRun(trainer, chosen, report.step);
-      if (report.epoch !== now.epoch) {
-        Object.assign(now, { epoch: report.epoch, images: 0 });
-        if (state === "training") enter("training", `epoch ${report.epoch} of ${epochs}`);
-      }
-      now.images += trainer.batchSize;
-      bar.value = report.validation ? report.epoch / epochs : (report.epoch - 1 + now.images / perEpoch) / epochs;
-      // What stops the engine meanwhile is told by the run itself, with its checkpoint.
+      // A failure of the engine is reported by the run itself, with its checkpoint.
       const judgement =
         report.validation && (await judge(trainer.network, heldOut, data.labels.length).catch(() => {}));
       if (judgement) showJudgement(judgement, heldOut, data.labels);
@@ -200,15 +131,15 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   }
 
   function fail(error: unknown, chosen: Settings): void {
-    enter("failed");
+    happen({ type: "fail" });
     const checkpoint = error instanceof ConvokeError ? error.checkpoint : undefined;
     const remedies: Remedy[] = [];
     if (checkpoint) {
-      const goOn = () => {
+      const resume = () => {
         revive(); // The classifier had the same worker.
         void run(chosen, checkpoint);
       };
-      remedies.push({ label: "Continue from the checkpoint", run: goOn });
+      remedies.push({ label: "Continue from the checkpoint", run: resume });
     }
     showError(errors, "Training stopped", error, ...remedies);
   }
@@ -221,8 +152,8 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     offer.hidden = true;
   }
 
-  /** Goes on with a run of the page's last visit, or of a file. */
-  function goOn({ checkpoint, settings: chosen, data }: Kept): void {
+  /** Resumes a run of the page's last visit, or of a file. */
+  function resumeKept({ checkpoint, settings: chosen, data }: Kept): void {
     if (data) images.bring(chosen.data, data);
     if (!images.has(chosen.data)) {
       const text = "its images were too many to be kept: choose them again, then go on";
@@ -234,26 +165,27 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   }
 
   void kept().then((run) => {
-    if (!run || state !== "idle") return;
+    if (!run || session.state !== "idle") return;
     byId("kept-text").textContent = `A run of ${run.settings.network} was interrupted after step ${count(run.step)}.`;
     offer.hidden = false;
-    byId("kept-go-on").addEventListener("click", () => goOn(run));
+    byId("kept-go-on").addEventListener("click", () => resumeKept(run));
   });
   byId("kept-discard").addEventListener("click", () => {
     hideKept();
     void forget();
   });
 
-  saveRun.addEventListener("click", async () => {
+  view.saveRun.addEventListener("click", async () => {
     clearErrors(errors);
     try {
+      const { last } = session;
       if (trainer && last) saveFile(await trainer.checkpoint(), `${trainer.network.name}-step${last.step}.safetensors`);
     } catch (error) {
       showError(errors, "Could not save the checkpoint", error);
     }
   });
   const runFile = byId("run-file", HTMLInputElement);
-  loadRun.addEventListener("click", () => runFile.click());
+  view.loadRun.addEventListener("click", () => runFile.click());
   runFile.addEventListener("change", async () => {
     const chosen = runFile.files?.[0];
     runFile.value = ""; // the same file can be chosen again
@@ -261,7 +193,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     if (!chosen || !form) return;
     clearErrors(errors);
     try {
-      goOn(await keptIn(chosen, form, forced));
+      resumeKept(await keptIn(chosen, form, forced));
     } catch (error) {
       showError(errors, "Could not go on from the checkpoint", error);
     }
@@ -269,9 +201,9 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
 
   /** A copy of what was learnt so far goes to the classifier, so training may go on. */
   async function useIt(): Promise<void> {
-    if (!trainer || !last) return;
+    if (!trainer || !session.last) return;
     clearErrors(errors);
-    const { step } = last;
+    const { step } = session.last;
     const wait = beginWait(waits, "Handing the network over");
     try {
       const bytes = await trainer.network.save();
@@ -289,16 +221,16 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   settings.form.addEventListener("submit", (event) => {
     event.preventDefault();
     const chosen = settings.read();
-    if (chosen && !start.disabled) void run(chosen);
+    if (chosen && !view.start.disabled) void run(chosen);
   });
   // Figure 9 of the notes, on a scale that fits minutes: the same recipe with and without shortcuts.
-  twins.addEventListener("click", async () => {
+  view.twins.addEventListener("click", async () => {
     const chosen = settings.read();
     if (!chosen) return;
     await run({ ...chosen, network: "plain20" });
-    if (state === "done") await run({ ...chosen, network: "resnet20" });
+    if (session.state === "done") await run({ ...chosen, network: "resnet20" });
   });
-  single.addEventListener("click", () => {
+  view.single.addEventListener("click", () => {
     // What waits is let through, and nothing after it.
     trainer?.resume();
     trainer?.pause();
@@ -307,7 +239,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   settings.onBatchSize((value) => adjust((t) => (t.batchSize = value)));
 
   function adjust(change: (trainer: Trainer) => void): void {
-    if (!trainer || (state !== "training" && state !== "paused")) return;
+    if (!trainer || !controls(session).canAdjust) return;
     try {
       change(trainer);
     } catch (error) {
@@ -315,18 +247,15 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     }
   }
 
-  pause.addEventListener("click", () => {
-    if (state === "training") {
-      trainer?.pause();
-      enter("paused");
-    } else if (state === "paused") {
-      trainer?.resume();
-      enter("training", last ? `epoch ${last.epoch}` : "training");
-    }
+  view.pause.addEventListener("click", () => {
+    const paused = session.state === "paused";
+    if (paused) trainer?.resume();
+    else trainer?.pause();
+    happen({ type: paused ? "resume" : "pause" });
   });
-  stop.addEventListener("click", () => {
-    if (state === "paused") trainer?.resume();
+  view.stop.addEventListener("click", () => {
+    if (session.state === "paused") trainer?.resume();
     controller.abort();
   });
-  use.addEventListener("click", () => void useIt());
+  view.use.addEventListener("click", () => void useIt());
 }
