@@ -1,8 +1,8 @@
-// Bundles dist/: a page fetches two files instead of ten, and what is in one file compresses together. The two small
-// libraries go in with the rest: no bare name is left for the browser to resolve (import maps do not reach into workers), so
-// dist/ works as it is from a plain <script type="module">. Their licences, and the types that ours name, go beside.
+// Bundles dist/, so that a page fetches a few files, each of which compresses as a whole. Two small libraries are bundled
+// too: import maps do not apply in workers, and without bare names dist/ works from a plain <script type="module">. The
+// libraries' licences, and the types that the package's types name, are copied to dist/vendor.
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -16,7 +16,7 @@ const options = {
   bundle: true,
   format: "esm",
   target: "es2022",
-  // As far from dist/ as from src/. A user's bundler finds them there.
+  // The wasm modules are as far from dist/ as from src/, and a user's bundler finds them there.
   external: ["../wasm/*", "node:*"],
   legalComments: "none",
   logLevel: "warning",
@@ -38,7 +38,8 @@ for (const [name, types] of Object.entries(libraries)) {
     writeFileSync(join(vendor, to), text.replace(/from (["'])(\.\/\w+)\1/g, 'from "$2.js"'));
   }
 }
-for (const entry of readdirSync(dist).filter((entry) => entry.endsWith(".d.ts"))) {
+for (const entry of readdirSync(dist, { recursive: true }).filter((entry) => entry.endsWith(".d.ts"))) {
   const file = join(dist, entry);
-  writeFileSync(file, readFileSync(file, "utf8").replaceAll('from "comlink"', 'from "./vendor/comlink.js"'));
+  const types = `./${relative(dirname(file), join(vendor, "comlink.js"))}`;
+  writeFileSync(file, readFileSync(file, "utf8").replaceAll('from "comlink"', `from "${types}"`));
 }

@@ -1,47 +1,48 @@
-// The way to the engine: one worker for the page, or the same class on the caller's own thread.
-import type { Engine } from "./engine.js";
-import { environment } from "./environment.js";
-import { ConvokeError } from "./errors.js";
-import { proxy, type Remote, transfer, wrap } from "./rpc.js";
+// The way to the engine: in one worker for the whole page, or on the caller's own thread.
+import type { EngineRpc } from "./shared/engine-rpc.js";
+import { environment } from "./shared/environment.js";
+import { ConvokeError } from "./shared/errors.js";
+import { proxy, transfer, wrap } from "./shared/rpc.js";
 
 export abstract class Connection {
-  /** Calls the engine; rejects when it dies before it answers. */
-  abstract call<T>(work: (engine: Remote<Engine> | Engine) => Promise<T> | T): Promise<T>;
+  /** Calls the engine. Rejects when the engine dies before it answers. */
+  abstract call<T>(work: (engine: EngineRpc) => Promise<T>): Promise<T>;
 
-  /** A function that the engine may call. */
+  /** Returns a function that the engine can call. */
   callback<F extends (...args: never[]) => void>(f: F): F {
     return f;
   }
 
-  /** Marks buffers that the sender gives away. */
-  give<T>(value: T, _buffers: Transferable[]): T {
+  /** Marks buffers to be moved rather than copied when `value` is sent. */
+  transfer<T>(value: T, _buffers: Transferable[]): T {
     return value;
   }
 
-  /** Does `work` with these numbers where the engine finds them. */
-  lend<T>(numbers: Float32Array, work: (numbers: Float32Array) => Promise<T>): Promise<T> {
+  /** Does `work` with these numbers in memory that the engine can read. */
+  share<T>(numbers: Float32Array, work: (numbers: Float32Array) => Promise<T>): Promise<T> {
     return work(numbers);
   }
 }
 
 class OwnThread extends Connection {
-  #engine: Promise<Engine> | undefined;
+  #engine: Promise<EngineRpc> | undefined;
 
-  override async call<T>(work: (engine: Engine) => Promise<T> | T): Promise<T> {
-    this.#engine ??= import("./engine.js").then(({ Engine }) => new Engine());
+  override async call<T>(work: (engine: EngineRpc) => Promise<T>): Promise<T> {
+    this.#engine ??= import("./own-engine.js").then(({ engine }) => engine);
     return work(await this.#engine);
   }
 }
 
 class InWorker extends Connection {
-  /** The worker's name, and the channel on which its threads are heard when it is not. */
+  /** Worker name; also the BroadcastChannel on which its threads report crashes. */
   #name = `convoke-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   #worker = startWorker(this.#name);
   #alarm = new BroadcastChannel(this.#name);
-  #engine = wrap<Engine>(this.#worker);
+  // Comlink's proxy has the engine's methods, all of which return promises already.
+  #engine = wrap(this.#worker) as unknown as EngineRpc;
   #waiting = new Set<(error: Error) => void>();
   #crashed: ConvokeError | undefined;
-  /** Memory of both sides that nobody uses now. */
+  /** Shared memory for the next call of `share`, when no call uses it. */
   #free: SharedArrayBuffer | undefined;
 
   constructor(private readonly onCrash: () => void) {
@@ -56,14 +57,14 @@ class InWorker extends Connection {
     this.#alarm.onmessage = ({ data }) => this.#crash(stopped(`a thread stopped: ${data}`));
   }
 
-  override call<T>(work: (engine: Remote<Engine>) => Promise<T> | T): Promise<T> {
+  override call<T>(work: (engine: EngineRpc) => Promise<T>): Promise<T> {
     if (this.#crashed) return Promise.reject(this.#crashed);
     return new Promise<T>((resolve, reject) => {
       this.#waiting.add(reject);
       Promise.resolve(work(this.#engine))
         .then(resolve, (error) => {
           reject(error);
-          // A trap leaves the engine's memory in no known state.
+          // A trap leaves the engine's memory in an unknown state.
           if (error instanceof ConvokeError && error.code === "worker-crashed") this.#crash(error);
         })
         .finally(() => this.#waiting.delete(reject));
@@ -74,12 +75,12 @@ class InWorker extends Connection {
     return proxy(f);
   }
 
-  override give<T>(value: T, buffers: Transferable[]): T {
+  override transfer<T>(value: T, buffers: Transferable[]): T {
     return transfer(value, buffers);
   }
 
-  /** Shared memory where the page may have it: to clone an image into a message takes as long as a small network. */
-  override async lend<T>(numbers: Float32Array, work: (numbers: Float32Array) => Promise<T>): Promise<T> {
+  /** Uses shared memory where the page may have it: cloning an image into a message takes as long as a small network. */
+  override async share<T>(numbers: Float32Array, work: (numbers: Float32Array) => Promise<T>): Promise<T> {
     if (!globalThis.crossOriginIsolated) return work(numbers);
     let memory = this.#free;
     this.#free = undefined;
@@ -110,7 +111,7 @@ function startWorker(name: string): Worker {
   } catch (cause) {
     // A worker's script must come from the page's own origin.
     const hint = "serve the package from the page's origin, or pass worker: false";
-    throw new ConvokeError("unsupported", `the engine's worker could not be made: ${cause}; ${hint}`, {}, { cause });
+    throw new ConvokeError("unsupported", `the engine's worker could not be started: ${cause}; ${hint}`, {}, { cause });
   }
 }
 
@@ -127,7 +128,7 @@ function stopped(reason: string): ConvokeError {
 const ownThread = new OwnThread();
 let inWorker: InWorker | undefined;
 
-/** The page's engine; after a crash the next call starts a new worker. */
+/** Returns the page's engine. After a crash the next call starts a new worker. */
 export function connect(worker: boolean = environment.worker): Connection {
   if (!worker) return ownThread;
   inWorker ??= new InWorker(() => {
@@ -136,7 +137,7 @@ export function connect(worker: boolean = environment.worker): Connection {
   return inWorker;
 }
 
-/** The engines that have been started. */
+/** Returns the engines that may have networks. */
 export function connections(): Connection[] {
   return inWorker ? [ownThread, inWorker] : [ownThread];
 }

@@ -1,5 +1,5 @@
-export { ConvokeError, type ErrorCode } from "./errors.js";
-export { Learner } from "./learner.js";
-export { capabilities, liveBytes, Network } from "./network.js";
-export { Trainer } from "./trainer.js";
-export type * from "./types.js";
+export { download } from "./download.js";
+export { capabilities, liveBytes } from "./machine.js";
+export { Learner, Network, Trainer } from "./network.js";
+export { ConvokeError, type ErrorCode } from "./shared/errors.js";
+export type * from "./shared/types.js";

@@ -1,7 +1,7 @@
-// The entry for Node: files are read from disk, and the engine runs on the caller's thread.
+// The entry for Node. Files are read from disk, and the engine runs on the caller's thread.
 import { readFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
-import { environment } from "./environment.js";
+import { environment } from "./shared/environment.js";
 
 environment.worker = false;
 environment.resolve = (source) => (/^[a-z][a-z0-9+.-]+:/i.test(source) ? new URL(source) : pathToFileURL(source));

@@ -1,5 +1,5 @@
-// One thread of the `threads` tier. It enters the pool and stays there until its worker is ended.
-import type { ThreadStart } from "./threads.js";
+// One thread of the `threads` tier. It enters the pool and stays there until its worker is terminated.
+import type { ThreadStart } from "./engine/threads.js";
 
 self.onmessage = async ({ data }: MessageEvent<ThreadStart>) => {
   try {
@@ -9,7 +9,7 @@ self.onmessage = async ({ data }: MessageEvent<ThreadStart>) => {
     wasm.enterPool(data.pool);
   } catch (error) {
     postMessage(String(error));
-    // The engine may be waiting for this thread and hear nothing; the page does.
+    // The engine may be blocked in a wait for this thread and receive no message; the page receives this one.
     new BroadcastChannel(data.alarm).postMessage(String(error));
   }
 };

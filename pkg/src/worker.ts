@@ -1,5 +1,5 @@
 // The engine's worker.
-import { Engine } from "./engine.js";
-import { expose } from "./rpc.js";
+import { engine } from "./own-engine.js";
+import { expose } from "./shared/rpc.js";
 
-expose(new Engine());
+expose(engine);

@@ -1,4 +1,4 @@
-// Every file of tests/malformed/ as the package's user meets it: a typed error that says what was wrong.
+// Every file of tests/malformed/ is refused with a typed error that names its defect.
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { failure, serve } from "./support.js";
 
 const folder = fileURLToPath(new URL("../../tests/malformed/", import.meta.url));
 
-/** What each is refused with, and a part of what is said. A size of WebAssembly has 32 bits. */
+/** The error code of each file, and a part of its message. Sizes in WebAssembly have 32 bits. */
 const wanted: Record<string, [ErrorCode, string]> = {
   "bad-preprocess.safetensors": ["argument", "std"],
   "corrupt-data.safetensors": ["integrity", "SHA-256 mismatch: expected"],
@@ -50,7 +50,7 @@ const wanted: Record<string, [ErrorCode, string]> = {
   "unknown-type.safetensors": ["format", "safetensors"],
 };
 
-/** Codes whose details name something else than one expected and one actual thing. */
+/** Codes whose details are not one expected and one actual value. */
 const otherwise: Partial<Record<ErrorCode, string>> = { weights: "missing" };
 
 let survivor: Network;

@@ -1,4 +1,4 @@
-// The whole package as Node sees it: the engine on this thread.
+// The whole package in Node, with the engine on the test's thread.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -26,7 +26,7 @@ const seven = {
 };
 const gray = { data: new Float32Array(1024).fill(0.25), shape: [1, 1, 32, 32] };
 
-/** Eight easy classes: where a bright square stands. */
+/** Returns images of eight easy classes, told apart by the position of a bright square. */
 function squares(count: number): TrainingData {
   const images = new Uint8Array(count * 784);
   const labels = Array.from({ length: count }, (_, i) => i % 8);
@@ -79,7 +79,7 @@ test("the feature maps of layers", async () => {
   expect(maps.act1!.data).toEqual(maps.conv1!.data.map((v) => Math.max(v, 0)));
   expect(maps.conv1!.data.some((v) => v < 0)).toBe(true);
   expect(maps.fc3!.data).toEqual((await net.run(gray)).data);
-  // An image is made an input first.
+  // Pixels are preprocessed into an input tensor.
   const logits = (await net.activations(seven, ["fc3"])).fc3!.data;
   expect(logits.indexOf(Math.max(...logits))).toBe(7);
   const error = await failure(net.activations(gray, ["conv9"]));
@@ -107,7 +107,7 @@ test("the self-test compares every step with exact results", async () => {
   const { backends, webgpu } = await small.selfTest({ onProgress: (p) => seen.push(p) });
   expect(webgpu).toBe("there is no navigator.gpu");
   expect(backends.map(({ backend, passed }) => [backend, passed])).toEqual([["cpu", true]]);
-  // LeNet-5 is computed directly anyway: no sum has another order.
+  // Every layer of LeNet-5 uses the direct algorithm, whose sums have the order of the exact ones.
   expect(backends[0]!.layers.map(({ name, error }) => [name, error])).toEqual(
     ["conv1", "pool1", "conv2", "pool2", "fc1", "fc2", "fc3"].map((name) => [name, 0]),
   );
@@ -192,7 +192,7 @@ test("weights of other tools, under their names", async () => {
   const bytes = await net.save();
   const start = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
   const { __metadata__: _, ...own } = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
-  // As PyTorch saves a network that was trained in parallel.
+  // PyTorch's names for a network that was trained in parallel.
   const tensors = Object.fromEntries(Object.entries(own).map(([name, info]) => [`module.${name}`, info]));
   const data = bytes.subarray(start);
   tensors["module.bn1.num_batches_tracked"] = { dtype: "I64", shape: [], data_offsets: [data.length, data.length + 8] };
@@ -241,7 +241,7 @@ test("after dispose", async () => {
   const running = net.run(gray);
   net.dispose();
   net.dispose();
-  await running; // What had begun is finished.
+  await running; // A call that has begun is finished.
   for (const promise of [net.run(gray), net.save(), net.trainer(), net.to("cpu"), trainer.checkpoint()]) {
     expect((await failure(promise)).code).toBe("disposed");
   }
@@ -448,7 +448,7 @@ test("a run that leaves the finite numbers stops with the weights of the step be
   using trainer = await net.trainer({ optimizer: { kind: "sgd", learningRate: 1e20 }, batchSize: 8 });
   const error = await failure(all(trainer.fit(squares(64), { epochs: 50 })));
   expect(error.code).toBe("diverged");
-  // A file with a weight that is not finite would be refused.
+  // `load` refuses weights that are not finite.
   (await Network.load(await net.save())).dispose();
 });
 
@@ -473,7 +473,7 @@ test("weights are held once, and come back as they were", async () => {
   const before = await liveBytes();
   using net = await Network.create("alexnet-torchvision", { seed: 3 });
   const held = (await liveBytes()) - before;
-  // Four convolutions have transforms of their kernels besides: 0.15.
+  // Four convolutions also keep transformed kernels: 0.15.
   expect(held / (4 * net.parameters)).toBeLessThan(1.18);
   using copy = await Network.load(await net.save());
   const input = { data: new Float32Array(3 * 224 * 224).fill(0.1), shape: [1, 3, 224, 224] };
@@ -489,14 +489,14 @@ test("a patient run ends when it gets no better, with the weights that were best
     trainer.learningRate = rate;
     for await (const report of trainer.fit(squares(64), { epochs: 40, validation, patience })) {
       if (report.validation) losses.push(report.validation.loss);
-      // Wrong labels as it were: from the third epoch on every step goes astray.
+      // From the third epoch on every step makes the network worse.
       if (losses.length === 3) trainer.learningRate = 0.07;
     }
   };
   await run(2, 0.02);
   const best = losses.indexOf(Math.min(...losses));
   expect(losses.length).toBe(best + 3);
-  // What is left is no worse than the best epoch: one step of rate 0 tells its loss.
+  // The remaining weights are no worse than the best epoch's: one step of rate 0 reports their loss.
   trainer.learningRate = 0;
   const again: number[] = [];
   for await (const report of trainer.fit(squares(64), { epochs: 1, validation })) {
@@ -504,7 +504,7 @@ test("a patient run ends when it gets no better, with the weights that were best
   }
   expect(again[0]).toBeCloseTo(losses[best]!, 5);
   expect((await failure(trainer.fit(squares(64), { epochs: 1, patience: 1 }).next())).message).toBe(
-    "validation: expected some, to be patient with, got none",
+    "validation: expected validation data, which patience needs, got none",
   );
 });
 

@@ -1,9 +1,9 @@
-// ONNX files in and out, as the package's user meets them.
+// ONNX files read and written through the package's public surface.
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { conversionError } from "../src/engine/onnx.js";
 import { type ConvokeError, liveBytes, Network, type Progress } from "../src/node.js";
-import { conversionError } from "../src/onnx.js";
 import { initSync } from "../wasm/onnx/convoke.js";
 import { failure, serve } from "./support.js";
 
@@ -76,7 +76,7 @@ test("no memory stays behind", async () => {
   (await Network.load(onnx, { backend: "cpu" })).dispose();
   await failure(Network.load(onnx.subarray(0, onnx.length - 9)));
   expect(await liveBytes()).toBeLessThan(before + 4096);
-  // The converter's present memory, which is not the one that held the file.
+  // The converter's present memory: the memory that held the file was replaced.
   const { memory } = initSync({ module: new Uint8Array() });
   expect(memory.buffer.byteLength).toBeLessThan(4e6);
 });
@@ -103,7 +103,7 @@ test("all that is not supported is listed at once", async () => {
   }
 });
 
-/** What malformed files are refused with, where that is not `format`. */
+/** Error codes of the malformed files that are not refused with `format`. */
 const otherwise: Record<string, string> = {
   "constants-that-grow.onnx": "too-large",
   "early-ir.onnx": "version",

@@ -1,9 +1,9 @@
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished } from "vitest";
-import { ConvokeError } from "../src/errors.js";
+import { ConvokeError } from "../src/shared/errors.js";
 
-/** The `ConvokeError` that a promise fails with. */
+/** Returns the `ConvokeError` that a promise rejects with. */
 export async function failure(promise: Promise<unknown>): Promise<ConvokeError> {
   const error = await promise.then(
     () => expect.fail("it should have failed"),
@@ -13,7 +13,7 @@ export async function failure(promise: Promise<unknown>): Promise<ConvokeError> 
   return error;
 }
 
-/** A server on a free port of 127.0.0.1 that answers as a test says. */
+/** Starts a server with the test's answer on a free port of 127.0.0.1. */
 export async function serve(answer: RequestListener): Promise<URL> {
   const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -24,7 +24,7 @@ export async function serve(answer: RequestListener): Promise<URL> {
   return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/model.safetensors`);
 }
 
-/** Cache Storage as far as the package uses it; Node has none. */
+/** The part of Cache Storage that the package uses. Node has no Cache Storage. */
 export class FakeCaches {
   readonly stores = new Map<string, Map<string, Response>>();
 

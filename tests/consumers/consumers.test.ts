@@ -1,4 +1,4 @@
-// The packed package in the projects of its users: each classifies the same digit.
+// The packed package in projects with and without bundlers. Each project classifies one digit.
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import webpack from "webpack";
 import { launch, serve } from "../support/browser.js";
 import { addFiles, project as install, isolation, pack, policy, remove, root } from "./projects.js";
 
-/** Loads the model, classifies the digit, and says what ran. */
+/** Returns a module that loads the model, classifies the digit, and tells the tier. */
 const classify = (specifier: string, source: string, digit: string) => `import { Network } from "${specifier}";
 export async function answer() {
   const { pixels } = ${digit};
@@ -66,7 +66,7 @@ function expectSeven(text: string): Answer {
   return answer;
 }
 
-/** With isolation it runs on threads, without it on one: both give the same answer. */
+/** Expects equal answers on threads, with isolation, and on one thread, without it. */
 async function works(folder: string) {
   const isolated = expectSeven(await textOf(folder, { ...isolation, ...policy }, "out"));
   expect(isolated.tier).toBe("threads");
@@ -109,7 +109,7 @@ test("webpack without settings", async () => {
       },
     );
   });
-  // webpack's entry is main.js too.
+  // webpack's bundle has the entry's name, main.js.
   cpSync(join(folder, "index.html"), join(folder, "dist", "index.html"));
   await works(addFiles(join(folder, "dist")));
 });

@@ -1,4 +1,4 @@
-// The package in Chromium, called directly: what goes wrong in workers, threads and on the GPU, and what is let go of.
+// The package in Chromium, called directly: failures of workers, threads and the GPU, and the release of memory.
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { launch, serve } from "../support/browser.js";
 import { addFiles, isolation, pack, policy, project, remove } from "./projects.js";
 
-/** An error as a test reads it; `checkpoint` in bytes. */
+/** The properties of an error, as plain data; `checkpoint` is its length in bytes. */
 interface Told {
   typed: boolean;
   name: string;
@@ -18,14 +18,14 @@ interface Told {
 }
 
 declare global {
-  // What main.js gives to the functions that the page evaluates.
+  // Globals of main.js, for the functions that the page evaluates.
   var convoke: typeof import("../../pkg/dist/index.js");
-  /** How a promise failed. */
+  /** Returns the error that a promise rejects with. */
   var failure: (promise: Promise<unknown>) => Promise<Told>;
-  /** Images of eight classes by where a bright square stands. */
+  /** Returns images of eight classes, told apart by the position of a bright square. */
   var squares: (count: number) => import("../../pkg/dist/index.js").TrainingData;
   var gray: () => import("../../pkg/dist/index.js").TensorData;
-  /** All that the worker's GPU has given and not got back, in bytes. */
+  /** The bytes of all buffers of the worker's GPU that were not destroyed. */
   var onDevice: number;
   var device: GpuDevice;
 }
@@ -70,7 +70,7 @@ afterAll(async () => {
 
 let projects = 0;
 
-/** A page of its own, under the strict policy; `change` may edit the installed package before. */
+/** Opens a new page under the strict policy. `change` may edit the installed package first. */
 async function open(headers: Record<string, string> = isolation, on = browser, change?: (folder: string) => void) {
   const folder = addFiles(project(base, `engine${++projects}`, main));
   change?.(folder);
@@ -86,7 +86,7 @@ async function open(headers: Record<string, string> = isolation, on = browser, c
   return page;
 }
 
-/** The engine's worker, which the first call starts. */
+/** Returns the engine's worker, which the first call starts. */
 async function engine(page: Page): Promise<Worker> {
   await page.evaluate(() => convoke.capabilities());
   const worker = page.workers().find((w) => w.url().endsWith("/worker.js"));
@@ -123,7 +123,7 @@ async function watchDevice(page: Page): Promise<Worker> {
   return worker;
 }
 
-/** Ends a worker as an error that nobody catches does. */
+/** Ends a worker by an uncaught error. */
 async function crash(worker: Worker): Promise<void> {
   const gone = new Promise((resolve) => worker.once("close", resolve));
   const thrown = worker.evaluate(() => {
@@ -232,7 +232,7 @@ test("training goes on from the checkpoint of a crashed run, bit for bit", async
     document.title = "crashed";
   });
   const { steps, losses, wanted } = await continued;
-  // Step 5 was on its way when the checkpoint after step 4 was asked for.
+  // Step 5 was running when the checkpoint after step 4 was requested.
   expect(steps).toEqual([6, 7, 8]);
   expect(losses).toEqual(wanted);
 });
@@ -282,7 +282,7 @@ test("activations are computed again where memory is dear, on both backends", as
   }
 });
 
-/** The bytes of a module without its element section: every call through the function table traps. */
+/** Returns a module without its element section, in which every call through the function table traps. */
 function withoutTable(module: Buffer): Buffer {
   const parts = [module.subarray(0, 8)];
   for (let at = 8; at < module.length; ) {
@@ -361,7 +361,7 @@ test("memory on the GPU is counted, and given back by dispose", async () => {
   const worker = await watchDevice(page);
   const onDevice = () => worker.evaluate(() => globalThis.onDevice);
   const live = () => page.evaluate(() => convoke.liveBytes());
-  // What every network shares comes with the first one.
+  // The first network also allocates the memory that all networks share.
   await page.evaluate(async () => {
     const net = await convoke.Network.create("lenet5", { backend: "webgpu" });
     await net.run(gray());
@@ -376,7 +376,7 @@ test("memory on the GPU is counted, and given back by dispose", async () => {
   const [live1, device1] = [await live(), await onDevice()];
   const weights = 61_706 * 4;
   expect(device1 - device0).toBeGreaterThan(weights);
-  // The heap has the weights too.
+  // The weights are on the heap too.
   expect(live1 - live0).toBeGreaterThan(weights + device1 - device0 - 64_000);
   const trainer = await net.evaluateHandle(async (net) => {
     const trainer = await net.trainer({ batchSize: 8, backend: "webgpu", optimizer: { kind: "adam" } });
@@ -405,7 +405,7 @@ test("a network asks anew for a GPU that was lost", async () => {
   expect(await run()).toEqual(before);
 });
 
-/** A browser of its own, because one whose GPU process has died is never quite the same. */
+/** Launches a second browser: a browser whose GPU process has died stays unreliable. */
 const crashGpu = async (_: Worker, own: Browser) => (await own.newBrowserCDPSession()).send("Browser.crashGpuProcess");
 for (const [how, lose] of [
   ["is destroyed", (worker: Worker) => worker.evaluate(() => globalThis.device.destroy())],
@@ -421,14 +421,14 @@ for (const [how, lose] of [
       const trainer = await net.trainer({ batchSize: 8 });
       const before = Array.from((await net.run(gray())).data);
       const lost = async () => {
-        // The GPU goes long before the next checkpoint.
+        // The GPU is lost long before the next checkpoint.
         for await (const { step, resumed } of trainer.fit(squares(32), { epochs: 100_000, checkpointEvery: 100 })) {
           if (step === 101 && !resumed) document.title = "lose";
           if (resumed) document.title = "lose again";
         }
       };
       const error = await lost().catch((e: InstanceType<typeof convoke.ConvokeError>) => e);
-      // Without one, loading says "got undefined" where the error would say what happened.
+      // Loading an undefined checkpoint would hide the cause of the failure.
       if (!error?.checkpoint) throw error;
       const kept = await convoke.Network.load(error.checkpoint, { backend: "cpu" });
       const [own, same] = [await net.run(gray()), await kept.run(gray())];
@@ -484,7 +484,7 @@ test("a run goes on by itself when the GPU is lost, says so, and comes to the sa
     document.title = "lost";
   });
   const { lost, straight } = await told;
-  // Step 11 was on its way when the checkpoint after step 10 was asked for.
+  // Step 11 was running when the checkpoint after step 10 was requested.
   expect(lost.resumed).toEqual([{ at: 12, from: 11, reason: expect.stringContaining("the GPU device was lost") }]);
   expect(lost.losses.length).toBe(41);
   expect(lost.losses).toEqual(straight.losses);
@@ -512,7 +512,7 @@ test("a network on the GPU that is trained on the CPU keeps what it learnt when 
   expect(agree).toBeLessThan(1e-4);
 });
 
-/** A model of about 700 million multiply-adds, with enough work for a GPU. */
+/** Returns a model of about 700 million multiply-accumulates, enough work for a GPU. */
 function heavy(): Buffer {
   const window = (kernel: number, padding: number) => {
     const common = { ceil_mode: false, dilation: [1, 1], stride: [1, 1] };

@@ -1,4 +1,4 @@
-// The packed package, installed into folders as npm does it, and what their pages need.
+// Projects with the packed package, installed by npm, and the files that their pages need.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ export const policy = {
 const html = `<!doctype html><html lang="en"><link rel="icon" href="data:,">
 <pre id="out"></pre><script type="module" src="./main.js"></script></html>`;
 
-/** A folder of its own with the tarball that `npm pack` makes. */
+/** Makes a folder with the tarball of `npm pack`. */
 export function pack(): string {
   const base = mkdtempSync(join(tmpdir(), "convoke-consumers-"));
   execFileSync("npm", ["pack", "--silent", "--pack-destination", base], { cwd: join(root, "pkg") });
@@ -29,7 +29,7 @@ export function remove(base: string | undefined): void {
   if (base) rmSync(base, { recursive: true, force: true });
 }
 
-/** A folder with the packed package installed, as npm does it. */
+/** Makes a project with the packed package, installed by npm. */
 export function project(base: string, name: string, main: string): string {
   const folder = join(base, name);
   mkdirSync(folder);
@@ -41,7 +41,7 @@ export function project(base: string, name: string, main: string): string {
   return folder;
 }
 
-/** Puts the model and the digit where a page finds them. */
+/** Copies the model and the digit to the paths that the pages fetch. */
 export function addFiles(folder: string): string {
   mkdirSync(join(folder, "models"), { recursive: true });
   cpSync(join(root, "models/lenet5-mnist.safetensors"), join(folder, "models/lenet5-mnist.safetensors"));

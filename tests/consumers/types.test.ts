@@ -1,6 +1,6 @@
-// The packed package's types in strict TypeScript projects, the declarations themselves checked too.
+// The packed package's types in strict TypeScript projects. The declarations themselves are checked too.
 import { execFileSync } from "node:child_process";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { pack, project, remove, root } from "./projects.js";
@@ -30,7 +30,7 @@ beforeAll(() => {
 });
 afterAll(() => remove(base));
 
-/** What the compiler says of the project; nothing when all is well. */
+/** Returns the compiler's messages for the project; empty when it compiles. */
 function compile(name: string, options: object): string {
   const folder = project(base, name, "");
   cpSync(source, join(folder, "main.ts"));
@@ -54,7 +54,9 @@ for (const options of [
 
 test("the project uses all that is exported", () => {
   const declared = (file: string) => readFileSync(join(root, "pkg/dist", file), "utf8");
-  const types = [...declared("types.d.ts").matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name);
+  const files = readdirSync(join(root, "pkg/dist/shared/types"));
+  const all = files.map((file) => declared(`shared/types/${file}`)).join("");
+  const types = [...all.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name);
   const named = [...declared("index.d.ts").matchAll(/^export \{(.*)\}/gm)].flatMap(([, names]) =>
     names!.split(",").map((name) => name.replace("type ", "").trim()),
   );

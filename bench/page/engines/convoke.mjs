@@ -1,8 +1,9 @@
 // Convoke through its public API, from the package of this checkout (pkg/dist and pkg/wasm).
 import { batch, input } from "../data.mjs";
 
-// The zoo's names where they differ from torchvision's, and the networks that it lacks: those come as ONNX files, as quantized ones do.
+// Names of the zoo that differ from torchvision's.
 const ARCH = { alexnet: "alexnet-torchvision", googlenet: "googlenet-torchvision" };
+// Networks that the zoo lacks. They are read from ONNX files, as are quantized ones.
 const FOREIGN = ["squeezenet1_1", "mobilenet_v2", "resnet8"];
 
 async function load({ model, file, options, again }) {
@@ -25,13 +26,13 @@ export async function open(job) {
     loss: { kind: "softmax-cross-entropy" },
     batchSize: job.batch,
   });
-  const dataset = batch(job); // one batch: an epoch is a step, and shuffling cannot change which images are in it
+  const dataset = batch(job); // One batch: an epoch is a step, whose images do not depend on the shuffling.
   return {
     info,
     async step(k) {
       const losses = [];
       for await (const r of trainer.fit(dataset, { epochs: k })) losses.push(r.loss);
-      // An inference needs the updated weights, so the last update must be finished: the peers read a weight for that.
+      // An inference waits for the last update. The peers read a weight to wait for it.
       await run();
       return losses;
     },

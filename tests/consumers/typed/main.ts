@@ -1,13 +1,21 @@
-// Uses all that the package exports, as strictly as TypeScript can be.
+// Uses every export of the package, under TypeScript's strictest options.
 import {
+  type AdamOptions,
   type AugmentOptions,
   type Backend,
   type BackendCheck,
+  type BinaryCrossEntropyOptions,
   type Capabilities,
   type Classification,
+  type ClassifyOptions,
+  type CommonOptimizerOptions,
+  type ConstantSchedule,
   ConvokeError,
+  type CosineSchedule,
   type CreateOptions,
   capabilities,
+  type DownloadOptions,
+  download,
   type EngineOptions,
   type ErrorCode,
   type FileFormat,
@@ -25,14 +33,20 @@ import {
   liveBytes,
   Network,
   type NetworkInfo,
+  type OneCycleSchedule,
   type OptimizerOptions,
   type PixelData,
   type Progress,
+  type RmsPropOptions,
+  type SaveOptions,
   type ScheduleOptions,
   type SelfTestOptions,
   type SelfTestReport,
+  type SgdOptions,
+  type SoftmaxCrossEntropyOptions,
   type Source,
   type StepReport,
+  type StepSchedule,
   type TensorData,
   type Tier,
   Trainer,
@@ -68,6 +82,12 @@ export async function load(sources: Source[]): Promise<Network[]> {
   return Promise.all(all.map((source) => Network.load(source, loading)));
 }
 
+export async function fetchFile(): Promise<number> {
+  const options: DownloadOptions = { integrity: "sha256-", cache: false, onProgress, signal: AbortSignal.timeout(1) };
+  const bytes: Uint8Array = await download("digits.bin", options);
+  return bytes.length + (await download(new URL("https://example.org/digits.bin"))).length;
+}
+
 export async function classify(net: Network, image: ImageSource): Promise<Classification | undefined> {
   const pixels: PixelData = { data: new Uint8ClampedArray(4), width: 1, height: 1 };
   const tensor: TensorData = { data: new Float32Array(1), shape: [1, 1, 1, 1] };
@@ -85,7 +105,7 @@ export async function classify(net: Network, image: ImageSource): Promise<Classi
     milliseconds,
   }))[0];
   if (firstStep?.algorithm === "winograd") return undefined;
-  const answers = await Promise.all(images.map((i) => net.classify(i, { top: 1 })));
+  const answers = await Promise.all(images.map((i) => net.classify(i, { top: 1 } satisfies ClassifyOptions)));
   const best = answers[0]?.[0];
   return best && { label: best.label, index: best.index, probability: best.probability + (first ?? 0) };
 }
@@ -114,7 +134,7 @@ export async function describe(net: Network): Promise<NetworkInfo> {
   }));
   const moved: Network = await net.to("auto" satisfies "auto" | Backend);
   moved.dispose();
-  const bytes: Uint8Array = await net.save({ quantize: "int8" });
+  const bytes: Uint8Array = await net.save({ quantize: "int8" } satisfies SaveOptions);
   const onnx: Uint8Array = await net.toOnnx();
   return {
     name,
@@ -132,22 +152,19 @@ export async function describe(net: Network): Promise<NetworkInfo> {
   };
 }
 
-const optimizers: OptimizerOptions[] = [
-  { kind: "sgd", learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0 },
-  { kind: "adam", learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
-  { kind: "rmsprop", learningRate: 0.1, alpha: 0.99, momentum: 0, epsilon: 1e-8, weightDecay: 0 },
-];
-const losses: LossOptions[] = [
-  { kind: "softmax-cross-entropy", labelSmoothing: 0.1 },
-  { kind: "binary-cross-entropy" },
-  { kind: "softmax-cross-entropy" },
-];
-const schedules: ScheduleOptions[] = [
-  { kind: "constant" },
-  { kind: "cosine", floor: 0 },
-  { kind: "one-cycle", rise: 0.3 },
-  { kind: "step", every: 10, gamma: 0.1 },
-];
+const common: CommonOptimizerOptions = { learningRate: 0.1, weightDecay: 0 };
+const sgd: SgdOptions = { ...common, kind: "sgd", momentum: 0.9, nesterov: true };
+const adam: AdamOptions = { ...common, kind: "adamw", beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+const rmsprop: RmsPropOptions = { ...common, kind: "rmsprop", alpha: 0.99, momentum: 0, epsilon: 1e-8 };
+const optimizers: OptimizerOptions[] = [sgd, adam, rmsprop];
+const softmax: SoftmaxCrossEntropyOptions = { kind: "softmax-cross-entropy", labelSmoothing: 0.1 };
+const binary: BinaryCrossEntropyOptions = { kind: "binary-cross-entropy" };
+const losses: LossOptions[] = [softmax, binary, { kind: "softmax-cross-entropy" }];
+const constant: ConstantSchedule = { kind: "constant" };
+const cosine: CosineSchedule = { kind: "cosine", floor: 0 };
+const oneCycle: OneCycleSchedule = { kind: "one-cycle", rise: 0.3, start: 0.04, floor: 0 };
+const steps: StepSchedule = { kind: "step", every: 10, gamma: 0.1 };
+const schedules: ScheduleOptions[] = [constant, cosine, oneCycle, steps];
 const groups: LayerGroup[] = [{ layers: "conv*", rate: 0.1 }];
 const augment: AugmentOptions = {
   shift: 1,
@@ -176,7 +193,7 @@ export async function train(): Promise<Uint8Array> {
   };
   for (const [i, optimizer] of optimizers.entries()) {
     const [loss, schedule] = [losses[i], schedules[i]];
-    if (!loss || !schedule) throw new Error("as many losses as optimizers");
+    if (!loss || !schedule) throw new Error("one loss and one schedule for each optimizer");
     using trainer: Trainer = await net.trainer({ ...options, optimizer, loss, schedule });
     await use(trainer);
   }
@@ -241,7 +258,7 @@ export async function here(): Promise<string> {
   return `${known} ${why} ${threads} ${gpu} ${crossOriginIsolated} ${worker} ${await liveBytes()}`;
 }
 
-// What must not compile.
+// Calls that must not compile.
 export const wrong = [
   // @ts-expect-error: no such backend
   () => Network.load("m", { backend: "cuda" }),
@@ -253,10 +270,16 @@ export const wrong = [
   (net: Network) => net.run({ data: [1], shape: [1] }),
   // @ts-expect-error: only int8
   (net: Network) => net.save({ quantize: "int4" }),
-  // @ts-expect-error: how long is not left open
+  // @ts-expect-error: the length of the run has no default
   (trainer: Trainer, data: TrainingData) => trainer.fit(data, {}),
   // @ts-expect-error: four dimensions
   (data: TrainingData) => ({ ...data, shape: [1, 2] }) satisfies TrainingData,
   // @ts-expect-error: networks are loaded or created
   () => new Network({}),
+  // @ts-expect-error: trainers are made by networks
+  () => new Trainer(),
+  // @ts-expect-error: learners are made by networks
+  () => new Learner(),
+  // @ts-expect-error: warm-up is an option of its own, beside the schedule
+  () => ({ kind: "cosine", warmup: 2 }) satisfies ScheduleOptions,
 ];

@@ -1,4 +1,4 @@
-/** What `ConvokeError.code` can be: the engine's own errors, then those of the package. */
+/** A machine-readable error code. The README's table says when each occurs. */
 export type ErrorCode =
   | "layer"
   | "shape"
@@ -25,16 +25,32 @@ export type ErrorCode =
   | "worker-crashed"
   | "unsupported";
 
-/** Every failure except an abort, which is the signal's reason (a `DOMException` named `AbortError`). */
+/**
+ * The error of every failed call. Only an abort rejects with another value: the signal's reason.
+ *
+ * @example
+ * try {
+ *   await Network.load("model.onnx");
+ * } catch (error) {
+ *   if (error instanceof ConvokeError && error.code === "unsupported") console.log(error.details.problems);
+ * }
+ */
 export class ConvokeError extends Error {
   override readonly name = "ConvokeError";
-  /** After `worker-crashed` or `device-lost` while training: a model file from which `Network.load` continues. */
+  /**
+   * A checkpoint of the run that `worker-crashed` or `device-lost` ended.
+   *
+   * @example
+   * if (error.checkpoint) {
+   *   const resumed = await (await Network.load(error.checkpoint)).trainer();
+   * }
+   */
   checkpoint?: Uint8Array;
 
   constructor(
     readonly code: ErrorCode,
     message: string,
-    /** What the message says, for programs: `expected`, `actual`, `url`, `status`, … */
+    /** The parts of the message, for programs: `expected`, `actual`, `url`, `status`, … */
     readonly details: Readonly<Record<string, unknown>> = {},
     options?: ErrorOptions,
   ) {
@@ -42,12 +58,13 @@ export class ConvokeError extends Error {
   }
 }
 
-/** An error as plain data, to cross from the worker to the page. */
+/** An error as plain data, which can be posted from the worker to the page. */
 export type PlainError =
   | { kind: "convoke"; code: ErrorCode; message: string; details: Readonly<Record<string, unknown>> }
   | { kind: "dom"; name: string; message: string }
   | { kind: "other"; name: string; message: string; stack?: string };
 
+/** Returns an error as plain data. */
 export function toPlain(error: unknown): PlainError {
   if (error instanceof ConvokeError) {
     return { kind: "convoke", code: error.code, message: error.message, details: error.details };
@@ -61,6 +78,7 @@ export function toPlain(error: unknown): PlainError {
   return { kind: "other", name: "Error", message: String(error) };
 }
 
+/** Inverse of `toPlain`. */
 export function fromPlain(plain: PlainError): Error {
   switch (plain.kind) {
     case "convoke":
@@ -76,7 +94,10 @@ export function fromPlain(plain: PlainError): Error {
   }
 }
 
-/** The engine throws `Error` objects with a `code`; a trap (a panic, or no memory) has none. */
+/**
+ * Types an error of a wasm module. The engine throws `Error` objects with a `code`; a trap (a panic, or no memory) has
+ * none, and `panic` is its message.
+ */
 export function fromEngine(error: unknown, panic?: string): Error {
   if (error instanceof ConvokeError) return error;
   if (error instanceof WebAssembly.RuntimeError) {
@@ -90,11 +111,12 @@ export function fromEngine(error: unknown, panic?: string): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
+/** Returns the message of any thrown value. */
 export function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** How a wrong argument is told, as the engine tells it. */
+/** Formats an argument error like the engine does. */
 export function wrongArgument(name: string, expected: string, actual: unknown): ConvokeError {
   return new ConvokeError("argument", `${name}: expected ${expected}, got ${actual}`, {
     name,

@@ -1,30 +1,32 @@
-// The threads of the `threads` tier: workers inside the engine's worker, on one shared memory.
-import { ConvokeError } from "./errors.js";
-import type { Build, Pool, ThreadedWasm } from "./tiers.js";
+// Starts the threads of the `threads` tier: workers inside the engine's worker, on one shared memory.
+import { ConvokeError } from "../shared/errors.js";
+import type { Build, ThreadedWasm, WasmPool } from "./builds.js";
 
-/** What a thread is told: where its code, its memory and its work are. */
+/** The message that turns a worker into a thread: its code, its memory and its pool. */
 export interface ThreadStart {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
+  /** The pool's address in `memory`. */
   pool: number;
-  /** The channel on which a thread that stops is heard. */
+  /** Name of the BroadcastChannel on which the thread reports that it stopped. */
   alarm: string;
 }
 
-/** How long a thread may take to start. */
+/** A thread that takes longer to start has failed. */
 const START_MS = 10_000;
 
-/** A pool of `count` threads, the caller's included, once all of them wait for work. */
+/** Makes a pool of `count` threads, the caller's included. Resolves when all of them wait for work. */
 export async function startThreads(
   { wasm, module, memory }: Build & { wasm: ThreadedWasm },
   count: number,
-): Promise<Pool> {
+  startThread: () => Worker,
+): Promise<WasmPool> {
   const pool = wasm.Pool.external(count);
   const workers: Worker[] = [];
   try {
     await Promise.all(
       Array.from({ length: count - 1 }, () => {
-        const worker = new Worker(new URL("./thread.js", import.meta.url), { type: "module" });
+        const worker = startThread();
         workers.push(worker);
         return ready(worker, { module, memory, pool: pool.address(), alarm: self.name });
       }),
@@ -36,7 +38,7 @@ export async function startThreads(
   }
 }
 
-/** Resolves when the thread is about to enter the pool: from there on it never answers again. */
+/** Resolves when the thread is about to enter the pool. A thread answers no message after that. */
 function ready(worker: Worker, start: ThreadStart): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (reason: string) => reject(new ConvokeError("unsupported", `a thread did not start: ${reason}`));

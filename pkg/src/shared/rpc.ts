@@ -1,4 +1,4 @@
-// Comlink, with errors that keep their type between worker and page. Both sides import this.
+// Comlink, with errors that keep their type between worker and page. Both sides must import it from here.
 import * as Comlink from "comlink";
 import { fromPlain, type PlainError, toPlain } from "./errors.js";
 

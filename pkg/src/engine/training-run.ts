@@ -1,0 +1,143 @@
+// One trainer of a network, with the run that it makes.
+import type { Bytes, CheckedData, RunLength, StepControls } from "../shared/engine-rpc.js";
+import type { Backend, StepReport, TrainerOptions, TrainingMemory } from "../shared/types.js";
+import { isDeviceLost } from "./backend.js";
+import type { Wasm, WasmNetwork, WasmTrainer } from "./builds.js";
+import { NO_OPTIONS, toEngine } from "./trainer-options.js";
+
+/** The lowest validation loss of a run, and the epochs since. */
+interface BestEpoch {
+  loss: number;
+  since: number;
+}
+
+const NO_EPOCH: BestEpoch = { loss: Number.POSITIVE_INFINITY, since: 0 };
+
+/** A wasm trainer and the state of its run. The network that it trains is given to each method. */
+export class TrainingRun {
+  readonly backend: Backend;
+  /** The error by which the GPU was lost: every later call fails with it, until the run is resumed. */
+  lost: unknown;
+  #trainer: WasmTrainer;
+  #hasValidation = false;
+  /** The first epoch that is not part of the run. */
+  #end = 0;
+  #patience = Number.POSITIVE_INFINITY;
+  #best = NO_EPOCH;
+  /** Whether the trainer has newer weights than the network. */
+  #dirty = false;
+
+  private constructor(trainer: WasmTrainer, backend: Backend) {
+    this.#trainer = trainer;
+    this.backend = backend;
+  }
+
+  /** Makes a trainer of the network's weights. */
+  static async start(wasm: Wasm, network: WasmNetwork, o: TrainerOptions, backend: Backend): Promise<TrainingRun> {
+    return new TrainingRun(await wasm.Trainer.start(network, toEngine(o), backend), backend);
+  }
+
+  get memory(): TrainingMemory {
+    return this.#trainer.memory;
+  }
+
+  get controls(): StepControls {
+    const { learningRate, batchSize } = this.#trainer;
+    return { learningRate, batchSize };
+  }
+
+  deviceBytes(): number {
+    return this.#trainer.deviceBytes();
+  }
+
+  /** The whole run, as `begin` takes it when a lost run is resumed. */
+  get length(): RunLength {
+    return { epochs: this.#end, patience: this.#patience };
+  }
+
+  /** Gives the run its data, and its end. */
+  async begin(
+    network: WasmNetwork,
+    data: CheckedData,
+    validation: CheckedData | undefined,
+    { epochs, patience = Number.POSITIVE_INFINITY }: RunLength,
+  ): Promise<void> {
+    this.#patience = patience;
+    this.#setData(data, "train");
+    if (validation) this.#setData(validation, "validation");
+    await this.#trainer.begin(network, epochs);
+    this.#best = NO_EPOCH;
+    this.#hasValidation = validation !== undefined;
+    this.#end = this.#trainer.end;
+  }
+
+  /** Replaces the lost trainer by one that goes on from `checkpoint`, once `begin` has given it the data. */
+  async replace(wasm: Wasm, checkpoint: WasmNetwork, network: WasmNetwork): Promise<void> {
+    this.#trainer = await wasm.Trainer.start(checkpoint, NO_OPTIONS, this.backend);
+    if (network.backend === "webgpu") await network.plan("webgpu");
+    this.lost = undefined;
+    this.#dirty = false;
+  }
+
+  /** Makes one step. Returns nothing when the run is over: the network then has the weights of the best epoch. */
+  async step(network: WasmNetwork, { learningRate, batchSize }: StepControls): Promise<StepReport | undefined> {
+    const start = performance.now();
+    const over = this.#best.since >= this.#patience;
+    const step = over ? undefined : await this.#trainer.step(learningRate, batchSize);
+    if (!step) {
+      await this.update(network);
+      await this.#trainer.revert(network);
+      return undefined;
+    }
+    this.#dirty = true;
+    const seconds = Math.max(performance.now() - start, 0.01) / 1000;
+    const { samples, epochDone, ...report } = step;
+    if (!epochDone || !this.#hasValidation) return { ...report, samplesPerSecond: samples / seconds };
+    const validation = await this.#trainer.evaluate();
+    await this.#judge(validation.loss);
+    return { ...report, samplesPerSecond: samples / seconds, validation };
+  }
+
+  /** Gives the network the weights of the latest step. */
+  async update(network: WasmNetwork): Promise<void> {
+    if (!this.#dirty) return;
+    try {
+      await this.#trainer.update(network);
+    } catch (error) {
+      // The network lost its GPU. It has its new weights nevertheless, unless they were on a GPU too.
+      if (!isDeviceLost(error) || this.backend === "webgpu") throw error;
+      await network.plan("webgpu");
+    }
+    this.#dirty = false;
+  }
+
+  /** Returns a checkpoint, and gives the network the weights in it: the fallback when the GPU is lost. */
+  async checkpoint(network: WasmNetwork): Promise<Bytes> {
+    await this.update(network);
+    return this.#trainer.checkpoint(network);
+  }
+
+  free(): void {
+    this.#trainer.free();
+  }
+
+  #setData({ images, labels, shape, mean, std }: CheckedData, role: "train" | "validation"): void {
+    const dims = Uint32Array.from(shape);
+    if (images instanceof Uint8Array) {
+      this.#trainer.setBytes(role, images, labels, dims, Float32Array.from(mean), Float32Array.from(std));
+    } else {
+      this.#trainer.setFloats(role, images, labels, dims, mean.length + std.length > 0);
+    }
+  }
+
+  /** Counts an epoch, and keeps its weights if its loss is the lowest so far. */
+  async #judge(loss: number): Promise<void> {
+    if (!Number.isFinite(this.#patience)) return;
+    if (loss < this.#best.loss) {
+      this.#best = { loss, since: 0 };
+      await this.#trainer.keep();
+    } else {
+      this.#best = { ...this.#best, since: this.#best.since + 1 };
+    }
+  }
+}
