@@ -161,9 +161,11 @@ impl Network {
         Self::of(self.runner.body())
     }
 
-    /// A head for these classes with fresh weights, drawn from `seed`, to be planned and trained.
+    /// A head for these classes with fresh weights, drawn from `seed` or from a seed that is drawn itself, to be planned
+    /// and trained.
     #[wasm_bindgen(js_name = newHead)]
-    pub fn new_head(&self, classes: Vec<String>, seed: u32) -> Result<Network, JsValue> {
+    pub fn new_head(&self, classes: Vec<String>, seed: Option<u32>) -> Result<Network, JsValue> {
+        let seed = seed.map_or_else(seed::draw, Ok)?;
         Self::of(self.runner.new_head(classes, seed))
     }
 
