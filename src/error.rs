@@ -1,11 +1,11 @@
-//! Every way in which Convoke says no.
+//! The errors of the crate.
 
 use std::fmt;
 
-/// The result of everything in this crate that can fail.
+/// The result of a function of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: which layer or tensor, what was expected and what came.
+/// An error that names the layer, tensor or argument, the expected value and the actual one.
 ///
 /// [`Error::code`] gives the stable name by which the JavaScript package knows each variant.
 #[derive(Debug, thiserror::Error)]
@@ -24,49 +24,49 @@ pub enum Error {
     /// A graph names a layer kind that this version does not have.
     #[error("node `{node}`: unknown layer kind `{kind}`; known: {known}")]
     UnknownLayer { node: String, kind: String, known: String },
-    /// No network of that name.
+    /// There is no network of this name.
     #[error("unknown network `{name}`; known: {known}")]
     UnknownNetwork { name: String, known: String },
-    /// The tensors of a file and those of the network differ.
+    /// The tensors of a file and of the network differ in names or shapes.
     #[error("weights do not fit `{graph}`: missing [{}], unexpected [{}], misshapen [{}]",
             missing.join(", "), unexpected.join(", "), misshapen.join(", "))]
     Weights { graph: String, missing: Vec<String>, unexpected: Vec<String>, misshapen: Vec<String> },
-    /// A valid file that asks for what this version does not have, all of it listed.
+    /// A valid file needs features that this version does not have; all of them are listed.
     #[error("{what}: not supported: {}", problems.join("; "))]
     Unsupported { what: String, problems: Vec<String> },
-    /// Written by a version this one cannot read.
+    /// A file was written by a version that this one cannot read.
     #[error("{what}: version {found} is not supported (this build reads {supported})")]
     Version { what: String, found: String, supported: String },
-    /// The bytes are not what they claim to be.
+    /// Bytes are not in the expected format.
     #[error("{what}: expected {expected}, got {actual}")]
     Format { what: String, expected: String, actual: String },
-    /// The bytes do not hash to what was promised.
+    /// Bytes do not have the recorded hash.
     #[error("{what}: SHA-256 mismatch: expected {expected}, got {actual}")]
     Integrity { what: String, expected: String, actual: String },
-    /// More than a stated limit.
+    /// A size exceeds a stated limit.
     #[error("{what}: {actual} exceeds the limit of {limit}")]
     TooLarge { what: String, actual: u64, limit: u64 },
-    /// A number that cannot be computed with.
+    /// A value is NaN or infinite.
     #[error("{what}: value {value} at index {index} is not finite")]
     NotFinite { what: String, index: usize, value: f32 },
-    /// A label outside the classes of the network.
+    /// A label is outside the classes of the network.
     #[error("label {label} of sample {index} is out of range: the network has {classes} classes (0 to {})", classes.saturating_sub(1))]
     Label { index: usize, label: u32, classes: usize },
-    /// A data set without a sample.
+    /// A data set has no samples.
     #[error("data set `{name}` is empty: expected at least one labelled image")]
     EmptyDataset { name: String },
-    /// Training left the finite numbers; the weights are those before this step.
+    /// A training step gave a loss or weight that is not finite; the weights from before the step are kept.
     #[error(
         "loss is {loss} at step {step}: training diverged, first in `{layer}`; the weights of the step before are kept"
     )]
     Diverged { step: u64, loss: f32, layer: String },
-    /// An argument out of its range.
+    /// An argument is out of its range.
     #[error("{name}: expected {expected}, got {actual}")]
     Argument { name: String, expected: String, actual: String },
     /// The requested backend cannot run here.
     #[error("backend `{backend}` is not available: {reason}")]
     Backend { backend: String, reason: String },
-    /// The GPU went away.
+    /// The GPU device was lost.
     #[error("the GPU device was lost: {reason}")]
     DeviceLost { reason: String },
     /// A file could not be read or written.
@@ -75,7 +75,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The variant's stable name, as `ConvokeError.code` in JavaScript.
+    /// Returns the variant's stable name: `ConvokeError.code` in JavaScript.
+    ///
+    /// # Examples
+    /// ```
+    /// use convoke::zoo::{self, Options};
+    /// let error = zoo::network("lenet6", Options::default()).unwrap_err();
+    /// assert_eq!(error.code(), "unknown-network");
+    /// ```
     pub fn code(&self) -> &'static str {
         match self {
             Error::Layer { .. } => "layer",
@@ -100,12 +107,12 @@ impl Error {
         }
     }
 
-    /// An argument `name` that should have been `expected`.
+    /// Makes an [`Error::Argument`].
     pub fn argument(name: impl Into<String>, expected: impl fmt::Display, actual: impl fmt::Display) -> Self {
         Error::Argument { name: name.into(), expected: expected.to_string(), actual: actual.to_string() }
     }
 
-    /// Bytes of `what` that should have been `expected`.
+    /// Makes an [`Error::Format`].
     pub fn format(what: impl Into<String>, expected: impl fmt::Display, actual: impl fmt::Display) -> Self {
         Error::Format { what: what.into(), expected: expected.to_string(), actual: actual.to_string() }
     }

@@ -1,8 +1,8 @@
-//! The one seeded generator: counter-based, so that every backend draws the same number for the same place.
+//! The seeded random numbers: counter-based, so that all backends draw equal numbers for equal positions.
 //!
 //! `word(seed, stream, counter)` hashes its three arguments with the 32-bit finalizer "lowbias32"
-//! (Wellons, "Prospecting for Hash Functions", 2018). It needs 32-bit multiplication only, so the same five lines
-//! stand in WGSL; dropout masks are then equal on CPU and GPU. It is not for cryptography.
+//! (Wellons, "Prospecting for Hash Functions", 2018). It needs 32-bit multiplication only, so that WGSL can
+//! compute it too; dropout masks are then equal on CPU and GPU. The generator is not for cryptography.
 
 /// Mixes 32 bits so that each input bit changes each output bit with probability near one half.
 #[inline(always)]
@@ -14,13 +14,22 @@ pub fn mix(mut x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// The random word at `counter` in `stream` of the run `seed`.
+/// Returns 32 random bits: the word at `counter` of the stream `stream` for the seed `seed`.
 #[inline(always)]
 pub fn word(seed: u32, stream: u32, counter: u32) -> u32 {
     mix(counter ^ mix(stream ^ mix(seed ^ 0x9e37_79b9)))
 }
 
-/// A sequence of random numbers: `word` with a running counter.
+/// A sequence of random numbers: [`word`] with a running counter that starts at 1.
+///
+/// # Examples
+/// ```
+/// use convoke::rng::Rng;
+/// let (mut a, mut b) = (Rng::new(7, 0), Rng::new(7, 0));
+/// assert_eq!(a.word(), b.word());
+/// assert!((0.0..1.0).contains(&a.uniform()));
+/// assert!(a.below(10) < 10);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rng {
     seed: u32,
@@ -29,39 +38,39 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// The stream `stream` of the run `seed`. Different streams are independent.
+    /// Starts the stream `stream` for the seed `seed`. Streams of one seed are independent.
     pub fn new(seed: u32, stream: u32) -> Self {
         Rng { seed, stream, counter: 0 }
     }
 
-    /// 32 random bits.
+    /// Draws 32 random bits.
     pub fn word(&mut self) -> u32 {
         self.counter = self.counter.wrapping_add(1);
         word(self.seed, self.stream, self.counter)
     }
 
-    /// Uniform in `[0, 1)`, 24 bits.
+    /// Draws uniformly from `[0, 1)`, in steps of 2^-24.
     pub fn uniform(&mut self) -> f32 {
         (self.word() >> 8) as f32 / (1 << 24) as f32
     }
 
-    /// Uniform in `[low, high)`.
+    /// Draws uniformly from `[low, high)`.
     pub fn range(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.uniform()
     }
 
-    /// Standard normal (Box and Muller, 1958).
+    /// Draws from the standard normal distribution (Box and Muller, 1958).
     pub fn normal(&mut self) -> f32 {
         let radius = (-2.0 * (1.0 - f64::from(self.uniform())).ln()).sqrt();
         (radius * (std::f64::consts::TAU * f64::from(self.uniform())).cos()) as f32
     }
 
-    /// Uniform in `0..n`, for `n` up to 2^32.
+    /// Draws uniformly from `0..n`, for `n` of 1 to 2^32; returns 0 for `n` of 0.
     pub fn below(&mut self, n: usize) -> usize {
         ((u64::from(self.word()) * n as u64) >> 32) as usize
     }
 
-    /// A random order (Fisher and Yates).
+    /// Shuffles into a random order, all equally likely (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::graph::{Param, twice};
+use crate::graph::{Param, first_duplicate};
 use crate::json;
 use crate::tensor::quantized::Quantized;
 use crate::tensor::{Tensor, dims};
@@ -341,7 +341,7 @@ impl<'de> Deserialize<'de> for UniqueNames {
                     }
                     names.push(name);
                 }
-                match twice(&mut names.iter().map(String::as_str).collect::<Vec<_>>()) {
+                match first_duplicate(&mut names.iter().map(String::as_str).collect::<Vec<_>>()) {
                     Some(name) => Err(A::Error::custom(format!("the name `{name}` twice"))),
                     None => Ok(UniqueNames),
                 }

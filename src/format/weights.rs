@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use super::Container;
+use super::container::Container;
 use crate::error::Result;
 use crate::graph::{Graph, Params, Tensors};
 use crate::layers::Layer;
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
     use crate::Error;
-    use crate::format::{Stored, container};
+    use crate::format::container::{self, Stored};
     use crate::graph::Init;
     use crate::zoo::{self, Options, ResNet, Shortcut};
 
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn old_densenets() {
-        let form = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
-        let graph = zoo::densenet("dense", &form, Options::default()).unwrap();
+        let config = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
+        let graph = zoo::densenet("dense", &config, Options::default()).unwrap();
         check(&graph, |name, _| {
             let old = |n: &str, part: &str, i: &str| n.replace(&format!(".{part}{i}."), &format!(".{part}.{i}."));
             let inside = name.contains("denselayer");
@@ -210,8 +210,8 @@ mod tests {
         for head in ["fc", "linear", "classifier"] {
             check(&graph, |name, _| format!("module.{}", name.replace("fc.", &format!("{head}."))));
         }
-        let form = ResNet { shortcut: Shortcut::Projection, ..ResNet::cifar(8) };
-        let graph = zoo::resnet("b", &form, Options::default()).unwrap();
+        let config = ResNet { shortcut: Shortcut::Projection, ..ResNet::cifar(8) };
+        let graph = zoo::resnet("b", &config, Options::default()).unwrap();
         check(&graph, |name, _| name.replace("downsample", "shortcut"));
     }
 

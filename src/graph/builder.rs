@@ -1,12 +1,14 @@
-//! Writing networks as code.
+//! Networks written as code.
 
-use super::{Graph, Node, Output, Value};
+use super::network::Graph;
+use super::node::{Node, Output, Value};
 use crate::error::Result;
 use crate::layers::{Add, Concat, Layer, Mul};
 use crate::tensor::Shape;
 
-/// Collects nodes; every method returns the value that the new node produces.
+/// A network under construction. Each method that appends a layer returns the value that the new node produces.
 ///
+/// # Examples
 /// ```
 /// use convoke::graph::{Builder, Value};
 /// use convoke::layers::{Conv2d, Flatten, Linear, Relu};
@@ -27,40 +29,42 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// An empty network for samples of this shape.
+    /// Starts a network for samples of this shape, `[C, H, W]` or `[F]`.
     pub fn new(name: impl Into<String>, input: impl Into<Shape>) -> Self {
         Builder { name: name.into(), input: input.into(), nodes: vec![], auxiliary: vec![] }
     }
 
-    /// Appends a layer with one input.
+    /// Appends a layer with one input. Names must be unique; [`Builder::finish`] checks them.
     pub fn add(&mut self, name: impl Into<String>, layer: impl Into<Layer>, input: Value) -> Value {
         self.push(name.into(), layer.into(), vec![input])
     }
 
-    /// Appends a sum of values of one shape.
+    /// Appends the sum of two or more values of one shape.
     pub fn sum(&mut self, name: impl Into<String>, inputs: &[Value]) -> Value {
         self.push(name.into(), Add {}.into(), inputs.to_vec())
     }
 
-    /// Appends the product of two values, the second of the first's shape or `C x 1 x 1`.
+    /// Appends the product of two values. `by` has the shape of `x` or is `[C, 1, 1]`.
     pub fn product(&mut self, name: impl Into<String>, x: Value, by: Value) -> Value {
         self.push(name.into(), Mul {}.into(), vec![x, by])
     }
 
-    /// Appends a stack of values along channels.
+    /// Appends the concatenation of two or more values along channels.
     pub fn concat(&mut self, name: impl Into<String>, inputs: &[Value]) -> Value {
         self.push(name.into(), Concat {}.into(), inputs.to_vec())
     }
 
-    /// Declares an auxiliary head, whose loss counts `loss_weight` times.
+    /// Declares an auxiliary head. Training adds its loss, multiplied by `loss_weight`, to the main output's loss.
     pub fn auxiliary(&mut self, value: Value, loss_weight: f32) {
         self.auxiliary.push(Output { value, loss_weight });
     }
 
-    /// The validated network with this main output.
+    /// Validates the network and returns it, with `output` as its main output.
     ///
     /// # Errors
-    /// Those of [`Graph::new`].
+    /// Returns [`crate::Error::Graph`] for names that are empty or not unique and for outputs that are not unique,
+    /// [`crate::Error::Layer`] for a layer whose attributes or inputs do not fit, and [`crate::Error::TooLarge`] for a
+    /// value or parameter with too many elements.
     pub fn finish(self, output: Value) -> Result<Graph> {
         let main = Output { value: output, loss_weight: 1.0 };
         let outputs = std::iter::once(main).chain(self.auxiliary).collect();

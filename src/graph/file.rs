@@ -1,14 +1,17 @@
-//! A graph as JSON: nodes refer to each other by name.
+//! A graph as JSON, in which nodes refer to each other by name.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{Graph, INPUT, Node, Output, Value};
+use super::network::Graph;
+use super::node::{INPUT, Node, Output, Value};
 use crate::error::{Error, Result};
 use crate::layers::Layer;
 use crate::tensor::Shape;
 
-/// The version of the JSON form that this build reads and writes.
+/// The version of a graph's JSON that this build reads and writes.
 pub const GRAPH_VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -37,7 +40,16 @@ struct OutputFile {
 }
 
 impl Graph {
-    /// The graph as JSON text.
+    /// Returns the graph as JSON text.
+    ///
+    /// # Examples
+    /// ```
+    /// use convoke::graph::Graph;
+    /// use convoke::zoo::{self, Options};
+    /// let graph = zoo::network("lenet5", Options::default())?;
+    /// assert_eq!(Graph::from_json(&graph.to_json())?, graph);
+    /// # Ok::<(), convoke::Error>(())
+    /// ```
     pub fn to_json(&self) -> String {
         let name = |v: &Value| self.value_name(*v).to_string();
         let node = |node: &Node| NodeFile {
@@ -47,11 +59,11 @@ impl Graph {
         };
         let file = GraphFile {
             version: GRAPH_VERSION,
-            name: self.name.clone(),
-            input: self.input.clone(),
-            nodes: self.nodes.iter().map(node).collect(),
+            name: self.name().into(),
+            input: self.input().clone(),
+            nodes: self.nodes().iter().map(node).collect(),
             outputs: self
-                .outputs
+                .outputs()
                 .iter()
                 .map(|o| OutputFile { value: name(&o.value), loss_weight: o.loss_weight })
                 .collect(),
@@ -59,11 +71,12 @@ impl Graph {
         serde_json::to_string(&file).expect("graphs are plain data")
     }
 
-    /// The graph that this JSON text describes.
+    /// Reads the graph that this JSON text describes.
     ///
     /// # Errors
-    /// [`Error::Format`] when it is not such JSON, [`Error::Version`] when it is of another version,
-    /// [`Error::UnknownLayer`], and those of [`Graph::new`].
+    /// Returns [`Error::Format`] when the text is not a network in JSON, [`Error::Version`] when it is of another version
+    /// than [`GRAPH_VERSION`], [`Error::UnknownLayer`] for a layer kind that this build does not have, and the errors of
+    /// [`Graph::new`] for a network that is not valid.
     pub fn from_json(text: &str) -> Result<Self> {
         let malformed = |e: serde_json::Error| Error::format("graph", "a network described in JSON", e);
         let json: Json = serde_json::from_str(text).map_err(malformed)?;
@@ -76,9 +89,11 @@ impl Graph {
             }
         }
         let file: GraphFile = serde_json::from_value(json).map_err(malformed)?;
-        let mut values: Vec<(String, usize)> = vec![(INPUT.into(), 0)];
-        values.extend(file.nodes.iter().enumerate().map(|(i, node)| (node.name.clone(), i + 1)));
-        values.sort_unstable();
+        let mut values = BTreeMap::from([(INPUT.to_string(), 0)]);
+        for (i, node) in (1..).zip(&file.nodes) {
+            // The first of two equal names stays; `Graph::new` refuses the second.
+            values.entry(node.name.clone()).or_insert(i);
+        }
         let last = file.nodes.len() + 1;
         let mut nodes = Vec::with_capacity(file.nodes.len());
         for (i, node) in file.nodes.into_iter().enumerate() {
@@ -94,11 +109,10 @@ impl Graph {
     }
 }
 
-/// The value of this name, which must be one of the first `before`.
-fn find(sorted: &[(String, usize)], name: &str, before: usize, graph: &str) -> Result<Value> {
-    let found = sorted.binary_search_by(|(own, _)| own.as_str().cmp(name)).map(|i| sorted[i].1);
-    match found.ok().filter(|&value| value < before) {
-        Some(value) => Ok(value.checked_sub(1).map_or(Value::INPUT, Value::of_node)),
+/// Returns the value called `name`, whose index must be below `before`.
+fn find(values: &BTreeMap<String, usize>, name: &str, before: usize, graph: &str) -> Result<Value> {
+    match values.get(name).copied().filter(|&value| value < before) {
+        Some(value) => Ok(Value::at(value)),
         None => {
             let reason = format!("`{name}` is used before any node of that name");
             Err(Error::Graph { graph: graph.into(), reason })
@@ -106,7 +120,7 @@ fn find(sorted: &[(String, usize)], name: &str, before: usize, graph: &str) -> R
     }
 }
 
-/// The layer as a JSON object: its kind beside its attributes.
+/// Returns the layer as a JSON object: its attributes and its `kind`.
 fn to_json(layer: &Layer) -> Json {
     let mut fields = layer.attributes();
     fields.insert("kind".into(), layer.kind().into());

@@ -1,6 +1,6 @@
-//! Dead-node elimination: which nodes some outputs depend on.
+//! Dead-node elimination.
 
-use super::{Node, Value};
+use super::node::{Node, Value};
 
 /// For each value, by [`Value::index`], whether one of `outputs` depends on it. `nodes` are in execution order.
 pub(crate) fn reachable(nodes: &[Node], outputs: impl IntoIterator<Item = Value>) -> Vec<bool> {

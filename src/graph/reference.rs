@@ -1,11 +1,29 @@
-//! A whole network by its layers' references, in double precision: slow, and the truth for every engine.
+//! A whole network by the references of its layers, in double precision: the slow truth that each engine is compared with.
 
-use super::{Graph, Params, Value};
+use super::network::Graph;
+use super::node::Value;
+use super::params::Params;
 use crate::layers::dropout::training_mode;
 use crate::layers::{Gradients, Mode};
 use crate::tensor::Tensor;
 
-/// Every value of the graph for the input batch `x` (NCHW), by [`Value::index`]. `training` is `(seed, step)`.
+/// Returns all values of the graph, by [`Value::index`], for the input batch `x` (NCHW). `training` is `(seed, step)`, or
+/// `None` for inference.
+///
+/// # Panics
+/// Panics when `params` belong to another graph or `x` has another shape than the graph's input.
+///
+/// # Examples
+/// ```
+/// use convoke::graph::{Init, Params, reference};
+/// use convoke::tensor::Tensor;
+/// use convoke::zoo::{self, Options};
+/// let graph = zoo::network("lenet5", Options::default())?;
+/// let params = Params::init(&graph, Init::He, 1);
+/// let values = reference::forward(&graph, &params, &Tensor::zeros([1, 1, 32, 32]), None);
+/// assert_eq!(values[graph.outputs()[0].value.index()].shape, [1, 10]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn forward(graph: &Graph, params: &Params, x: &Tensor<f64>, training: Option<(u32, u32)>) -> Vec<Tensor<f64>> {
     let mut values = vec![x.clone()];
     for i in 0..graph.nodes().len() {
@@ -16,8 +34,12 @@ pub fn forward(graph: &Graph, params: &Params, x: &Tensor<f64>, training: Option
     values
 }
 
-/// Gradients of a loss with respect to every value (by [`Value::index`]) and every parameter (by node, in its order),
-/// given `seeds`: dL/dv at the outputs.
+/// Returns the gradients of a loss with respect to all values (by [`Value::index`]) and all parameters (by node, in the
+/// order of its layer). `values` are the results of [`forward`] with the same `training`; `seeds` are the gradients of the
+/// loss with respect to the outputs.
+///
+/// # Panics
+/// Panics when `params` or `values` belong to another graph.
 pub fn backward(
     graph: &Graph,
     params: &Params,

@@ -1,8 +1,10 @@
-//! Which values can never be negative.
+//! The search for values that can never be negative.
 
 use std::sync::Arc;
 
-use super::{Graph, Node, Param, Value};
+use super::network::Graph;
+use super::node::{Node, Value};
+use super::param::Param;
 use crate::layers::Layer;
 
 /// For each value of `graph`, by [`Value::index`], whether no element of it can be negative, whatever the weights are.

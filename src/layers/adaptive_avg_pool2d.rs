@@ -1,28 +1,42 @@
-//! Adaptive average pooling: means of windows that divide any input into a fixed grid, as PyTorch's
-//! `AdaptiveAvgPool2d`: output i averages rows `floor(i * H / out)` to `ceil((i + 1) * H / out)`.
+//! Adaptive average pooling.
 
 use std::ops::Range;
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
+use super::definition::{LayerDef, Mismatch, only_map};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of an adaptive average pooling.
+/// Adaptive average pooling, as PyTorch's `AdaptiveAvgPool2d`: the means of windows that divide an input of any size into
+/// a fixed grid. Output row i averages the input rows `floor(i * H / OH)` to `ceil((i + 1) * H / OH)`, exclusive; columns
+/// likewise.
+///
+/// # Shapes
+/// Input `[C, H, W]`; output `[C, OH, OW]` with `[OH, OW] = output`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{AdaptiveAvgPool2d, LayerDef};
+/// use convoke::tensor::Shape;
+/// let pool = AdaptiveAvgPool2d { output: [7, 7] };
+/// assert_eq!(pool.output_shape(&[Shape::from([512, 10, 13])])?, Shape::from([512, 7, 7]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveAvgPool2d {
-    /// Height and width of the output.
+    /// Height and width of the output, each 1 to 32768.
     pub output: [usize; 2],
 }
 
 attributes!(AdaptiveAvgPool2d { output });
 
 impl AdaptiveAvgPool2d {
-    /// The input rows or columns that output `o` of `output` averages.
+    /// Returns the input rows or columns that output `o` of `output` averages, for an input of `input` of them.
     pub fn range(o: usize, output: usize, input: usize) -> Range<usize> {
         o * input / output..((o + 1) * input).div_ceil(output)
     }
 
-    /// Calls `f(flat index in y, flat index in x, weight)` for each value that counts.
+    /// Calls `f(flat index in y, flat index in x, weight)` for each value of x that an output averages.
     fn for_each(&self, x: [usize; 4], mut f: impl FnMut(usize, usize, f64)) {
         let [n, c, h, w] = x;
         let [oh, ow] = self.output;

@@ -1,10 +1,23 @@
-//! Sum of inputs of one shape: the shortcut of a residual block, `z + a` in the notes' equation (3e).
+//! Sum of inputs.
 
 use super::attributes::attributes;
-use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
+use super::definition::{Arity, LayerDef, Mismatch};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Sum of two or more inputs.
+/// Sum of two or more inputs: the shortcut of a residual block, `z + a` in the notes' equation (3e).
+///
+/// # Shapes
+/// All inputs have one shape, a feature map or a vector; the output has that shape too.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Add, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let (z, a) = (Tensor::new([1, 2], vec![1.0, 2.0])?, Tensor::new([1, 2], vec![10.0, 20.0])?);
+/// assert_eq!(Add {}.forward(&[&z, &a], &[], Mode::Inference).data, [11.0, 22.0]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Add {}
 

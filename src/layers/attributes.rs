@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Mismatch, Padding, Window};
+use super::definition::Mismatch;
 
 /// A JSON object.
 pub type Fields = Map<String, Json>;
@@ -48,7 +48,7 @@ macro_rules! attributes {
             #[allow(unused_mut, reason = "some layers have no attribute")]
             fn from_fields(
                 mut fields: $crate::layers::attributes::Fields,
-            ) -> Result<Self, $crate::layers::Mismatch> {
+            ) -> Result<Self, $crate::layers::definition::Mismatch> {
                 let layer = $name {
                     $($field: $crate::layers::attributes::take(&mut fields, stringify!($field))?,)*
                 };
@@ -130,35 +130,5 @@ impl<const N: usize> Attribute for [usize; N] {
     fn from_json(json: &Json) -> Option<Self> {
         let values: Option<Vec<usize>> = json.as_array()?.iter().map(usize::from_json).collect();
         values?.try_into().ok()
-    }
-}
-
-impl Attribute for Padding {
-    const EXPECTED: &'static str = "\"same\" or [top, left, bottom, right]";
-
-    fn to_json(&self) -> Json {
-        match self {
-            Padding::Same => "same".into(),
-            Padding::Explicit(pads) => pads.to_json(),
-        }
-    }
-
-    fn from_json(json: &Json) -> Option<Self> {
-        match json.as_str() {
-            Some("same") => Some(Padding::Same),
-            _ => Attribute::from_json(json).map(Padding::Explicit),
-        }
-    }
-}
-
-impl Attribute for Window {
-    const EXPECTED: &'static str = "an object of kernel, stride, padding, dilation and ceil_mode";
-
-    fn to_json(&self) -> Json {
-        Json::Object(self.to_fields())
-    }
-
-    fn from_json(json: &Json) -> Option<Self> {
-        Window::from_fields(json.as_object()?.clone()).ok()
     }
 }

@@ -1,29 +1,45 @@
-//! Average pooling (the notes' section 1.2): the mean of each window.
+//! Average pooling.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, Window, only_map};
+use super::definition::{LayerDef, Mismatch, only_map};
+use super::reference::{Gradients, Mode, Reference};
+use super::window::Window;
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of an average pooling.
+/// Average pooling (the notes' section 1.2): the mean of each window.
+///
+/// # Shapes
+/// Input `[C, H, W]`; output `[C, OH, OW]` by the window ([`Window`]). Each window must touch the input.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{AvgPool2d, LayerDef};
+/// use convoke::tensor::Shape;
+/// let pool = AvgPool2d::new(2, 2);
+/// assert_eq!(pool.output_shape(&[Shape::from([6, 28, 28])])?, Shape::from([6, 14, 14]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AvgPool2d {
     /// The window.
     pub window: Window,
-    /// Whether zeros of the padding count in the mean. Rows that only ceil mode added never count.
+    /// Whether the zeros of the padding count in the mean; true in PyTorch unless said otherwise. Rows and columns beyond
+    /// the padding, which only [`Window::ceil_mode`] reaches, never count.
     pub count_include_pad: bool,
 }
 
 attributes!(AvgPool2d { window, count_include_pad });
 
 impl AvgPool2d {
-    /// `kernel`x`kernel` windows, `stride` apart, padding counted (PyTorch's default).
+    /// Returns a pooling of square windows without padding, `stride` apart, that counts padding in the mean.
     pub const fn new(kernel: usize, stride: usize) -> Self {
         let mut window = Window::new(kernel);
         window.stride = [stride; 2];
         AvgPool2d { window, count_include_pad: true }
     }
 
-    /// How many taps of the window at output `o` count on `axis`: those on the input, or also those on its padding.
+    /// Returns the number of taps that count in the mean at output `o` on `axis` (0 height, 1 width), for an input of
+    /// `[height, width]`.
     pub fn taps(&self, o: usize, axis: usize, input: [usize; 2]) -> usize {
         let (w, pads) = (&self.window, self.window.pads(input));
         let range = match self.count_include_pad {

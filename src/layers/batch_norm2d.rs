@@ -1,32 +1,51 @@
-//! Batch normalisation (Ioffe and Szegedy, 2015): `y = weight * (x - mean) / sqrt(var + epsilon) + bias`, per channel.
-//!
-//! Training uses the mean and (biased) variance of the batch over N, H and W, and moves the running statistics towards
-//! them; inference uses the running statistics.
+//! Batch normalization.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, ParamSpec, Reference, Role, only};
+use super::definition::{LayerDef, Mismatch, ParamSpec, Role, only};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of a batch normalisation. Parameters `weight`, `bias`, `running_mean`, `running_var`, each `[C]`.
+/// Batch normalization (Ioffe and Szegedy, 2015), per channel:
+/// `y = weight * (x - mean) / sqrt(var + epsilon) + bias`.
+///
+/// Training uses the mean and the biased variance of the batch over N, H and W, and moves the running statistics towards
+/// them. Inference uses the running statistics.
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector. Parameters: `weight`, `bias`, `running_mean` and
+/// `running_var`, each `[C]`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{BatchNorm2d, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 1, 1, 2], vec![4.0, 8.0])?;
+/// let [weight, bias, mean, var] = [2.0, 1.0, 6.0, 4.0].map(|v| Tensor { shape: vec![1], data: vec![v] });
+/// let norm = BatchNorm2d { epsilon: 1e-9, ..BatchNorm2d::default() };
+/// let y = norm.forward(&[&x], &[&weight, &bias, &mean, &var], Mode::Inference);
+/// assert!((y.data[0] + 1.0).abs() < 1e-6 && (y.data[1] - 3.0).abs() < 1e-6);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNorm2d {
-    /// Added to the variance.
+    /// A number added to the variance, above 0 and finite; 1e-5 by default.
     pub epsilon: f32,
-    /// How far running statistics move towards a batch's: `running += momentum * (batch - running)`, as in PyTorch.
+    /// The weight of the batch in the running statistics, 0 to 1; 0.1 by default. As in PyTorch,
+    /// `running += momentum * (batch - running)`.
     pub momentum: f32,
 }
 
 attributes!(BatchNorm2d { epsilon, momentum });
 
 impl Default for BatchNorm2d {
-    /// PyTorch's constants.
+    /// Returns a normalization with PyTorch's constants.
     fn default() -> Self {
         BatchNorm2d { epsilon: 1e-5, momentum: 0.1 }
     }
 }
 
 impl BatchNorm2d {
-    /// Mean and biased variance of each channel.
+    /// Returns the mean and the biased variance of each channel of x (NCHW, or `[N, F]`).
     pub fn statistics(x: &Tensor<f64>) -> (Vec<f64>, Vec<f64>) {
         let [n, c, h, w] = x.nchw();
         let count = (n * h * w) as f64;
@@ -37,8 +56,8 @@ impl BatchNorm2d {
         (mean, var)
     }
 
-    /// A running mean and variance after a batch with these statistics over `count` values. The running variance moves
-    /// towards the unbiased one, as in PyTorch.
+    /// Returns the running mean and variance after a batch of `count` values for each channel with the mean and biased
+    /// variance `batch`. As in PyTorch, the running variance moves towards the unbiased variance.
     pub fn moved(&self, running: (f64, f64), batch: (f64, f64), count: usize) -> (f64, f64) {
         let m = f64::from(self.momentum);
         let unbiased = batch.1 * count as f64 / (count.max(2) - 1) as f64;
@@ -111,7 +130,7 @@ impl Reference for BatchNorm2d {
             dweight.data[channel(i)] += dy * normal(i);
             dbias.data[channel(i)] += dy;
         }
-        // In training the statistics depend on x as well, which takes the mean and the part along x out of dy.
+        // In training the statistics depend on x too: their gradients subtract from dy its mean and its part along x.
         let through_statistics = matches!(mode, Mode::Training { .. });
         let dx = |(i, dy): (usize, &f64)| {
             let ch = channel(i);

@@ -1,26 +1,40 @@
-//! Channel shuffle (Zhang et al., 2018, ShuffleNet): channels `[g, C / g]` become `[C / g, g]`, so that grouped
-//! convolutions see each other's channels.
+//! Channel shuffle.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
+use super::definition::{LayerDef, Mismatch, only_map};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of a channel shuffle.
+/// Channel shuffle (ShuffleNet; Zhang et al., 2018): channels, seen as `[g, C / g]`, are transposed to `[C / g, g]`, so
+/// that the groups of the next grouped convolution see channels of all groups.
+///
+/// # Shapes
+/// Input `[C, H, W]`; the output has the shape of the input.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{ChannelShuffle, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 4, 1, 1], vec![0.0, 1.0, 2.0, 3.0])?;
+/// let y = ChannelShuffle { groups: 2 }.forward(&[&x], &[], Mode::Inference);
+/// assert_eq!(y.data, [0.0, 2.0, 1.0, 3.0]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelShuffle {
-    /// g, a divisor of the channels.
+    /// g, the number of groups: a divisor of the input's channels.
     pub groups: usize,
 }
 
 attributes!(ChannelShuffle { groups });
 
 impl ChannelShuffle {
-    /// The input channel that output channel `o` of `channels` shows.
+    /// Returns the input channel that becomes output channel `o` of `channels`.
     pub fn source(&self, o: usize, channels: usize) -> usize {
         o % self.groups * (channels / self.groups) + o / self.groups
     }
 
-    /// The flat index in x of the value at flat index `i` of y.
+    /// Returns the flat index in x of the value at flat index `i` of y.
     fn at(&self, [_, c, h, w]: [usize; 4], i: usize) -> usize {
         let (s, ch, p) = (i / (c * h * w), i / (h * w) % c, i % (h * w));
         (s * c + self.source(ch, c)) * h * w + p

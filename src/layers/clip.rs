@@ -1,49 +1,42 @@
-//! Clip: `y = min(max(x, low), high)`; between 0 and 6 it is the ReLU6 of MobileNet (Howard et al., 2017).
+//! Clamping between two bounds.
 
+use super::activation::Activation;
+use super::activation_layer::ActivationLayer;
 use super::attributes::attributes;
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
-use crate::tensor::{Shape, Tensor};
+use super::definition::Mismatch;
 
-/// Clip: `y = min(max(x, low), high)`; between 0 and 6 it is the ReLU6 of MobileNet (Howard et al., 2017).
+/// Clamping: `y = min(max(x, low), high)`. Between 0 and 6 it is the ReLU6 of MobileNet (Howard et al., 2017).
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Clip, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 3], vec![-1.0, 4.0, 9.0])?;
+/// assert_eq!(Clip { min: 0.0, max: 6.0 }.forward(&[&x], &[], Mode::Inference).data, [0.0, 4.0, 6.0]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clip {
-    /// The lower bound.
+    /// The lower bound, at most `max`; may be negative infinity.
     pub min: f32,
-    /// The upper bound.
+    /// The upper bound; may be infinity.
     pub max: f32,
 }
 
 attributes!(Clip { min, max });
 
-impl Clip {
-    /// As a function that other layers can apply to their output.
-    pub fn activation(&self) -> Activation {
+impl ActivationLayer for Clip {
+    fn activation(&self) -> Activation {
         Activation::Clip { min: self.min, max: self.max }
     }
-}
 
-impl LayerDef for Clip {
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+    fn check(&self) -> Result<(), Mismatch> {
         if !(self.min <= self.max) {
             return Err(Mismatch::new("bounds", "min <= max", format!("{} and {}", self.min, self.max)));
         }
-        only(inputs).cloned()
-    }
-}
-
-impl Reference for Clip {
-    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
-        elementwise(self.activation(), x)
-    }
-
-    fn backward(
-        &self,
-        _x: &[&Tensor<f64>],
-        _params: &[&Tensor<f64>],
-        y: &Tensor<f64>,
-        dy: &Tensor<f64>,
-        _mode: Mode,
-    ) -> Gradients {
-        elementwise_backward(self.activation(), y, dy)
+        Ok(())
     }
 }

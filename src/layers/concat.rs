@@ -1,16 +1,31 @@
-//! Inputs stacked along channels: Inception's branches (the notes' figure 13) and DenseNet's equation (4).
+//! Concatenation along channels.
 
 use super::attributes::attributes;
-use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
+use super::definition::{Arity, LayerDef, Mismatch};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Two or more maps of one height and width, or vectors, one after the other.
+/// Concatenation of two or more inputs along channels: the branches of Inception (the notes' figure 13) and DenseNet's
+/// equation (4).
+///
+/// # Shapes
+/// Inputs `[C_i, H, W]` of one height and width, output `[sum of C_i, H, W]`; or vectors `[F_i]`, output `[sum of F_i]`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Concat, LayerDef};
+/// use convoke::tensor::Shape;
+/// let (left, right) = (Shape::from([5, 8, 8]), Shape::from([3, 8, 8]));
+/// assert_eq!(Concat {}.output_shape(&[left, right])?, Shape::from([8, 8, 8]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Concat {}
 
 attributes!(Concat {});
 
-/// For each input and sample: `(input, offset in the input, offset in the output, length)`.
+/// Returns the contiguous runs to copy, `(input, offset in the input, offset in the output, length)`: one for each input
+/// and sample.
 fn runs(inputs: &[&Tensor<f64>]) -> Vec<(usize, usize, usize, usize)> {
     let size = |i: usize| inputs[i].data.len() / inputs[i].shape[0];
     let total: usize = (0..inputs.len()).map(size).sum();

@@ -1,57 +1,75 @@
-//! Convolution (the notes' section 1.1; section 4 for 1x1):
-//! `y[o, i, j] = b[o] + sum over c, k, l of w[o, c, k, l] * x[c, i*s + k*d - p, j*s + l*d - p]`,
-//! where c runs over the input channels of o's group.
+//! Convolution.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Padding, ParamSpec, Reference, Role, Window, only_map};
+use super::definition::{LayerDef, Mismatch, ParamSpec, Role, only_map};
+use super::reference::{Gradients, Mode, Reference};
+use super::window::{Padding, Window};
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of a convolution. Weights `[out, in / groups, kh, kw]`, bias `[out]`.
+/// Convolution (the notes' section 1.1; section 4 for kernels of 1x1):
+/// `y[o, i, j] = b[o] + sum over c, k, l of w[o, c, k, l] * x[c, i*s + k*d - p, j*s + l*d - p]`, where s is the stride, d
+/// the dilation, p the padding, and c runs over the input channels of o's group.
+///
+/// # Shapes
+/// Input `[C, H, W]`; output `[out_channels, OH, OW]` by the window ([`Window`]). Parameters: `weight`
+/// `[out_channels, C / groups, KH, KW]` and, with a bias, `bias` `[out_channels]`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Conv2d, LayerDef, Padding};
+/// use convoke::tensor::Shape;
+/// let conv = Conv2d::new(16, 3).stride(2).padding(Padding::Same);
+/// let input = [Shape::from([3, 32, 32])];
+/// assert_eq!(conv.output_shape(&input)?, Shape::from([16, 16, 16]));
+/// assert_eq!(conv.params(&input)[0].shape, [16, 3, 3, 3]);
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
-    /// Filters, which are the output's channels.
+    /// The output's channels, each from a filter of its own; a positive multiple of `groups`.
     pub out_channels: usize,
-    /// The window; `ceil_mode` has no meaning here and must be false.
+    /// The window; `ceil_mode` must be false.
     pub window: Window,
-    /// Groups of channels that do not see each other; as many as input channels makes it depthwise.
+    /// The number of groups, a divisor of the input's channels; 1 by default. The outputs of a group see only the inputs of
+    /// that group. With one input channel for each group the convolution is depthwise.
     pub groups: usize,
-    /// Whether a bias is added.
+    /// Whether a bias is added; true by default.
     pub bias: bool,
 }
 
 attributes!(Conv2d { out_channels, window, groups, bias });
 
 impl Conv2d {
-    /// `out_channels` filters of `kernel`x`kernel`, stride 1, no padding, with bias.
+    /// Returns a convolution with `out_channels` square filters, stride 1, no padding, one group and a bias.
     pub const fn new(out_channels: usize, kernel: usize) -> Self {
         Conv2d { out_channels, window: Window::new(kernel), groups: 1, bias: true }
     }
 
-    /// The same with stride `s`.
+    /// Sets the stride of both axes.
     pub const fn stride(mut self, s: usize) -> Self {
         self.window.stride = [s; 2];
         self
     }
 
-    /// The same with this padding.
+    /// Sets the padding.
     pub const fn padding(mut self, padding: Padding) -> Self {
         self.window.padding = padding;
         self
     }
 
-    /// The same with this dilation.
+    /// Sets the dilation of both axes.
     pub const fn dilation(mut self, d: usize) -> Self {
         self.window.dilation = [d; 2];
         self
     }
 
-    /// The same in `groups` groups.
+    /// Sets the number of groups.
     pub const fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
         self
     }
 
-    /// The same without a bias.
+    /// Removes the bias.
     pub const fn no_bias(mut self) -> Self {
         self.bias = false;
         self

@@ -1,40 +1,57 @@
-//! Dropout (Srivastava et al., 2014; the notes' section 2.2): while training, each value is set to zero with
-//! probability p and otherwise divided by 1 - p; at inference, the identity.
+//! Dropout.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
+use super::definition::{LayerDef, Mismatch, only};
+use super::reference::{Gradients, Mode, Reference};
 use crate::rng;
 use crate::tensor::{Shape, Tensor};
 
-/// The stream from which each step's dropout seed is drawn.
+/// The random stream from which the dropout seed of each training step is drawn.
 const STEP_SEEDS: u32 = 0xd509;
 
-/// The training mode of node `node` in step `step` of the run `seed`. Each node and each step draws its own random stream.
+/// Returns the training mode of node `node` in step `step` of a run with seed `seed`. Each node in each step has random
+/// numbers of its own.
 pub fn training_mode(seed: u32, step: u32, node: usize) -> Mode {
     Mode::Training { seed: rng::word(seed, STEP_SEEDS, step), stream: node as u32 }
 }
 
-/// The step number from which micro-batch `micro_batch` of step `step` draws its dropout masks.
+/// Returns the step number that gives micro-batch `micro_batch` of step `step` dropout masks of its own.
 pub fn micro_batch_step(step: u32, micro_batch: u32) -> u32 {
     step ^ micro_batch.reverse_bits()
 }
 
-/// Attributes of a dropout layer.
+/// Dropout (Srivastava et al., 2014; the notes' section 2.2). In training each value is set to zero with probability p and
+/// otherwise divided by `1 - p`; at inference the layer is the identity.
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Dropout, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 4], vec![1.0; 4])?;
+/// let dropout = Dropout { p: 0.5 };
+/// assert_eq!(dropout.forward(&[&x], &[], Mode::Inference).data, [1.0; 4]);
+/// let y = dropout.forward(&[&x], &[], Mode::Training { seed: 1, stream: 0 });
+/// assert!(y.data.iter().all(|&v| v == 0.0 || v == 2.0));
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
-    /// The probability of a zero, in `[0, 1)`.
+    /// The probability of a zero, at least 0 and below 1.
     pub p: f32,
 }
 
 attributes!(Dropout { p });
 
 impl Dropout {
-    /// The random words below this become zeros: `p * 2^32`.
+    /// Returns `p * 2^32`: a value becomes zero where its random word is below this threshold.
     pub fn threshold(&self) -> u32 {
         (f64::from(self.p) * 2f64.powi(32)) as u32
     }
 
-    /// What a value that stays is multiplied by.
+    /// Returns `1 / (1 - p)`, the factor on values that are not set to zero.
     pub fn scale(&self) -> f32 {
         1.0 / (1.0 - self.p)
     }

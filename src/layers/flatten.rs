@@ -1,10 +1,22 @@
-//! Flatten: a map CxHxW becomes a vector in that order (the notes' section 1.3, "vectorized").
+//! Flattening.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
+use super::definition::{LayerDef, Mismatch, only};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Map to vector.
+/// Flattening: a feature map becomes a vector in the order CHW ("vectorized" in the notes' section 1.3).
+///
+/// # Shapes
+/// Input `[C, H, W]` or `[F]`; output `[C * H * W]` or `[F]`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Flatten, LayerDef};
+/// use convoke::tensor::Shape;
+/// assert_eq!(Flatten {}.output_shape(&[Shape::from([16, 5, 5])])?, Shape::from([400]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flatten {}
 

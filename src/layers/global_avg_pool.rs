@@ -1,10 +1,22 @@
-//! Global average pooling (Lin et al., 2013; the notes' section 4): the mean of each feature map, `C x 1 x 1`.
+//! Global average pooling.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
+use super::definition::{LayerDef, Mismatch, only_map};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// The mean of each feature map.
+/// Global average pooling (Lin et al., 2013; the notes' section 4): the mean of each feature map.
+///
+/// # Shapes
+/// Input `[C, H, W]`; output `[C, 1, 1]`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{GlobalAvgPool, LayerDef};
+/// use convoke::tensor::Shape;
+/// assert_eq!(GlobalAvgPool {}.output_shape(&[Shape::from([512, 7, 7])])?, Shape::from([512, 1, 1]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GlobalAvgPool {}
 

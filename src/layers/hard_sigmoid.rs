@@ -1,49 +1,44 @@
-//! Hard sigmoid: `y = min(max(alpha * x + beta, 0), 1)`.
+//! Hard sigmoid.
 
+use super::activation::Activation;
+use super::activation_layer::ActivationLayer;
 use super::attributes::attributes;
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
-use crate::tensor::{Shape, Tensor};
+use super::definition::Mismatch;
 
-/// Hard sigmoid: `y = min(max(alpha * x + beta, 0), 1)`.
+/// Hard sigmoid: `y = min(max(alpha * x + beta, 0), 1)`, the logistic function in three straight pieces (Courbariaux et
+/// al., 2015).
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{HardSigmoid, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 3], vec![-9.0, 0.0, 1.0])?;
+/// let y = HardSigmoid { alpha: 0.25, beta: 0.5 }.forward(&[&x], &[], Mode::Inference);
+/// assert_eq!(y.data, [0.0, 0.5, 0.75]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HardSigmoid {
-    /// The slope, 1/6 in PyTorch and 0.2 in ONNX.
+    /// The slope, finite; 1/6 in PyTorch and 0.2 in ONNX.
     pub alpha: f32,
-    /// The value at 0, 0.5.
+    /// The value at 0, finite; 0.5 in PyTorch and ONNX.
     pub beta: f32,
 }
 
 attributes!(HardSigmoid { alpha, beta });
 
-impl HardSigmoid {
-    /// As a function that other layers can apply to their output.
-    pub fn activation(&self) -> Activation {
+impl ActivationLayer for HardSigmoid {
+    fn activation(&self) -> Activation {
         Activation::HardSigmoid { alpha: self.alpha, beta: self.beta }
     }
-}
 
-impl LayerDef for HardSigmoid {
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
+    fn check(&self) -> Result<(), Mismatch> {
         if !(self.alpha.is_finite() && self.beta.is_finite()) {
             return Err(Mismatch::new("constants", "finite numbers", format!("{} and {}", self.alpha, self.beta)));
         }
-        only(inputs).cloned()
-    }
-}
-
-impl Reference for HardSigmoid {
-    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
-        elementwise(self.activation(), x)
-    }
-
-    fn backward(
-        &self,
-        _x: &[&Tensor<f64>],
-        _params: &[&Tensor<f64>],
-        y: &Tensor<f64>,
-        dy: &Tensor<f64>,
-        _mode: Mode,
-    ) -> Gradients {
-        elementwise_backward(self.activation(), y, dy)
+        Ok(())
     }
 }

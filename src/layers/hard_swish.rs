@@ -1,10 +1,24 @@
-//! Hard swish (Howard et al., 2019): `y = x * min(max(x + 3, 0), 6) / 6`.
+//! Hard swish.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
+use super::definition::{LayerDef, Mismatch, only};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Hard swish. Its derivative cannot be read off its output, so it is never fused in training.
+/// Hard swish (Howard et al., 2019): `y = x * min(max(x + 3, 0), 6) / 6`. The derivative is not a function of the output,
+/// so the layer is not an [`super::ActivationLayer`] and is never fused into the layer before it.
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{HardSwish, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 3], vec![-3.0, 1.5, 4.0])?;
+/// assert_eq!(HardSwish {}.forward(&[&x], &[], Mode::Inference).data, [0.0, 1.125, 4.0]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HardSwish {}
 

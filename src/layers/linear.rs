@@ -1,22 +1,37 @@
-//! Fully connected layer (the notes' section 1.3): `y[o] = b[o] + sum over i of w[o, i] * x[i]`.
+//! Fully connected layer.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, ParamSpec, Reference, Role, only};
+use super::definition::{LayerDef, Mismatch, ParamSpec, Role, only};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of a fully connected layer. Weights `[out, in]`, bias `[out]`; input and output are vectors.
+/// Fully connected layer (the notes' section 1.3): `y[o] = b[o] + sum over i of w[o, i] * x[i]`.
+///
+/// # Shapes
+/// Input `[F]`, a vector ([`super::Flatten`] makes one of a feature map); output `[out_features]`. Parameters: `weight`
+/// `[out_features, F]` and, with a bias, `bias` `[out_features]`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{LayerDef, Linear};
+/// use convoke::tensor::Shape;
+/// let (linear, input) = (Linear::new(10), [Shape::from([84])]);
+/// assert_eq!(linear.output_shape(&input)?, Shape::from([10]));
+/// assert_eq!(linear.params(&input)[0].shape, [10, 84]);
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
-    /// Neurons.
+    /// The number of outputs, at least 1.
     pub out_features: usize,
-    /// Whether a bias is added.
+    /// Whether a bias is added; true by default.
     pub bias: bool,
 }
 
 attributes!(Linear { out_features, bias });
 
 impl Linear {
-    /// `out_features` neurons with bias.
+    /// Returns a layer with `out_features` outputs and a bias.
     pub const fn new(out_features: usize) -> Self {
         Linear { out_features, bias: true }
     }

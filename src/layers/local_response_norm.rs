@@ -1,33 +1,49 @@
-//! Local response normalisation (Krizhevsky et al., 2012; the notes' section 2.2), across channels:
-//! `y[c] = x[c] / (k + alpha / size * sum of x[j]^2)^beta`, j over the `size` channels around c.
+//! Local response normalization.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
+use super::definition::{LayerDef, Mismatch, only};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of a local response normalisation. As in PyTorch and ONNX, alpha is divided by the size.
+/// Local response normalization across channels (Krizhevsky et al., 2012; the notes' section 2.2):
+/// `y[c] = x[c] / (k + alpha / size * sum of x[j]^2)^beta`, where j runs over the `size` channels around c. As in PyTorch
+/// and ONNX, alpha is divided by the size.
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{LocalResponseNorm, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 2, 1, 1], vec![3.0, 4.0])?;
+/// let norm = LocalResponseNorm { size: 3, alpha: 3.0, beta: 1.0, k: 1.0 };
+/// let y = norm.forward(&[&x], &[], Mode::Inference);
+/// assert!((y.data[0] - 3.0 / 26.0).abs() < 1e-12 && (y.data[1] - 4.0 / 26.0).abs() < 1e-12);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LocalResponseNorm {
-    /// Channels in a neighbourhood; for an even size the extra one is after c, as in ONNX.
+    /// The number of channels in a neighbourhood, at least 1. For an even size the extra channel comes after c, as in ONNX.
     pub size: usize,
-    /// alpha
+    /// The weight of the sum of squares, at least 0.
     pub alpha: f32,
-    /// beta
+    /// The exponent, finite.
     pub beta: f32,
-    /// k
+    /// The constant under the power, above 0.
     pub k: f32,
 }
 
 attributes!(LocalResponseNorm { size, alpha, beta, k });
 
 impl LocalResponseNorm {
-    /// The channels around `c` of `channels`.
+    /// Returns the channels of the neighbourhood of `c`, of `channels` in all.
     pub fn neighbours(&self, c: usize, channels: usize) -> std::ops::Range<usize> {
         let before = (self.size - 1) / 2;
         c.saturating_sub(before)..(c + self.size - before).min(channels)
     }
 
-    /// The base of the power for every value.
+    /// Returns the base of the power for each value.
     fn bases(&self, x: &Tensor<f64>) -> Vec<f64> {
         let [_, c, h, w] = x.nchw();
         let scale = f64::from(self.alpha) / self.size as f64;

@@ -1,11 +1,26 @@
-//! Logarithm of softmax over channels: `y[c] = x[c] - log(sum over k of exp(x[k]))`, at each position of a map.
+//! Logarithm of softmax.
 
 use super::attributes::attributes;
+use super::definition::{LayerDef, Mismatch, only};
+use super::reference::{Gradients, Mode, Reference};
 use super::softmax::for_each_position;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::tensor::{Shape, Tensor};
 
-/// Logarithm of softmax over channels.
+/// Logarithm of softmax over channels, at each position of a feature map:
+/// `y[c] = x[c] - log(sum over k of exp(x[k]))`.
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{LogSoftmax, Mode, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 2], vec![7.0, 7.0])?;
+/// let y = LogSoftmax {}.forward(&[&x], &[], Mode::Inference);
+/// assert!((y.data[0] - 0.5f64.ln()).abs() < 1e-12);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogSoftmax {}
 

@@ -1,10 +1,25 @@
-//! Max pooling (the notes' section 1.2): the largest value of each window. Padding never wins.
+//! Max pooling.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, Window, only_map};
+use super::definition::{LayerDef, Mismatch, only_map};
+use super::reference::{Gradients, Mode, Reference};
+use super::window::Window;
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of a max pooling. Windows may overlap, be dilated, and be padded by less than the kernel's extent.
+/// Max pooling (the notes' section 1.2): the largest value of each window. NaN is larger than all numbers, as in PyTorch.
+/// Windows may overlap and be dilated; padding is never the largest.
+///
+/// # Shapes
+/// Input `[C, H, W]`; output `[C, OH, OW]` by the window ([`Window`]). Each window must touch the input.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{LayerDef, MaxPool2d};
+/// use convoke::tensor::Shape;
+/// let pool = MaxPool2d::new(3, 2);
+/// assert_eq!(pool.output_shape(&[Shape::from([96, 55, 55])])?, Shape::from([96, 27, 27]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxPool2d {
     /// The window.
@@ -14,14 +29,14 @@ pub struct MaxPool2d {
 attributes!(MaxPool2d { window });
 
 impl MaxPool2d {
-    /// `kernel`x`kernel` windows, `stride` apart.
+    /// Returns a pooling of square windows without padding, `stride` apart.
     pub const fn new(kernel: usize, stride: usize) -> Self {
         let mut window = Window::new(kernel);
         window.stride = [stride; 2];
         MaxPool2d { window }
     }
 
-    /// For each output, the flat index of the first input that is its window's maximum. NaN wins, as in PyTorch.
+    /// Returns, for each output, the flat index of the first input that is the maximum of its window.
     fn winners(&self, x: &Tensor<f64>, output: [usize; 2]) -> Vec<usize> {
         let [n, c, h, w] = x.nchw();
         let [oh, ow] = output;

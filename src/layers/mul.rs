@@ -1,17 +1,32 @@
-//! Product of two inputs; the second may be `C x 1 x 1`, which scales each feature map (squeeze and excitation, Hu et
-//! al., 2018).
+//! Product of two inputs.
 
 use super::attributes::attributes;
-use super::{Arity, Gradients, LayerDef, Mismatch, Mode, Reference};
+use super::definition::{Arity, LayerDef, Mismatch};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Product of two inputs.
+/// Product of two inputs. A second input of `[C, 1, 1]` scales each feature map of the first (squeeze and excitation; Hu
+/// et al., 2018).
+///
+/// # Shapes
+/// First input `[C, H, W]` or `[F]`; the second has the shape of the first or is `[C, 1, 1]`. The output has the shape of
+/// the first.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Mode, Mul, Reference};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 1, 1, 2], vec![3.0, 4.0])?;
+/// let scale = Tensor::new([1, 1, 1, 1], vec![0.5])?;
+/// assert_eq!(Mul {}.forward(&[&x, &scale], &[], Mode::Inference).data, [1.5, 2.0]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mul {}
 
 attributes!(Mul {});
 
-/// The flat index in the second input that goes with `i` in the first.
+/// Returns the flat index in the second input of the factor for flat index `i` of the first.
 fn partner(first: [usize; 4], second: [usize; 4], i: usize) -> usize {
     if first == second { i } else { i / (first[2] * first[3]) }
 }

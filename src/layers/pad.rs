@@ -1,18 +1,31 @@
-//! Pad: a constant around a map, in channels, height and width. Zeros in new channels are what the option-A shortcut of
-//! the CIFAR ResNets adds (He et al., 2016, section 4.2).
+//! Padding by a constant.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
+use super::definition::{LayerDef, Mismatch, only_map};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of a padding, each `[channels, height, width]`.
+/// Padding by a constant in channels, height and width. Zeros in new channels are one half of the option-A shortcut of the
+/// CIFAR ResNets (He et al., 2016, section 4.2); [`super::Slice`] is the other half.
+///
+/// # Shapes
+/// Input `[C, H, W]`; on each axis the output is longer by `before + after`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{LayerDef, Pad};
+/// use convoke::tensor::Shape;
+/// let pad = Pad { before: [8, 0, 0], after: [8, 0, 0], value: 0.0 };
+/// assert_eq!(pad.output_shape(&[Shape::from([16, 4, 4])])?, Shape::from([32, 4, 4]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pad {
-    /// How many before.
+    /// Entries added before the first on each axis `[channels, height, width]`.
     pub before: [usize; 3],
-    /// How many after.
+    /// Entries added after the last on each axis `[channels, height, width]`.
     pub after: [usize; 3],
-    /// The constant.
+    /// The constant, finite.
     pub value: f32,
 }
 
@@ -24,7 +37,7 @@ impl Pad {
         std::array::from_fn(|a| self.before[a].saturating_add(input[a]).saturating_add(self.after[a]))
     }
 
-    /// Calls `f(flat index in y, flat index in x)` for the values that are not padding.
+    /// Calls `f(flat index in y, flat index in x)` for each value of x.
     fn for_each(&self, [n, c, h, w]: [usize; 4], mut f: impl FnMut(usize, usize)) {
         let [oc, oh, ow] = self.size((c, h, w));
         for i in 0..n * c * h * w {

@@ -1,40 +1,54 @@
-//! Permute: the numbers of a map, in the order CHW and seen in another shape, with axes that change places. What
-//! `Transpose` and `Reshape` of other frameworks do between layouts, such as from HWC to CHW.
+//! Permutation of axes.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
+use super::definition::{LayerDef, Mismatch, only};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor, dims};
 
-/// Attributes of a permutation.
+/// Permutation of axes: the values of the input in the order CHW are viewed in another shape, then its axes change places.
+/// It replaces the `Transpose` and `Reshape` of other frameworks between layouts, such as from HWC to CHW.
+///
+/// # Shapes
+/// Input `[C, H, W]` or `[F]` with `view[0] * view[1] * view[2]` values; output `[view[order[0]], view[order[1]], view[order[2]]]`.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{LayerDef, Permute};
+/// use convoke::tensor::Shape;
+/// // A map in the order HWC, 4 rows of 5 columns of 3 channels.
+/// let permute = Permute { view: [4, 5, 3], order: [2, 0, 1] };
+/// assert_eq!(permute.output_shape(&[Shape::from([60])])?, Shape::from([3, 4, 5]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permute {
-    /// The shape in which the input's numbers are seen.
+    /// The shape in which the input's values are viewed.
     pub view: [usize; 3],
-    /// Which axis of the view each axis of the output is.
+    /// For each axis of the output, the axis of the view that becomes it: 0, 1 and 2 in any order.
     pub order: [usize; 3],
 }
 
 attributes!(Permute { view, order });
 
 impl Permute {
-    /// The output's channels, height and width.
+    /// Returns the output's channels, height and width.
     pub fn size(&self) -> [usize; 3] {
         self.order.map(|a| self.view[a])
     }
 
-    /// How far apart in x neighbours on each axis of y are, both in the order CHW.
+    /// Returns, for each axis of y, the distance in x between neighbours on that axis, both in the order CHW.
     pub fn strides(&self) -> [usize; 3] {
         let [_, h, w] = self.view;
         self.order.map(|a| [h * w, w, 1][a])
     }
 
-    /// The index in a sample of x of the value at index `i` of y, both in the order CHW.
+    /// Returns the index in a sample of x of the value at index `i` in the sample of y, both in the order CHW.
     pub fn source(&self, i: usize) -> usize {
         let ([_, h, w], [c, y, x]) = (self.size(), self.strides());
         i / (h * w) * c + i / w % h * y + i % w * x
     }
 
-    /// The one that brings all back, in the shape of the view.
+    /// Returns the permutation that restores the input, in the shape of the view.
     pub fn inverse(&self) -> Permute {
         let mut order = [0; 3];
         self.order.iter().enumerate().for_each(|(i, &a)| order[a] = i);

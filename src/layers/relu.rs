@@ -1,34 +1,29 @@
-//! Rectified linear unit: `y = max(x, 0)` (Nair and Hinton, 2010; the notes' g in equations 2 and 3).
+//! Rectified linear unit.
 
+use super::activation::Activation;
+use super::activation_layer::ActivationLayer;
 use super::attributes::attributes;
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
-use crate::tensor::{Shape, Tensor};
 
-/// Rectified linear unit: `y = max(x, 0)` (Nair and Hinton, 2010; the notes' g in equations 2 and 3).
+/// Rectified linear unit: `y = max(x, 0)` (Nair and Hinton, 2010; g in the notes' equations 2 and 3).
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Mode, Reference, Relu};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 3], vec![-1.0, 0.0, 2.0])?;
+/// assert_eq!(Relu {}.forward(&[&x], &[], Mode::Inference).data, [0.0, 0.0, 2.0]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Relu {}
 
 attributes!(Relu {});
 
-impl LayerDef for Relu {
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
-        only(inputs).cloned()
-    }
-}
-
-impl Reference for Relu {
-    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
-        elementwise(Activation::Relu, x)
-    }
-
-    fn backward(
-        &self,
-        _x: &[&Tensor<f64>],
-        _params: &[&Tensor<f64>],
-        y: &Tensor<f64>,
-        dy: &Tensor<f64>,
-        _mode: Mode,
-    ) -> Gradients {
-        elementwise_backward(Activation::Relu, y, dy)
+impl ActivationLayer for Relu {
+    fn activation(&self) -> Activation {
+        Activation::Relu
     }
 }

@@ -1,18 +1,31 @@
-//! Slice: every `stride`-th row and column and a range of channels. With a stride of 2 it is the subsampling half of the
-//! option-A shortcut of the CIFAR ResNets (He et al., 2016, section 4.2); [`super::Pad`] is the other half.
+//! Slices with a step.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only_map};
+use super::definition::{LayerDef, Mismatch, only_map};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Attributes of a slice, each `[channels, height, width]`.
+/// Slice: every `step`-th channel, row and column of a range. With a step of 2 it is the subsampling half of the option-A
+/// shortcut of the CIFAR ResNets (He et al., 2016, section 4.2); [`super::Pad`] is the other half.
+///
+/// # Shapes
+/// Input `[C, H, W]`; on each axis the output has `ceil((end - start) / step)` entries.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{LayerDef, Slice};
+/// use convoke::tensor::Shape;
+/// let slice = Slice { start: [0; 3], end: [16, 32, 32], step: [1, 2, 2] };
+/// assert_eq!(slice.output_shape(&[Shape::from([16, 32, 32])])?, Shape::from([16, 16, 16]));
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
-    /// The first index that is taken.
+    /// The first index on each axis `[channels, height, width]`, below `end`.
     pub start: [usize; 3],
-    /// One past the last index that may be taken.
+    /// The exclusive end of the range on each axis, at most the size of the input.
     pub end: [usize; 3],
-    /// The distance between those taken.
+    /// The distance between neighbours on each axis, at least 1.
     pub step: [usize; 3],
 }
 
@@ -23,7 +36,7 @@ impl Slice {
         std::array::from_fn(|a| (self.end[a] - self.start[a]).div_ceil(self.step[a]))
     }
 
-    /// Calls `f(flat index in y, flat index in x)`.
+    /// Calls `f(flat index in y, flat index in x)` for each value of y.
     fn for_each(&self, [n, c, h, w]: [usize; 4], mut f: impl FnMut(usize, usize)) {
         let [oc, oh, ow] = self.size();
         let at = |o: usize, a: usize| self.start[a] + o * self.step[a];

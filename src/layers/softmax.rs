@@ -1,16 +1,30 @@
-//! Softmax over channels: `y[c] = exp(x[c]) / sum over k of exp(x[k])`, at each position of a map.
+//! Softmax.
 
 use super::attributes::attributes;
-use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
+use super::definition::{LayerDef, Mismatch, only};
+use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
 
-/// Softmax over channels (the notes' section 2.2, AlexNet's output).
+/// Softmax over channels, at each position of a feature map: `y[c] = exp(x[c]) / sum over k of exp(x[k])` (AlexNet's
+/// output in the notes' section 2.2).
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Mode, Reference, Softmax};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 2], vec![7.0, 7.0])?;
+/// assert_eq!(Softmax {}.forward(&[&x], &[], Mode::Inference).data, [0.5, 0.5]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Softmax {}
 
 attributes!(Softmax {});
 
-/// Calls `f` with the flat indices of each position's channels.
+/// Calls `f` once for each position of each sample, with the flat indices of the position's channels.
 pub(super) fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) {
     let [n, c, h, w] = shape;
     for s in 0..n {
@@ -31,7 +45,7 @@ impl Reference for Softmax {
         let x = x[0];
         let mut y = x.clone();
         for_each_position(x.nchw(), |at| {
-            // Subtracting the maximum changes nothing but keeps exp from overflowing.
+            // Subtracting the maximum keeps exp from overflowing and leaves the quotient as it is.
             let max = at.iter().map(|&i| x.data[i]).fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = at.iter().map(|&i| (x.data[i] - max).exp()).sum();
             at.iter().for_each(|&i| y.data[i] = (x.data[i] - max).exp() / sum);

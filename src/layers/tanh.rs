@@ -1,34 +1,30 @@
-//! Hyperbolic tangent: `y = tanh(x)`, LeNet-5's original activation.
+//! Hyperbolic tangent.
 
+use super::activation::Activation;
+use super::activation_layer::ActivationLayer;
 use super::attributes::attributes;
-use super::{Activation, Gradients, LayerDef, Mismatch, Mode, Reference, elementwise, elementwise_backward, only};
-use crate::tensor::{Shape, Tensor};
 
-/// Hyperbolic tangent: `y = tanh(x)`, LeNet-5's original activation.
+/// Hyperbolic tangent: `y = (exp(x) - exp(-x)) / (exp(x) + exp(-x))`, the activation of the original LeNet-5 (LeCun et
+/// al., 1998).
+///
+/// # Shapes
+/// The output has the shape of the input, a feature map or a vector.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Mode, Reference, Tanh};
+/// use convoke::tensor::Tensor;
+/// let x = Tensor::new([1, 2], vec![0.0, 20.0])?;
+/// assert_eq!(Tanh {}.forward(&[&x], &[], Mode::Inference).data, [0.0, 1.0]);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tanh {}
 
 attributes!(Tanh {});
 
-impl LayerDef for Tanh {
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
-        only(inputs).cloned()
-    }
-}
-
-impl Reference for Tanh {
-    fn forward(&self, x: &[&Tensor<f64>], _params: &[&Tensor<f64>], _mode: Mode) -> Tensor<f64> {
-        elementwise(Activation::Tanh, x)
-    }
-
-    fn backward(
-        &self,
-        _x: &[&Tensor<f64>],
-        _params: &[&Tensor<f64>],
-        y: &Tensor<f64>,
-        dy: &Tensor<f64>,
-        _mode: Mode,
-    ) -> Gradients {
-        elementwise_backward(Activation::Tanh, y, dy)
+impl ActivationLayer for Tanh {
+    fn activation(&self) -> Activation {
+        Activation::Tanh
     }
 }

@@ -1,57 +1,73 @@
-//! The sliding window that convolutions and poolings share: the notes' equation (1), extended.
+//! The sliding window that convolutions and poolings share.
 
-use super::Mismatch;
-use super::attributes::attributes;
+use serde_json::Value as Json;
+
+use super::attributes::{Attribute, Attributes, attributes};
+use super::definition::Mismatch;
 use crate::tensor::dims;
 
-/// Zeros around the input.
+/// Values around the input: zeros for convolutions and average poolings, values below all others for max poolings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
-    /// `[top, left, bottom, right]`.
+    /// `[top, left, bottom, right]` rows and columns, each at most 32768.
     Explicit([usize; 4]),
-    /// The 'same' convolution of the notes' section 1.1: as many as make the output `ceil(input / stride)`, the odd one at the bottom and right.
+    /// The padding with which the output has `ceil(input / stride)` rows and columns (the 'same' convolution of the notes'
+    /// section 1.1). An odd total puts the extra row at the bottom and the extra column at the right.
     Same,
 }
 
 impl Padding {
-    /// The 'valid' convolution: no padding.
+    /// No padding: the 'valid' convolution.
     pub const NONE: Padding = Padding::Explicit([0; 4]);
 
-    /// `p` on all four sides.
+    /// Returns a padding of `p` on all four sides.
     pub const fn all(p: usize) -> Self {
         Padding::Explicit([p; 4])
     }
 }
 
-/// Kernel size, stride, dilation (each `[height, width]`) and padding.
+/// The window that convolutions and poolings slide over their input. All pairs are `[height, width]`.
+///
+/// # Shapes
+/// An input of `n` rows gives `floor((n - f + p) / s + 1)` rows (the notes' equation (1)), where f is the dilated kernel
+/// `dilation * (kernel - 1) + 1`, p the padding of both sides together and s the stride; columns likewise.
+///
+/// # Examples
+/// ```
+/// use convoke::layers::{Padding, Window};
+/// let window = Window { stride: [2; 2], padding: Padding::all(3), ..Window::new(7) };
+/// assert_eq!(window.output([224, 224])?, [112, 112]);
+/// # Ok::<(), convoke::layers::Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// The filter's size, f.
+    /// The size of the kernel, each 1 to 32768.
     pub kernel: [usize; 2],
-    /// The step between outputs, s.
+    /// The distance in the input between neighbouring outputs, each 1 to 32768.
     pub stride: [usize; 2],
-    /// Zeros around the input, p.
+    /// The padding around the input.
     pub padding: Padding,
-    /// The distance between the kernel's taps.
+    /// The distance in the input between neighbouring taps of the kernel, each 1 to 32768.
     pub dilation: [usize; 2],
-    /// Round the output size up (poolings only); a last window that would start beyond the input is left out.
+    /// Whether the output size is rounded up (poolings only). As in PyTorch, a last window that would start beyond the
+    /// input and its top or left padding is left out.
     pub ceil_mode: bool,
 }
 
 attributes!(Window { kernel, stride, padding, dilation, ceil_mode });
 
 impl Window {
-    /// A square kernel with stride 1 and no padding.
+    /// Returns a square window with stride 1, no dilation, no padding, and the output size rounded down.
     pub const fn new(kernel: usize) -> Self {
         Window { kernel: [kernel; 2], stride: [1; 2], padding: Padding::NONE, dilation: [1; 2], ceil_mode: false }
     }
 
-    /// The input rows or columns that the kernel spans on `axis` (0 height, 1 width).
+    /// Returns the input rows (`axis` 0) or columns (`axis` 1) that the dilated kernel spans.
     pub fn extent(&self, axis: usize) -> usize {
         self.dilation[axis].saturating_mul(self.kernel[axis].saturating_sub(1)).saturating_add(1)
     }
 
-    /// The padding in numbers, `[top, left, bottom, right]`, for an input of `[height, width]`.
+    /// Returns the padding in numbers, `[top, left, bottom, right]`, for an input of `[height, width]`.
     pub fn pads(&self, input: [usize; 2]) -> [usize; 4] {
         match self.padding {
             Padding::Explicit(pads) => pads,
@@ -66,8 +82,11 @@ impl Window {
         }
     }
 
-    /// Equation (1): `floor((n - f + 2p) / s + 1)`, with f the dilated extent and 2p the sum of both sides' padding.
-    pub(super) fn output(&self, input: [usize; 2]) -> Result<[usize; 2], Mismatch> {
+    /// Returns the height and width of the output for an input of `[height, width]`.
+    ///
+    /// # Errors
+    /// A [`Mismatch`] when an attribute or the input is out of its range, or the kernel is larger than the padded input.
+    pub fn output(&self, input: [usize; 2]) -> Result<[usize; 2], Mismatch> {
         self.check(input)?;
         let pads = self.pads(input);
         let mut output = [0; 2];
@@ -90,13 +109,13 @@ impl Window {
         Ok(output)
     }
 
-    /// Poolings: every window must touch the input, or it would have no maximum and no mean.
+    /// Checks that each window touches the input: a window of nothing but padding has no maximum and no mean.
     pub(super) fn check_windows_touch(&self, input: [usize; 2], output: [usize; 2]) -> Result<(), Mismatch> {
         let pads = self.pads(input);
         for a in 0..2 {
             let touches = |o: usize| {
                 let first = o * self.stride[a];
-                // The first tap that is not before the input.
+                // The first tap at or after the first input.
                 let tap = pads[a].saturating_sub(first).div_ceil(self.dilation[a]);
                 tap < self.kernel[a] && first + tap * self.dilation[a] < pads[a] + input[a]
             };
@@ -138,20 +157,50 @@ impl Window {
         mut tap: impl FnMut([usize; 2], [usize; 2], [usize; 2]),
     ) {
         let pads = self.pads(input);
-        let place = |o: usize, k: usize, a: usize| {
+        let position = |o: usize, k: usize, a: usize| {
             (o * self.stride[a] + k * self.dilation[a]).checked_sub(pads[a]).filter(|&i| i < input[a])
         };
         for oy in 0..output[0] {
             for ox in 0..output[1] {
                 for ky in 0..self.kernel[0] {
                     for kx in 0..self.kernel[1] {
-                        if let (Some(iy), Some(ix)) = (place(oy, ky, 0), place(ox, kx, 1)) {
+                        if let (Some(iy), Some(ix)) = (position(oy, ky, 0), position(ox, kx, 1)) {
                             tap([oy, ox], [ky, kx], [iy, ix]);
                         }
                     }
                 }
             }
         }
+    }
+}
+
+impl Attribute for Padding {
+    const EXPECTED: &'static str = "\"same\" or [top, left, bottom, right]";
+
+    fn to_json(&self) -> Json {
+        match self {
+            Padding::Same => "same".into(),
+            Padding::Explicit(pads) => pads.to_json(),
+        }
+    }
+
+    fn from_json(json: &Json) -> Option<Self> {
+        match json.as_str() {
+            Some("same") => Some(Padding::Same),
+            _ => Attribute::from_json(json).map(Padding::Explicit),
+        }
+    }
+}
+
+impl Attribute for Window {
+    const EXPECTED: &'static str = "an object of kernel, stride, padding, dilation and ceil_mode";
+
+    fn to_json(&self) -> Json {
+        Json::Object(self.to_fields())
+    }
+
+    fn from_json(json: &Json) -> Option<Self> {
+        Window::from_fields(json.as_object()?.clone()).ok()
     }
 }
 
@@ -163,8 +212,8 @@ mod tests {
         Window { stride: [s; 2], padding: Padding::all(p), ..Window::new(f) }.output([n; 2]).unwrap()[0]
     }
 
-    /// The notes' worked examples, by the notes' own equation. The text says 63 for p = 2 and 30 for s = 2; equation
-    /// (1) gives 65 and 31, and 'same' at f = 3 needs p = 1.
+    /// The worked examples of the notes. Their text says 63 for p = 2 and 30 for s = 2; their equation (1) gives 65 and 31,
+    /// and 'same' at f = 3 needs p = 1.
     #[test]
     fn equation_1() {
         assert_eq!(out(63, 3, 1, 1), 63);

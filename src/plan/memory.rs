@@ -1,39 +1,39 @@
-//! Fitting buffers with lifetimes into one arena.
+//! The memory plan: buffers with lifetimes, fitted into one arena.
 
-/// Every buffer starts at a multiple of this many floats: 256 bytes, WebGPU's alignment and a multiple of a cache line.
+/// The alignment of all buffers in floats: 256 bytes, WebGPU's alignment and a multiple of a cache line.
 pub(super) const ALIGN: usize = 64;
 
-/// Memory that is needed from `first` to `last`, inclusive.
+/// A buffer in the arena that is needed from time `first` to time `last`, inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Buffer {
+pub(super) struct ArenaBuffer {
     pub floats: usize,
     pub first: usize,
     pub last: usize,
 }
 
-impl Buffer {
+impl ArenaBuffer {
     /// Extends the lifetime to include `time`.
     pub(super) fn alive_at(&mut self, time: usize) {
         self.first = self.first.min(time);
         self.last = self.last.max(time);
     }
 
-    fn overlaps(&self, other: &Buffer) -> bool {
+    fn overlaps(&self, other: &ArenaBuffer) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 }
 
-/// Where each buffer went.
-pub(super) struct Layout {
+/// The offsets of all buffers, in floats.
+pub(super) struct ArenaLayout {
     pub offsets: Vec<usize>,
     pub size: usize,
     pub largest_live: usize,
 }
 
-/// Greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020): the largest
-/// buffers choose first, each the lowest offset that is free while it is alive. Of equal ones the earlier first: the
-/// branches of a residual network then leave no gaps.
-pub(super) fn allocate(buffers: &[Buffer]) -> Layout {
+/// Assigns offsets greedily by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020):
+/// from the largest buffer to the smallest, each at the lowest offset that is free while it is alive. Among equally large
+/// buffers the earlier comes first, so that the branches of a residual network leave no gaps.
+pub(super) fn allocate(buffers: &[ArenaBuffer]) -> ArenaLayout {
     let mut order: Vec<usize> = (0..buffers.len()).filter(|&i| buffers[i].floats > 0).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(buffers[i].floats), buffers[i].first));
     let mut offsets = vec![0; buffers.len()];
@@ -57,11 +57,11 @@ pub(super) fn allocate(buffers: &[Buffer]) -> Layout {
         size = size.max(offset + buffers[i].floats);
         placed.push(i);
     }
-    Layout { offsets, size, largest_live: largest_live(buffers) }
+    ArenaLayout { offsets, size, largest_live: largest_live(buffers) }
 }
 
-/// The most floats that are needed at one time.
-pub(super) fn largest_live(buffers: &[Buffer]) -> usize {
+/// Returns the largest number of floats that are alive at one time.
+pub(super) fn largest_live(buffers: &[ArenaBuffer]) -> usize {
     let alive = |t: usize| buffers.iter().filter(|b| b.first <= t && t <= b.last).map(|b| b.floats).sum();
     buffers.iter().map(|b| alive(b.first)).max().unwrap_or(0)
 }
@@ -75,8 +75,8 @@ mod tests {
     proptest! {
         #[test]
         fn buffers_alive_at_once_never_share_memory(raw in proptest::collection::vec((1usize..5000, 0usize..40, 0usize..10), 1..60)) {
-            let buffers: Vec<Buffer> =
-                raw.iter().map(|&(floats, first, len)| Buffer { floats, first, last: first + len }).collect();
+            let buffers: Vec<ArenaBuffer> =
+                raw.iter().map(|&(floats, first, len)| ArenaBuffer { floats, first, last: first + len }).collect();
             let layout = allocate(&buffers);
             for (i, a) in buffers.iter().enumerate() {
                 prop_assert_eq!(layout.offsets[i] % ALIGN, 0);

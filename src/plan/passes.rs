@@ -1,14 +1,15 @@
-//! From nodes to steps: what runs, what is fused, what is only another name for memory that is already there.
+//! From nodes to steps: dead nodes are dropped, layers fused, and values found that are another name for existing memory.
 
 use crate::graph::reachable::reachable;
-use crate::graph::{Graph, Output, Value};
+use crate::graph::{Graph, Node, Output, Value};
 use crate::layers::{Activation, Layer};
 
-use super::{Purpose, View};
+use super::purpose::Purpose;
+use super::view::View;
 
-/// A value's part of a buffer, for one sample.
+/// The part of a buffer that a value occupies, for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(super) struct BufferSlot {
     pub buffer: usize,
     pub channel: usize,
     pub pixel_stride: usize,
@@ -17,7 +18,7 @@ pub(super) struct Slot {
     pub w: usize,
 }
 
-impl Slot {
+impl BufferSlot {
     pub(super) fn view(&self, buffer_offset: usize) -> View {
         View { offset: buffer_offset + self.channel, pixel_stride: self.pixel_stride, c: self.c, h: self.h, w: self.w }
     }
@@ -34,16 +35,16 @@ pub(super) struct ValueStep {
     pub activation: Option<Activation>,
 }
 
-/// Everything known about a graph's execution but the addresses.
+/// The results of all passes over a graph: everything about its execution but addresses.
 pub(super) struct Passes {
     pub steps: Vec<ValueStep>,
     pub outputs: Vec<Output>,
     /// Floats of each buffer, for one sample.
     pub buffers: Vec<usize>,
-    slots: Vec<Option<Slot>>,
-    /// For each value, the value whose memory it is: itself, or the input of a layer that copies nothing.
+    slots: Vec<Option<BufferSlot>>,
+    /// For each value, the value whose memory holds it: itself, or the input of a layer that copies nothing.
     same_as: Vec<Value>,
-    /// For each value, whether its gradient is wanted.
+    /// For each value, whether its gradient is computed.
     has_grad: Vec<bool>,
 }
 
@@ -52,27 +53,29 @@ impl Passes {
         let training = purpose.is_training();
         let outputs = if training { graph.outputs().to_vec() } else { graph.outputs()[..1].to_vec() };
         let alive = alive(graph, &outputs);
-        let same_as = aliases(graph, &outputs, training);
-        let fused = fusions(graph, &outputs, &alive);
-        let sums = if training { vec![None; fused.len()] } else { sums(graph, &outputs, &alive, &same_as, &fused) };
+        let readers = Readers { outputs: &outputs, consumers: graph.consumers(), alive: &alive };
+        let same_as = aliases(graph, &readers, training);
+        let fused = fusions(graph, &readers);
+        let sums = if training { vec![None; fused.len()] } else { sums(graph, &readers, &same_as, &fused) };
         let slices = slices(graph, &alive, &same_as);
         let steps = steps(graph, &alive, &same_as, &Fusions { activations: fused, sums }, &slices);
         let (buffers, slots) = slots(graph, &steps, &same_as, &slices);
         Passes { steps, outputs, buffers, slots, same_as, has_grad: has_grad(graph, purpose, frozen) }
     }
 
-    /// The memory of a value; `None` when it is never written (fused, dead).
-    pub(super) fn slot(&self, v: Value) -> Option<Slot> {
+    /// Returns the memory of a value; `None` for a value that is never written (fused or dead).
+    pub(super) fn slot(&self, v: Value) -> Option<BufferSlot> {
         self.slots[self.same_as[v.index()].index()]
     }
 
-    /// Whether a gradient flows into this value.
+    /// Returns whether the gradient of this value is computed.
     pub(super) fn has_grad(&self, v: Value) -> bool {
         self.has_grad[v.index()]
     }
 }
 
-/// Gradients flow to what learns; to the network's input, and so everywhere, only when that was asked for.
+/// Finds the values whose gradient is computed: those that trained parameters influence, or all values when the gradient of
+/// the network's input is asked for.
 fn has_grad(graph: &Graph, purpose: Purpose, frozen: &[bool]) -> Vec<bool> {
     let mut has_grad = vec![purpose.wants_input_grad()];
     for (node, &frozen) in graph.nodes().iter().zip(frozen) {
@@ -82,19 +85,42 @@ fn has_grad(graph: &Graph, purpose: Purpose, frozen: &[bool]) -> Vec<bool> {
     has_grad
 }
 
-/// For each node, whether an output depends on it.
+/// Returns, for each node, whether an output depends on it.
 fn alive(graph: &Graph, outputs: &[Output]) -> Vec<bool> {
     reachable(graph.nodes(), outputs.iter().map(|o| o.value)).split_off(1)
 }
 
-/// Values that are only another name: dropout at inference; flatten where the memory need not be reordered.
-fn aliases(graph: &Graph, outputs: &[Output], training: bool) -> Vec<Value> {
-    let consumers = graph.consumers();
+/// The readers of all values.
+struct Readers<'a> {
+    outputs: &'a [Output],
+    /// For each value, the nodes that read it.
+    consumers: Vec<Vec<usize>>,
+    /// For each node, whether an output depends on it.
+    alive: &'a [bool],
+}
+
+impl Readers<'_> {
+    /// Returns the only node that reads `value`, dead nodes aside; `None` for an output.
+    fn only(&self, value: Value) -> Option<usize> {
+        let mut alive = self.consumers[value.index()].iter().copied().filter(|&reader| self.alive[reader]);
+        match (alive.next(), alive.next()) {
+            (Some(only), None) if !self.is_output(value) => Some(only),
+            _ => None,
+        }
+    }
+
+    fn is_output(&self, value: Value) -> bool {
+        self.outputs.iter().any(|o| o.value == value)
+    }
+}
+
+/// Finds values that are another name for their input: dropout at inference, flatten where memory need not be reordered.
+fn aliases(graph: &Graph, readers: &Readers, training: bool) -> Vec<Value> {
     let mut same_as: Vec<Value> = graph.values().collect();
     for (i, node) in graph.nodes().iter().enumerate() {
         let alias = match node.layer {
             Layer::Dropout(_) => !training,
-            Layer::Flatten(_) => order_is_free(graph, outputs, &consumers, i),
+            Layer::Flatten(_) => order_is_free(graph, readers, i),
             _ => false,
         };
         if alias {
@@ -104,9 +130,9 @@ fn aliases(graph: &Graph, outputs: &[Output], training: bool) -> Vec<Value> {
     same_as
 }
 
-/// Whether nobody can see the order of this flatten's output: a map of one pixel has only one, and linear layers permute
-/// their weights; element-wise layers pass the question on.
-fn order_is_free(graph: &Graph, outputs: &[Output], consumers: &[Vec<usize>], flatten: usize) -> bool {
+/// Returns whether no reader depends on the order of this flatten's output. A map of one pixel has only one order, linear
+/// layers permute their weights, and for element-wise layers it depends on their readers.
+fn order_is_free(graph: &Graph, readers: &Readers, flatten: usize) -> bool {
     let (_, h, w) = graph.shape(graph.nodes()[flatten].inputs[0]).chw();
     if h * w == 1 {
         return true;
@@ -114,10 +140,10 @@ fn order_is_free(graph: &Graph, outputs: &[Output], consumers: &[Vec<usize>], fl
     let mut stack = vec![flatten];
     while let Some(i) = stack.pop() {
         let value = Value::of_node(i);
-        if outputs.iter().any(|o| o.value == value) {
+        if readers.is_output(value) {
             return false;
         }
-        for &reader in &consumers[value.index()] {
+        for &reader in &readers.consumers[value.index()] {
             match &graph.nodes()[reader].layer {
                 Layer::Linear(_) => {}
                 Layer::Dropout(_) | Layer::Flatten(_) => stack.push(reader),
@@ -129,7 +155,7 @@ fn order_is_free(graph: &Graph, outputs: &[Output], consumers: &[Vec<usize>], fl
     true
 }
 
-/// A sum that is computed by the convolution that makes one of its two inputs.
+/// A sum that is fused into the convolution that computes one of its two inputs.
 #[derive(Clone, Copy)]
 struct Sum {
     /// The sum's node.
@@ -138,42 +164,29 @@ struct Sum {
     addend: Value,
 }
 
-/// What is fused into each node.
+/// The nodes that are fused into each node.
 struct Fusions {
-    /// An activation node.
+    /// The activation.
     activations: Vec<Option<usize>>,
+    /// The sum, for convolutions.
     sums: Vec<Option<Sum>>,
 }
 
-/// For each node, the activation node that is fused into it.
-fn fusions(graph: &Graph, outputs: &[Output], alive: &[bool]) -> Vec<Option<usize>> {
-    let consumers = graph.consumers();
-    let fuse = |(i, node): (usize, &crate::graph::Node)| {
+/// Returns, for each node, the activation node that is fused into it.
+fn fusions(graph: &Graph, readers: &Readers) -> Vec<Option<usize>> {
+    let fuse = |(i, node): (usize, &Node)| {
         let fusible = matches!(node.layer, Layer::Conv2d(_) | Layer::Linear(_) | Layer::Add(_) | Layer::BatchNorm2d(_));
-        let value = Value::of_node(i);
-        let mut readers = consumers[value.index()].iter().copied().filter(|&r| alive[r]);
-        match (readers.next(), readers.next()) {
-            (Some(only), None) if fusible && outputs.iter().all(|o| o.value != value) => {
-                graph.nodes()[only].layer.activation().map(|_| only)
-            }
-            _ => None,
-        }
+        let only = readers.only(Value::of_node(i)).filter(|_| fusible)?;
+        graph.nodes()[only].layer.activation().map(|_| only)
     };
     graph.nodes().iter().enumerate().map(fuse).collect()
 }
 
-/// For each convolution, the sum that it computes as it writes: that of its result, which only the sum reads, and a value
-/// that is there before it, as the shortcut of a residual block is. The result may be rounded first.
-fn sums(
-    graph: &Graph,
-    outputs: &[Output],
-    alive: &[bool],
-    same_as: &[Value],
-    activations: &[Option<usize>],
-) -> Vec<Option<Sum>> {
-    let consumers = graph.consumers();
+/// Returns, for each convolution, the sum that is fused into it. Only the sum reads the convolution's result, which may be
+/// rounded first; the other summand is computed before the convolution, as the shortcut of a residual block is.
+fn sums(graph: &Graph, readers: &Readers, same_as: &[Value], activations: &[Option<usize>]) -> Vec<Option<Sum>> {
     let mut sums = vec![None; graph.nodes().len()];
-    for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| alive[*i]) {
+    for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| readers.alive[*i]) {
         let (Layer::Add(_), [a, b]) = (&node.layer, &node.inputs[..]) else { continue };
         let (&last, &other) = if a > b { (a, b) } else { (b, a) };
         let Some(made) = last.node() else { continue };
@@ -183,17 +196,17 @@ fn sums(
             _ => Some(made),
         };
         let Some(conv) = conv.filter(|&conv| other < Value::of_node(conv)) else { continue };
-        let alone = consumers[last.index()].iter().filter(|&&reader| alive[reader]).eq([&i]);
-        // Grouped ones, depthwise among them, have kernels of their own, and no network adds to them.
-        let can = matches!(graph.nodes()[conv].layer, Layer::Conv2d(c) if c.groups == 1);
-        if can && alone && last != other && outputs.iter().all(|o| o.value != last) {
+        let alone = readers.only(last) == Some(i);
+        // The kernels of grouped convolutions, depthwise among them, cannot add; no network of the zoo needs it.
+        let can_add = matches!(graph.nodes()[conv].layer, Layer::Conv2d(c) if c.groups == 1);
+        if can_add && alone && last != other {
             sums[conv] = Some(Sum { node: i, addend: same_as[other.index()] });
         }
     }
     sums
 }
 
-/// For each value, the concatenation it is written into and its first channel there.
+/// For each value, the concatenation into which it is written, and its first channel there.
 type Slices = Vec<Option<(Value, usize)>>;
 
 fn slices(graph: &Graph, alive: &[bool], same_as: &[Value]) -> Slices {
@@ -206,7 +219,7 @@ fn slices(graph: &Graph, alive: &[bool], same_as: &[Value]) -> Slices {
         for &input in &node.inputs {
             let v = same_as[input.index()];
             let once = node.inputs.iter().filter(|u| same_as[u.index()] == v).count() == 1;
-            // A flattened map lies in another order than the concatenated vector needs.
+            // A flattened map is in another order than the concatenated vector needs.
             let same_geometry = graph.shape(v).chw() == graph.shape(input).chw();
             if once && same_geometry && v != Value::INPUT && slices[v.index()].is_none() {
                 slices[v.index()] = Some((Value::of_node(i), channel));
@@ -260,8 +273,13 @@ fn steps(graph: &Graph, alive: &[bool], same_as: &[Value], fused: &Fusions, slic
     steps
 }
 
-/// Gives every written value its part of a buffer. A concatenation is one buffer with all that is written into it.
-fn slots(graph: &Graph, steps: &[ValueStep], same_as: &[Value], slices: &Slices) -> (Vec<usize>, Vec<Option<Slot>>) {
+/// Assigns each written value its part of a buffer. A concatenation and its branches share one buffer.
+fn slots(
+    graph: &Graph,
+    steps: &[ValueStep],
+    same_as: &[Value],
+    slices: &Slices,
+) -> (Vec<usize>, Vec<Option<BufferSlot>>) {
     let count = graph.nodes().len() + 1;
     let mut written = vec![false; count];
     written[0] = true;
@@ -279,22 +297,22 @@ fn slots(graph: &Graph, steps: &[ValueStep], same_as: &[Value], slices: &Slices)
     }
     let geometry = geometry(graph, same_as);
     let mut buffers = vec![];
-    let mut slots: Vec<Option<Slot>> = vec![None; count];
+    let mut slots: Vec<Option<BufferSlot>> = vec![None; count];
     for v in graph.values().rev().filter(|v| written[v.index()] && same_as[v.index()] == *v) {
         let (c, h, w) = geometry[v.index()];
-        // Wholes come after their parts in the graph, so in this reversed order their slots are already known.
+        // A concatenation comes after its branches in the graph, so in this reversed order its slot is already known.
         slots[v.index()] = Some(match slices[v.index()].and_then(|(whole, ch)| Some((slots[whole.index()]?, ch))) {
-            Some((whole, channel)) => Slot { channel: whole.channel + channel, c, ..whole },
+            Some((whole, channel)) => BufferSlot { channel: whole.channel + channel, c, ..whole },
             None => {
                 buffers.push(c * h * w);
-                Slot { buffer: buffers.len() - 1, channel: 0, pixel_stride: c, c, h, w }
+                BufferSlot { buffer: buffers.len() - 1, channel: 0, pixel_stride: c, c, h, w }
             }
         });
     }
     (buffers, slots)
 }
 
-/// How each value lies in memory, as `(c, h, w)`: element-wise layers over a flattened map keep the map's.
+/// Returns the shape of each value in memory, `(c, h, w)`. Element-wise layers over a flattened map keep the map's shape.
 fn geometry(graph: &Graph, same_as: &[Value]) -> Vec<(usize, usize, usize)> {
     let mut geometry: Vec<_> = graph.values().map(|v| graph.shape(v).chw()).collect();
     for (i, node) in graph.nodes().iter().enumerate() {

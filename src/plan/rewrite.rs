@@ -1,16 +1,32 @@
-//! Graphs into equal graphs that cost less. Every rewrite keeps the logits; none changes a graph that is to be trained.
+//! Rewrites of graphs into equivalent ones that cost less at inference. All of them keep the logits up to rounding; training
+//! plans the graph as it is.
 
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::graph::reachable::retain;
 use crate::graph::{Graph, Node, Output, Param, Params, Tensors, Value};
 use crate::layers::{BatchNorm2d, Conv2d, Layer, Linear, Padding, Window};
 use crate::tensor::Tensor;
 
-/// All rewrites that pay at inference, in the order in which they help each other.
+/// Applies all rewrites that pay at inference, in the order in which they help each other.
 ///
 /// # Errors
-/// Those of [`Graph::new`], which a rewrite of a valid graph does not meet.
+/// Returns the errors of [`Graph::new`] and [`Params::new`]. For a valid graph with finite parameters, only
+/// [`crate::Error::NotFinite`] occurs: when folding a batch normalization overflows.
+///
+/// # Examples
+/// ```
+/// use convoke::graph::{Init, Params};
+/// use convoke::plan::rewrite;
+/// use convoke::zoo::{self, Options};
+/// let graph = zoo::network("resnet20", Options::default())?;
+/// let params = Params::init(&graph, Init::He, 1);
+/// let (rewritten, _) = rewrite::for_inference(&graph, params)?;
+/// // Batch normalizations are folded into the convolutions before them.
+/// assert!(rewritten.nodes().len() < graph.nodes().len());
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn for_inference(graph: &Graph, params: Params) -> Result<(Graph, Params)> {
     let graph = merge_duplicates(graph, &params)?;
     let params = without_unused(&graph, &params);
@@ -18,16 +34,17 @@ pub fn for_inference(graph: &Graph, params: Params) -> Result<(Graph, Params)> {
     Ok((average_first(&graph)?, params))
 }
 
-/// An average of sums is the sum of averages: an average pooling after a 1x1 convolution that only it reads comes before
-/// it, where fewer pixels are left to multiply (DenseNet's transitions). Not where padding counts, which has no bias.
+/// Moves an average pooling before the 1x1 convolution whose only reader it is (DenseNet's transitions): both are linear, and
+/// fewer pixels are left to multiply. Poolings with padding stay, because their zeros would get the convolution's bias.
 ///
 /// # Errors
-/// Those of [`Graph::new`].
+/// Returns the errors of [`Graph::new`]; none of them occurs for a valid graph.
 pub fn average_first(graph: &Graph) -> Result<Graph> {
     let mut nodes = graph.nodes().to_vec();
+    let producers = sole_producers(graph);
     for (i, node) in graph.nodes().iter().enumerate() {
         let Layer::AvgPool2d(pool) = node.layer else { continue };
-        let Some(producer) = sole_producer(graph, i) else { continue };
+        let Some(producer) = producers[i] else { continue };
         let Layer::Conv2d(conv) = &graph.nodes()[producer].layer else { continue };
         let source = graph.shape(graph.nodes()[producer].inputs[0]);
         let (_, h, w) = source.chw();
@@ -41,24 +58,29 @@ pub fn average_first(graph: &Graph) -> Result<Graph> {
     rebuilt(graph, nodes, &map)
 }
 
-/// Whether each output pixel is made of the input pixel there.
+/// Returns whether each output pixel depends only on the input pixel at its position.
 fn is_pointwise(conv: &Conv2d) -> bool {
     let Window { kernel, stride, padding, .. } = conv.window;
     (kernel, stride, padding) == ([1, 1], [1, 1], Padding::NONE)
 }
 
-/// A batch normalisation after a convolution or linear layer that only it reads becomes part of that layer:
-/// `w' = w * s`, `b' = (b - mean) * s + bias` with `s = weight / sqrt(var + epsilon)`.
+/// Folds each batch normalization into the convolution or linear layer whose only reader it is:
+/// `w' = w * s` and `b' = (b - mean) * s + bias` with `s = weight / sqrt(var + epsilon)`.
 ///
 /// # Errors
-/// Those of [`Graph::new`].
+/// Returns the errors of [`Graph::new`] and [`Params::new`]. For a valid graph with finite parameters, only
+/// [`crate::Error::NotFinite`] occurs: when a folded parameter overflows.
+///
+/// # Panics
+/// Panics when `params` belong to another graph.
 pub fn fold_batch_norm(graph: &Graph, params: Params) -> Result<(Graph, Params)> {
     let mut nodes = graph.nodes().to_vec();
     let mut tensors = params.into_tensors();
     let mut same_as = vec![None; nodes.len()];
+    let producers = sole_producers(graph);
     for (i, node) in graph.nodes().iter().enumerate() {
         let Layer::BatchNorm2d(norm) = node.layer else { continue };
-        let Some(producer) = folds_into(graph, i) else { continue };
+        let Some(producer) = folds_into(graph, &producers, i) else { continue };
         if let Layer::Conv2d(Conv2d { bias, .. }) | Layer::Linear(Linear { bias, .. }) = &mut nodes[producer].layer {
             *bias = true;
         }
@@ -70,25 +92,28 @@ pub fn fold_batch_norm(graph: &Graph, params: Params) -> Result<(Graph, Params)>
     Ok((graph, params))
 }
 
-/// Whether each node has a batch normalisation folded into it.
+/// Returns, for each node, whether [`fold_batch_norm`] folds a batch normalization into it.
 pub fn folded(graph: &Graph) -> Vec<bool> {
     let mut folded = vec![false; graph.nodes().len()];
-    (0..folded.len()).filter_map(|i| folds_into(graph, i)).for_each(|producer| folded[producer] = true);
+    let producers = sole_producers(graph);
+    (0..folded.len()).filter_map(|i| folds_into(graph, &producers, i)).for_each(|producer| folded[producer] = true);
     folded
 }
 
-/// The node that node `i`, a batch normalisation, becomes part of.
-fn folds_into(graph: &Graph, i: usize) -> Option<usize> {
-    let producer = sole_producer(graph, i)?;
+/// Returns the node into which node `i` is folded; `None` unless node `i` is a batch normalization that can be folded.
+fn folds_into(graph: &Graph, producers: &[Option<usize>], i: usize) -> Option<usize> {
+    let producer = producers[i]?;
     let norm = matches!(graph.nodes()[i].layer, Layer::BatchNorm2d(_));
     (norm && matches!(graph.nodes()[producer].layer, Layer::Conv2d(_) | Layer::Linear(_))).then_some(producer)
 }
 
-/// Nodes that compute the same from the same inputs become one. Layers with parameters are the same only if they share
-/// every value.
+/// Merges nodes with equal layers, equal inputs and equal parameters. Outputs and dropouts stay.
 ///
 /// # Errors
-/// Those of [`Graph::new`].
+/// Returns the errors of [`Graph::new`]; none of them occurs for a valid graph.
+///
+/// # Panics
+/// Panics when `params` belong to another graph.
 pub fn merge_duplicates(graph: &Graph, params: &Params) -> Result<Graph> {
     let mut same_as: Vec<Option<Value>> = vec![None; graph.nodes().len()];
     let resolve = |same_as: &[Option<Value>], v: Value| v.node().and_then(|i| same_as[i]).unwrap_or(v);
@@ -112,18 +137,23 @@ pub fn merge_duplicates(graph: &Graph, params: &Params) -> Result<Graph> {
     without(graph, graph.nodes().to_vec(), &same_as)
 }
 
-/// The notes' section 4, one way: a linear layer over a flattened map is a convolution whose kernel is the whole map.
-/// Only linear layers directly after a flatten that nobody else reads are rewritten; what follows is flattened instead.
+/// Turns linear layers over a flattened map into convolutions whose kernel is the whole map, followed by a flatten (the
+/// notes' section 4). Only linear layers that are the only reader of a flatten are rewritten. [`conv_to_linear`] is the
+/// inverse.
 ///
 /// # Errors
-/// Those of [`Graph::new`].
+/// Returns the errors of [`Graph::new`] and [`Params::new`]; none of them occurs for a valid graph and its parameters.
+///
+/// # Panics
+/// Panics when `params` belong to another graph.
 pub fn linear_to_conv(graph: &Graph, params: Params) -> Result<(Graph, Params)> {
     let mut nodes: Vec<Node> = vec![];
     let mut tensors = params.into_tensors();
     let mut map = vec![Value::INPUT];
+    let producers = sole_producers(graph);
     for (i, node) in graph.nodes().iter().enumerate() {
         let inputs: Vec<Value> = node.inputs.iter().map(|v| map[v.index()]).collect();
-        match (&node.layer, flattened_map(graph, i)) {
+        match (&node.layer, flattened_map(graph, &producers, i)) {
             (Layer::Linear(linear), Some(source)) => {
                 let (c, h, w) = graph.shape(source).chw();
                 let mut conv = Conv2d::new(linear.out_features, 1);
@@ -143,10 +173,14 @@ pub fn linear_to_conv(graph: &Graph, params: Params) -> Result<(Graph, Params)> 
     finish(graph, nodes, tensors, &map)
 }
 
-/// The other way: a convolution whose kernel covers its whole unpadded input is a linear layer.
+/// Turns convolutions whose kernel covers their whole unpadded input into linear layers (the notes' section 4). Only
+/// convolutions whose readers are all flattens are rewritten. [`linear_to_conv`] is the inverse.
 ///
 /// # Errors
-/// Those of [`Graph::new`].
+/// Returns the errors of [`Graph::new`] and [`Params::new`]; none of them occurs for a valid graph and its parameters.
+///
+/// # Panics
+/// Panics when `params` belong to another graph.
 pub fn conv_to_linear(graph: &Graph, params: Params) -> Result<(Graph, Params)> {
     let mut nodes: Vec<Node> = vec![];
     let mut tensors = params.into_tensors();
@@ -184,23 +218,28 @@ fn covers(graph: &Graph, node: &Node, conv: &Conv2d) -> bool {
         && conv.window.padding == Padding::NONE
 }
 
-/// The map that a node reads through a flatten of its own.
-fn flattened_map(graph: &Graph, i: usize) -> Option<Value> {
-    let flatten = sole_producer(graph, i)?;
+/// Returns the map that node `i` reads through a flatten whose only reader it is.
+fn flattened_map(graph: &Graph, producers: &[Option<usize>], i: usize) -> Option<Value> {
+    let flatten = producers[i]?;
     matches!(graph.nodes()[flatten].layer, Layer::Flatten(_)).then(|| graph.nodes()[flatten].inputs[0])
 }
 
-/// The node whose output only node `i` reads, if that is how `i` gets its (only) input.
-fn sole_producer(graph: &Graph, i: usize) -> Option<usize> {
-    let [input] = graph.nodes()[i].inputs[..] else { return None };
-    let producer = input.node()?;
-    (graph.consumers()[input.index()].len() == 1 && !is_output(graph, producer)).then_some(producer)
+/// Returns, for each node with one input, the node that produces the input, if no other node reads it and it is no output.
+fn sole_producers(graph: &Graph) -> Vec<Option<usize>> {
+    let consumers = graph.consumers();
+    let sole_producer = |node: &Node| {
+        let [input] = node.inputs[..] else { return None };
+        let producer = input.node()?;
+        (consumers[input.index()].len() == 1 && !is_output(graph, producer)).then_some(producer)
+    };
+    graph.nodes().iter().map(sole_producer).collect()
 }
 
 fn is_output(graph: &Graph, node: usize) -> bool {
     graph.outputs().iter().any(|o| o.value == Value::of_node(node))
 }
 
+/// Folds the parameters of the batch normalization `norm_name` into those of `producer`.
 fn fold(tensors: &mut Tensors, producer: &str, norm_name: &str, norm: BatchNorm2d) {
     let mut take = |name: &str| {
         let tensor = tensors.remove(&format!("{norm_name}.{name}")).expect("a batch norm has four tensors");
@@ -223,35 +262,33 @@ fn fold(tensors: &mut Tensors, producer: &str, norm_name: &str, norm: BatchNorm2
     tensors.insert(name, b.into());
 }
 
-/// The graph with `nodes`, without those that are `same_as` an earlier value.
-fn without(graph: &Graph, nodes: Vec<Node>, same_as: &[Option<Value>]) -> Result<Graph> {
-    let mut map = vec![Value::INPUT];
-    let mut kept: Vec<Node> = vec![];
-    for (i, node) in nodes.into_iter().enumerate() {
-        match same_as[i] {
-            Some(v) => map.push(map[v.index()]),
-            None => {
-                let inputs = node.inputs.iter().map(|v| map[v.index()]).collect();
-                kept.push(Node { inputs, ..node });
-                map.push(Value::of_node(kept.len() - 1));
-            }
-        }
+/// Returns the graph with `nodes`, without the nodes that are `same_as` an earlier value.
+fn without(graph: &Graph, mut nodes: Vec<Node>, same_as: &[Option<Value>]) -> Result<Graph> {
+    let mut resolved = vec![Value::INPUT];
+    for (i, same_as) in same_as.iter().enumerate() {
+        resolved.push(same_as.map_or(Value::of_node(i), |v| resolved[v.index()]));
     }
-    rebuilt(graph, kept, &map)
+    nodes.iter_mut().flat_map(|node| &mut node.inputs).for_each(|v| *v = resolved[v.index()]);
+    let keep: Vec<bool> = std::iter::once(true).chain(same_as.iter().map(Option::is_none)).collect();
+    let (nodes, moved) = retain(nodes, &keep);
+    let map: Vec<Value> = resolved.iter().map(|v| moved[v.index()]).collect();
+    rebuilt(graph, nodes, &map)
 }
 
+/// Returns the graph with other nodes; `map` gives the new value of each old one.
 fn rebuilt(graph: &Graph, nodes: Vec<Node>, map: &[Value]) -> Result<Graph> {
     let outputs = graph.outputs().iter().map(|o| Output { value: map[o.value.index()], ..*o }).collect();
     Graph::new(graph.name(), graph.input().clone(), nodes, outputs)
 }
 
+/// Returns the graph with other nodes, and with these tensors as its parameters.
 fn finish(graph: &Graph, nodes: Vec<Node>, tensors: Tensors, map: &[Value]) -> Result<(Graph, Params)> {
     let graph = rebuilt(graph, nodes, map)?;
     let params = Params::new(&graph, tensors)?;
     Ok((graph, params))
 }
 
-/// The parameters that the graph still has.
+/// Returns the parameters of `graph`, out of the parameters of a larger one.
 fn without_unused(graph: &Graph, params: &Params) -> Params {
     let own = graph.params().into_iter().map(|(name, _)| {
         let tensor = params.param(&name).clone();
@@ -265,7 +302,8 @@ mod tests {
     use super::*;
     use crate::graph::{Builder, Init, reference};
     use crate::layers::{AvgPool2d, Flatten, Relu, Role};
-    use crate::plan::{Plan, Purpose};
+    use crate::plan::build::Plan;
+    use crate::plan::purpose::Purpose;
     use crate::rng::Rng;
     use crate::zoo;
 
@@ -302,8 +340,8 @@ mod tests {
     }
 
     fn small_dense() -> Graph {
-        let form = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
-        zoo::densenet("dense", &form, zoo::Options::default()).unwrap()
+        let config = zoo::DenseNet { layers: vec![2, 2], growth: 4, start: 6, bottleneck: true, large_images: false };
+        zoo::densenet("dense", &config, zoo::Options::default()).unwrap()
     }
 
     #[test]

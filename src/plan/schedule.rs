@@ -1,17 +1,17 @@
-//! When each step runs, and how long memory is needed for it.
+//! The order of steps, and the lifetimes of buffers that follow from it.
 
 use std::ops::Range;
 
-use super::memory::{Buffer, largest_live};
+use super::memory::{ArenaBuffer, largest_live};
 use super::passes::Passes;
 use crate::graph::Value;
 
-/// What happens at one time of a run.
+/// An event of a run. Numbers are indices of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     Forward(usize),
     Losses,
-    /// A step runs forward again, for values that were not kept.
+    /// A step runs forward a second time, for values that were not kept.
     Recompute(usize),
     Backward(usize),
 }
@@ -21,19 +21,19 @@ pub(super) enum Event {
 pub(super) struct Schedule {
     training: bool,
     pub events: Vec<Event>,
-    /// For each buffer of the passes, whether its values are dropped in the forward half and computed again, into a
-    /// buffer of their own, for the backward half.
+    /// For each buffer of the passes, whether its values are dropped in the forward half and recomputed, into a buffer of
+    /// their own, for the backward half.
     pub dropped: Vec<bool>,
 }
 
 impl Schedule {
-    /// A run that keeps every value that backward needs.
+    /// Returns the run that keeps all values that the backward half needs.
     pub(super) fn new(passes: &Passes, training: bool) -> Self {
         Self::in_segments(passes, training, &[])
     }
 
-    /// A run that keeps only values that cross from one segment of steps to another, or that the last segment needs;
-    /// segments begin at step 0 and at each of `starts`.
+    /// Returns the run that keeps only values that cross from one segment of steps to another or that the last segment
+    /// needs. Segments begin at step 0 and at each of `starts`.
     pub(super) fn in_segments(passes: &Passes, training: bool, starts: &[usize]) -> Self {
         let mut events: Vec<Event> = (0..passes.steps.len()).map(Event::Forward).collect();
         events.push(Event::Losses);
@@ -50,16 +50,16 @@ impl Schedule {
         Schedule { training, events, dropped }
     }
 
-    /// The buffer of a value that backward, or a step that runs again for it, reads or writes, with those of dropped
-    /// values behind all others.
+    /// Returns the buffer that the backward half uses for the values of `buffer`: another one, behind all others, for values
+    /// that are recomputed.
     pub(super) fn late(&self, buffer: usize) -> usize {
         if self.dropped[buffer] { self.dropped.len() + buffer } else { buffer }
     }
 
-    /// Lifetimes of the buffers that hold values, then of those that hold dropped values again, then of the gradients.
-    pub(super) fn lifetimes(&self, passes: &Passes, batch: usize) -> Vec<Buffer> {
+    /// Returns the lifetimes of the buffers of values, then of recomputed values, then of gradients.
+    pub(super) fn lifetimes(&self, passes: &Passes, batch: usize) -> Vec<ArenaBuffer> {
         let count = passes.buffers.len();
-        let mut buffers = vec![Buffer { floats: 0, first: usize::MAX, last: 0 }; 3 * count];
+        let mut buffers = vec![ArenaBuffer { floats: 0, first: usize::MAX, last: 0 }; 3 * count];
         let mut alive = |buffer: usize, time: usize| {
             buffers[buffer].floats = passes.buffers[buffer % count] * batch;
             buffers[buffer].alive_at(time);
@@ -95,7 +95,7 @@ impl Schedule {
     }
 }
 
-/// Buffers that only steps of one segment, and not of the last, read and write.
+/// Returns, for each buffer, whether only steps of one segment, other than the last, read and write it.
 fn dropped(passes: &Passes, starts: &[usize]) -> Vec<bool> {
     let segment = |step: usize| starts.partition_point(|&start| start <= step);
     let mut owner: Vec<Option<usize>> = vec![None; passes.buffers.len()];
@@ -113,7 +113,7 @@ fn dropped(passes: &Passes, starts: &[usize]) -> Vec<bool> {
     kept.iter().map(|kept| !kept).collect()
 }
 
-/// The steps of a segment that write dropped values which its backward half needs, in order.
+/// Returns the steps of a segment that write dropped values which its backward half needs, in order.
 fn to_recompute(passes: &Passes, dropped: &[bool], segment: Range<usize>) -> Vec<usize> {
     let buffers = |i: usize| {
         let step = &passes.steps[i];
@@ -135,22 +135,22 @@ fn to_recompute(passes: &Passes, dropped: &[bool], segment: Range<usize>) -> Vec
     recomputed
 }
 
-/// Of the schedules that drop values and compute them again, each step at most once (Chen et al., "Training Deep Nets with
-/// Sublinear Memory Cost", 2016), and the one that keeps all, that with the fewest floats alive at once.
+/// Returns the schedule with the fewest floats alive at once: the one that keeps all values, or one that recomputes values,
+/// each step at most once (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
 pub(super) fn smallest(passes: &Passes) -> Schedule {
     let segmented = (2..=MOST_SEGMENTS).map(|count| Schedule::in_segments(passes, true, &starts(passes, count)));
     let all = [Schedule::new(passes, true)].into_iter().chain(segmented);
     all.min_by_key(|schedule| largest_live(&schedule.lifetimes(passes, 1))).expect("there is at least one")
 }
 
-/// More gain nothing: with their number grows what is kept between them.
+/// The largest number of segments that is tried. More segments keep more values between them and gain nothing.
 const MOST_SEGMENTS: usize = 16;
 
-/// Where segments after the first begin, about as many as asked for: they write about equally much, and begin where little
-/// crosses over.
+/// Returns the first steps of about `count` segments, without the first. The segments write about equally many floats and
+/// begin where few floats cross over.
 fn starts(passes: &Passes, count: usize) -> Vec<usize> {
     let slot = |v: Value| passes.slot(v).expect("a computed value has a slot");
-    // Floats that steps before each one have written, and those that it and later ones read of them.
+    // For each step, the floats that earlier steps have written, and how many of them this step and later ones read.
     let (mut written, mut crossing) = (vec![0], vec![0; passes.steps.len()]);
     let mut known: Vec<Option<usize>> = vec![None; passes.buffers.len()];
     for (i, step) in passes.steps.iter().enumerate() {

@@ -1,7 +1,11 @@
-use super::*;
-use crate::graph::Builder;
+use super::build::Plan;
+use super::purpose::Purpose;
+use super::step::Step;
+use super::view::View;
+use crate::graph::{Builder, Graph, Value};
 use crate::layers::{
-    Conv2d, Dropout, FakeQuantize, Flatten, Layer, Linear, MaxPool2d, Padding, Relu, Sigmoid, Softmax,
+    Activation, ActivationLayer, Conv2d, Dropout, FakeQuantize, Flatten, Layer, Linear, MaxPool2d, Padding, Relu,
+    Sigmoid, Softmax,
 };
 use crate::zoo;
 

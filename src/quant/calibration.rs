@@ -1,36 +1,46 @@
-//! How far a layer's inputs reach, from what they are on sample images.
+//! Calibration: the range of a layer's inputs, chosen from a histogram of their magnitudes on sample images.
 //!
-//! Inputs become codes of a fixed step, so a range that takes in every stray value wastes steps on it, and one that is too
-//! small cuts values off. The methods differ in where they cut.
+//! Quantized inputs are multiples of one step. A range that includes every outlier makes the step large, and a range that
+//! is too small clips values. The methods differ in where they clip.
 
-/// Bins of a histogram.
+/// The number of bins of a histogram.
 const BINS: usize = 2048;
 
-/// Codes that the entropy is measured with: with all of a code's, no range would seem too large.
+/// The number of quantization levels with which the entropy is measured (as in TensorRT). With all 256, no range would seem
+/// too large.
 const LEVELS: usize = 128;
 
-/// How a range is chosen.
+/// The method by which a range is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// The largest magnitude that was seen.
     MinMax,
     /// The magnitude that one value of ten thousand exceeds.
     Percentile,
-    /// Where the distribution of codes tells most of the distribution of values (least Kullback-Leibler divergence;
-    /// Migacz, "8-bit inference with TensorRT", 2017).
+    /// The range with the least Kullback-Leibler divergence between the distributions of the values and of the quantized
+    /// values (Migacz, "8-bit inference with TensorRT", 2017).
     Entropy,
 }
 
 impl Method {
-    /// The part of values that a percentile cuts off.
+    /// The fraction of values that [`Method::Percentile`] clips.
     const CUT: f64 = 1e-4;
 }
 
-/// Magnitudes of a layer's inputs, counted in bins of equal width.
+/// The magnitudes of a layer's inputs, counted in 2048 bins of equal width.
+///
+/// # Examples
+/// ```
+/// use convoke::quant::{Histogram, Method};
+/// let mut histogram = Histogram::default();
+/// histogram.add(&[0.5, -2.0, 1.0]);
+/// assert_eq!(histogram.range(Method::MinMax), Some(2.0));
+/// assert_eq!(Histogram::default().range(Method::Entropy), None);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Histogram {
     counts: Vec<u64>,
-    /// Of all bins. Doubles when a value exceeds it.
+    /// The width of all bins together. Doubles when a value exceeds it.
     width: f32,
     largest: f32,
 }
@@ -42,7 +52,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts finite values; zeros are exact in any range and not counted.
+    /// Counts the magnitudes of all finite values but zeros, which are exact in any range.
     pub fn add(&mut self, values: &[f32]) {
         let largest = values.iter().filter(|v| v.is_finite()).fold(0.0f32, |m, v| m.max(v.abs()));
         self.largest = self.largest.max(largest);
@@ -62,7 +72,8 @@ impl Histogram {
         }
     }
 
-    /// The range by this method; `None` when nothing but zeros was seen, or too little to have a step.
+    /// Returns the range that `method` chooses, 1e-18 to 1e18; `None` when all values were zero, not finite, or outside those
+    /// limits.
     pub fn range(&self, method: Method) -> Option<f32> {
         let end = |bins: usize| (self.width * bins as f32 / BINS as f32).min(self.largest);
         let range = match method {
@@ -73,7 +84,7 @@ impl Histogram {
         is_range(range).then_some(range)
     }
 
-    /// The bins beyond which lies no more than the part to be cut.
+    /// Returns the number of bins beyond which at most the fraction [`Method::CUT`] of all values lies.
     fn percentile(&self) -> usize {
         let total: u64 = self.counts.iter().sum();
         let cut = (total as f64 * Method::CUT) as u64;
@@ -87,6 +98,7 @@ impl Histogram {
             .unwrap_or(BINS)
     }
 
+    /// Returns the number of bins with the least divergence.
     fn entropy(&self) -> usize {
         let total: u64 = self.counts.iter().sum();
         let mut beyond = total - self.counts[..LEVELS].iter().sum::<u64>();
@@ -100,12 +112,13 @@ impl Histogram {
 }
 
 fn min(a: (f64, usize), b: (f64, usize)) -> (f64, usize) {
-    // Of equals the larger range.
+    // Among equals the larger range.
     if b.0 <= a.0 { b } else { a }
 }
 
-/// Of the values, those beyond cut off to the last bin, from their codes: each code's values spread evenly over its bins
-/// that had some. In units that are the same for all ranges.
+/// Returns the divergence between the distribution of values, with the `beyond` clipped ones in the last bin, and of their
+/// quantized versions, which spread the values of a level evenly over those of its bins that were not empty. Divergences of
+/// different ranges can be compared.
 fn divergence(counts: &[u64], beyond: u64) -> f64 {
     let last = counts.len() - 1;
     let cut = |i: usize| counts[i] as f64 + if i == last { beyond as f64 } else { 0.0 };
@@ -118,7 +131,7 @@ fn divergence(counts: &[u64], beyond: u64) -> f64 {
         let even = counts[bins.clone()].iter().sum::<u64>() as f64 / filled.max(1) as f64 / inside.max(1.0);
         for i in bins {
             let p = cut(i) / total.max(1.0);
-            // A bin that only has what was cut off: its codes cannot tell.
+            // A bin that holds only clipped values is empty in the quantized distribution.
             let q = if counts[i] > 0 { even } else { f64::MIN_POSITIVE };
             if p > 0.0 {
                 sum += p * (p / q).ln();
@@ -128,7 +141,7 @@ fn divergence(counts: &[u64], beyond: u64) -> f64 {
     sum
 }
 
-/// Whether a number can be a range: far from where a step or its inverse is no f32 any more.
+/// Returns whether `range` can be a range: the step and its inverse must be normal numbers with room to spare.
 pub(crate) fn is_range(range: f32) -> bool {
     (1e-18..=1e18).contains(&range)
 }

@@ -3,50 +3,66 @@
 //! Channel `o` of a weight tensor is stored as `q = round(w / s)` with `s = max|w| / 127`. Scales are rounded up to 17
 //! significant bits, so that every product `q * s` is exact in f32 and quantizing a dequantized tensor changes nothing.
 
-use super::Tensor;
+use super::dense::Tensor;
 
-/// The largest magnitude of a quantized weight.
+/// The largest magnitude of a quantized weight that [`quantize`] makes.
 pub const WEIGHT_LEVELS: f32 = 127.0;
 
 /// The largest magnitude of a quantized activation: 8 bits, and a sign for layers whose input may be negative.
 pub const INPUT_LEVELS: f32 = 255.0;
 
-/// 8-bit weights with a scale for each output channel.
+/// 8-bit weights with a scale for each output channel: `w = value * scale`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quantized {
-    /// Quantized values, in the row-major order of the tensor.
+    /// The quantized values in the row-major order of the tensor, -127 to 127 (files may have -128).
     pub values: Vec<i8>,
-    /// One scale for each entry of the tensor's first dimension.
+    /// One scale for each entry of the tensor's first dimension, at least 0.
     pub scales: Vec<f32>,
 }
 
-/// Whether 8-bit files store this tensor in 8 bits: weights are, vectors (biases, scales, statistics) are not.
+/// Returns whether 8-bit files store this tensor in 8 bits. They do for weights, and not for vectors (biases, scales,
+/// statistics).
 pub fn is_quantizable(tensor: &Tensor) -> bool {
     tensor.shape.len() > 1
 }
 
-/// Quantizes a weight tensor whose first dimension is the output channel.
+/// Quantizes a weight tensor whose first dimension is the output channel: `[out, in / groups, KH, KW]` or `[out, in]`.
+///
+/// # Panics
+/// Panics for a tensor without dimensions.
+///
+/// # Examples
+/// ```
+/// use convoke::tensor::Tensor;
+/// use convoke::tensor::quantized::{dequantize, quantize};
+/// let weights = Tensor::new([2, 2], vec![127.0, -3.0, 0.0, 254.0])?;
+/// let quantized = quantize(&weights);
+/// assert_eq!(quantized.values, [127, -3, 0, 127]);
+/// assert_eq!(quantized.scales, [1.0, 2.0]);
+/// assert_eq!(dequantize(&quantized.values, &quantized.scales), weights.data);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn quantize(tensor: &Tensor) -> Quantized {
     let channels = tensor.shape[0];
     let mut quantized = Quantized { values: Vec::with_capacity(tensor.data.len()), scales: vec![] };
     for channel in tensor.data.chunks_exact((tensor.data.len() / channels.max(1)).max(1)) {
         let scale = scale(channel.iter().fold(0.0, |m: f32, w| m.max(w.abs())));
-        let code =
+        let quantize =
             |w: &f32| if scale == 0.0 { 0 } else { (w / scale).round().clamp(-WEIGHT_LEVELS, WEIGHT_LEVELS) as i8 };
-        quantized.values.extend(channel.iter().map(code));
+        quantized.values.extend(channel.iter().map(quantize));
         quantized.scales.push(scale);
     }
     quantized
 }
 
-/// Dequantizes `values`, which must divide evenly among `scales`.
+/// Returns `value * scale` for all `values`, which divide evenly among `scales`.
 pub fn dequantize(values: &[i8], scales: &[f32]) -> Vec<f32> {
     let channel = (values.len() / scales.len().max(1)).max(1);
     let weights = |(q, &s): (&[i8], &f32)| q.iter().map(|&q| f32::from(q) * s).collect::<Vec<_>>();
     values.chunks(channel).zip(scales).flat_map(weights).collect()
 }
 
-/// `largest / 127`, rounded up to 17 significant bits; 0 where the weights are too small for a normal number.
+/// Returns `largest / 127`, rounded up to 17 significant bits; 0 when the quotient is no normal number.
 fn scale(largest: f32) -> f32 {
     const LOW_BITS: u32 = (1 << 7) - 1;
     let bits = (largest / WEIGHT_LEVELS).to_bits();

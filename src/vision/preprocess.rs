@@ -4,8 +4,7 @@ use fast_image_resize::images::{Image as Raw, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
-use super::Image;
-use super::image::count_pixels;
+use super::image::{Image, count_pixels};
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, dims};
 

@@ -1,16 +1,48 @@
-use super::Options;
+//! LeNet-5, today and as of 1998.
+
+use super::options::Options;
 use crate::error::Result;
 use crate::graph::{Builder, Graph, Value};
 use crate::layers::{AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Relu, Sigmoid, Tanh};
 
-/// LeNet-5 as it is taught today (the notes' section 2.1, figure 3): ReLU and max pooling. Input 1x32x32.
+/// LeNet-5 as it is taught today (the notes' section 2.1, figure 3): ReLU and max pooling.
+///
+/// # Shapes
+/// Input `[1, 32, 32]`; 10 classes unless `options.classes` says otherwise; 61,706 parameters.
+///
+/// # Errors
+/// Returns [`crate::Error::Layer`] for `options.classes` of 0. Other options are ignored.
+///
+/// # Examples
+/// ```
+/// use convoke::zoo::{Options, lenet5};
+/// let graph = lenet5(Options::default())?;
+/// assert_eq!(graph.input().to_string(), "1x32x32");
+/// assert_eq!(graph.costs().iter().map(|row| row.parameters).sum::<u64>(), 61_706);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn lenet5(options: Options) -> Result<Graph> {
     let (relu, pool) = (Relu {}.into(), MaxPool2d::new(2, 2).into());
     build("lenet5", options, [relu, pool], None)
 }
 
-/// LeNet-5 in the form of LeCun et al., 1998: tanh, average pooling followed by a sigmoid, softmax in place of the
-/// radial basis functions. Input 1x32x32.
+/// LeNet-5 after LeCun et al., 1998: tanh, average pooling followed by a sigmoid, softmax in place of the radial basis
+/// functions. Unlike the paper, all maps of the second convolution see all of the first, and poolings have no coefficients.
+///
+/// # Shapes
+/// Input `[1, 32, 32]`; 10 classes unless `options.classes` says otherwise; 61,706 parameters.
+///
+/// # Errors
+/// Returns [`crate::Error::Layer`] for `options.classes` of 0. Other options are ignored.
+///
+/// # Examples
+/// ```
+/// use convoke::zoo::{Options, lenet5_1998};
+/// let graph = lenet5_1998(Options::default())?;
+/// assert_eq!(graph.input().to_string(), "1x32x32");
+/// assert_eq!(graph.costs().iter().map(|row| row.parameters).sum::<u64>(), 61_706);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn lenet5_1998(options: Options) -> Result<Graph> {
     let (tanh, pool) = (Tanh {}.into(), AvgPool2d::new(2, 2).into());
     build("lenet5-1998", options, [tanh, pool], Some(Sigmoid {}.into()))

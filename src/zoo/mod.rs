@@ -1,4 +1,7 @@
-//! The networks, each a short function of the builder. All of them end in logits.
+//! The networks of the literature, each a short function of [`crate::graph::Builder`]. All of them end in logits.
+//!
+//! [`network`] makes one by name; the functions of single networks and [`resnet`], [`densenet`] and [`vgg`], which take a
+//! description, make them directly. `parameters` in the documentation counts trainable values.
 
 mod alexnet;
 mod densenet;
@@ -6,6 +9,8 @@ mod first_example;
 mod googlenet;
 mod lenet5;
 mod nin;
+mod options;
+mod registry;
 mod resnet;
 mod vgg;
 
@@ -15,107 +20,10 @@ pub use first_example::first_example;
 pub use googlenet::{googlenet, googlenet_cifar, googlenet_torchvision, inception, inception_naive};
 pub use lenet5::{lenet5, lenet5_1998};
 pub use nin::nin;
+pub use options::Options;
+pub use registry::{names, network};
 pub use resnet::{Block, ResNet, Shortcut, resnet};
 pub use vgg::{Vgg, vgg, vgg9, vgg16, vgg19};
-
-use crate::error::{Error, Result};
-use crate::graph::Graph;
-
-/// What may vary in a network without changing its name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Outputs of the last layer; the network's own number when `None`.
-    pub classes: Option<usize>,
-    /// Whether a network that has auxiliary heads (GoogLeNet) gets them.
-    pub auxiliary: bool,
-    /// Channels of the first stage of a ResNet or its plain twin; the network's own number when `None`.
-    pub width: Option<usize>,
-}
-
-/// What a name stands for.
-#[derive(Clone)]
-enum Recipe {
-    Made(fn(Options) -> Result<Graph>),
-    ResNet(ResNet),
-    DenseNet(DenseNet),
-}
-
-/// Names as in the documentation, and what they stand for.
-fn networks() -> Vec<(String, Recipe)> {
-    use Block::{Basic, Bottleneck};
-    let mut networks: Vec<(String, Recipe)> = [
-        ("first-example", first_example as fn(Options) -> Result<Graph>),
-        ("lenet5", lenet5),
-        ("lenet5-1998", lenet5_1998),
-        ("alexnet", alexnet),
-        ("alexnet-torchvision", alexnet_torchvision),
-        ("alexnet-cifar", alexnet_cifar),
-        ("vgg9", vgg9),
-        ("vgg16", vgg16),
-        ("vgg19", vgg19),
-        ("nin", nin),
-        ("inception-naive", inception_naive),
-        ("inception", inception),
-        ("googlenet", googlenet),
-        ("googlenet-torchvision", googlenet_torchvision),
-        ("googlenet-cifar", googlenet_cifar),
-    ]
-    .map(|(name, make)| (name.to_string(), Recipe::Made(make)))
-    .to_vec();
-    let imagenet = [
-        (18, [2, 2, 2, 2], Basic),
-        (34, [3, 4, 6, 3], Basic),
-        (50, [3, 4, 6, 3], Bottleneck),
-        (101, [3, 4, 23, 3], Bottleneck),
-        (152, [3, 8, 36, 3], Bottleneck),
-    ];
-    let mut resnets: Vec<(usize, ResNet)> =
-        imagenet.map(|(depth, blocks, block)| (depth, ResNet::imagenet(blocks, block))).to_vec();
-    resnets.extend([20, 32, 44, 56, 110].map(|depth| (depth, ResNet::cifar(depth))));
-    for (depth, form) in resnets {
-        networks.push((format!("resnet{depth}"), Recipe::ResNet(form.clone())));
-        // The paper has plain twins of its basic forms only.
-        if form.block == Basic {
-            networks.push((format!("plain{depth}"), Recipe::ResNet(form.plain())));
-        }
-    }
-    let densenets = [
-        (121, [6, 12, 24, 16], 32, 64),
-        (169, [6, 12, 32, 32], 32, 64),
-        (201, [6, 12, 48, 32], 32, 64),
-        (161, [6, 12, 36, 24], 48, 96),
-    ];
-    for (depth, layers, growth, start) in densenets {
-        networks.push((format!("densenet{depth}"), Recipe::DenseNet(DenseNet::imagenet(layers, growth, start))));
-    }
-    for depth in [22, 40] {
-        networks.push((format!("densenet{depth}"), Recipe::DenseNet(DenseNet::cifar(depth, 12))));
-    }
-    networks
-}
-
-/// The names of all networks.
-pub fn names() -> Vec<String> {
-    networks().into_iter().map(|(name, _)| name).collect()
-}
-
-/// The network of this name.
-///
-/// # Errors
-/// [`Error::UnknownNetwork`], which lists the known names; [`Error::Argument`] for a width where none can be chosen;
-/// [`Error::Layer`] for options that make no sense.
-pub fn network(name: &str, options: Options) -> Result<Graph> {
-    match (networks().into_iter().find(|(known, _)| known == name), options.width) {
-        (Some((name, Recipe::ResNet(form))), Some(width)) => {
-            resnet(&format!("{name}-width{width}"), &ResNet { width, ..form }, options)
-        }
-        (Some((name, _)), Some(_)) => Err(Error::argument("width", "a ResNet or its plain twin", name)),
-        (Some((_, Recipe::Made(make))), None) => make(options),
-        (Some((name, Recipe::ResNet(form))), None) => resnet(&name, &form, options),
-        (Some((name, Recipe::DenseNet(form))), None) => densenet(&name, &form, options),
-        (None, _) => Err(Error::UnknownNetwork { name: name.into(), known: names().join(", ") }),
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,27 @@
-use super::Options;
+//! Network in network.
+
+use super::options::Options;
 use crate::error::Result;
 use crate::graph::{Builder, Graph, Value};
 use crate::layers::{AvgPool2d, Conv2d, Dropout, Flatten, GlobalAvgPool, Layer, MaxPool2d, Padding, Relu, Window};
 
 /// Network in network for CIFAR (Lin et al., 2013; the notes' section 4): three "mlpconv" blocks, each a convolution
-/// followed by two 1x1 convolutions, and global average pooling in place of linear layers. Input 3x32x32.
+/// followed by two 1x1 convolutions, and global average pooling in place of linear layers.
+///
+/// # Shapes
+/// Input `[3, 32, 32]`; 10 classes unless `options.classes` says otherwise; 966,986 parameters.
+///
+/// # Errors
+/// Returns [`crate::Error::Layer`] for `options.classes` of 0. Other options are ignored.
+///
+/// # Examples
+/// ```
+/// use convoke::zoo::{Options, nin};
+/// let graph = nin(Options::default())?;
+/// assert_eq!(graph.input().to_string(), "3x32x32");
+/// assert_eq!(graph.costs().iter().map(|row| row.parameters).sum::<u64>(), 966_986);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 pub fn nin(options: Options) -> Result<Graph> {
     let classes = options.classes.unwrap_or(10);
     let window = Window { stride: [2; 2], ceil_mode: true, ..Window::new(3) };

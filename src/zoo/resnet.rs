@@ -1,4 +1,6 @@
-use super::Options;
+//! ResNets and their plain twins.
+
+use super::options::Options;
 use crate::error::Result;
 use crate::graph::{Builder, Graph, Value};
 use crate::layers::{
@@ -14,81 +16,100 @@ pub enum Block {
     Bottleneck,
 }
 
-/// What goes around a block (the notes' equation 3e); without it the network is the notes' "plain" one.
+/// The path around a block (the notes' equation 3e).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shortcut {
-    /// None: equations (2).
+    /// No path: the network is the notes' "plain" one (equations (2)).
     Plain,
-    /// Option A: where shapes change, every second pixel and zeros for the new channels; no parameters.
+    /// The identity; where shapes change, every second pixel and zeros for the new channels (option A, without parameters).
     Zeros,
-    /// Option B: where shapes change, a 1x1 convolution.
+    /// The identity; where shapes change, a 1x1 convolution (option B).
     Projection,
 }
 
-/// What makes a ResNet.
+/// The description of a ResNet (He et al., 2016; the notes' section 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResNet {
-    /// Blocks in each stage; the first block of every stage but the first halves the map.
+    /// The number of blocks in each stage. The first block of each stage but the first halves height and width.
     pub blocks: Vec<usize>,
-    /// Channels of the first stage; each next stage has twice as many.
+    /// The channels of the first stage; each next stage doubles them.
     pub width: usize,
-    /// The block.
+    /// The block that the stages repeat.
     pub block: Block,
-    /// Its shortcut.
+    /// The path around each block.
     pub shortcut: Shortcut,
-    /// Whether it begins, for large images, with a 7x7 convolution of stride 2 and a pooling; else with a 3x3.
+    /// Whether the input is `[3, 224, 224]` and the network begins with a 7x7 convolution of stride 2 and a pooling; otherwise
+    /// the input is `[3, 32, 32]` and the network begins with a 3x3 convolution.
     pub large_images: bool,
 }
 
 impl ResNet {
-    /// An ImageNet form.
+    /// Returns the description of a ResNet for ImageNet.
     pub fn imagenet(blocks: [usize; 4], block: Block) -> Self {
         let blocks = blocks.to_vec();
         ResNet { blocks, width: 64, block, shortcut: Shortcut::Projection, large_images: true }
     }
 
-    /// A CIFAR form of depth 6n + 2 (section 4.2 of the paper).
+    /// Returns the description of a ResNet for CIFAR of depth `6n + 2`, at least 8 (section 4.2 of the paper).
+    ///
+    /// # Panics
+    /// Panics in debug builds for a depth below 2.
     pub fn cifar(depth: usize) -> Self {
         let blocks = vec![(depth - 2) / 6; 3];
         ResNet { blocks, width: 16, block: Block::Basic, shortcut: Shortcut::Zeros, large_images: false }
     }
 
-    /// The same without shortcuts: the notes' figure 6.
+    /// Removes the shortcuts (the notes' figure 6).
     pub fn plain(self) -> Self {
         ResNet { shortcut: Shortcut::Plain, ..self }
     }
 }
 
-/// A ResNet or its plain twin (the notes' section 3, figures 7 to 10). Input 3x224x224, or 3x32x32 in the small form.
-/// Layer names are torchvision's.
-pub fn resnet(name: &str, form: &ResNet, options: Options) -> Result<Graph> {
-    let side = if form.large_images { 224 } else { 32 };
+/// Makes the ResNet of this description, or its plain twin (the notes' section 3, figures 7 to 10). Layer names are
+/// torchvision's.
+///
+/// # Shapes
+/// Input `[3, 224, 224]` and 1000 classes for large images, otherwise `[3, 32, 32]` and 10 classes; `options.classes` replaces
+/// the number of classes.
+///
+/// # Errors
+/// Returns [`crate::Error::Layer`] when a number of channels or classes is 0. Other options are ignored.
+///
+/// # Examples
+/// ```
+/// use convoke::zoo::{Options, ResNet, resnet};
+/// let graph = resnet("resnet20", &ResNet::cifar(20), Options::default())?;
+/// assert_eq!(graph.costs().iter().map(|row| row.parameters).sum::<u64>(), 269_722);
+/// # Ok::<(), convoke::Error>(())
+/// ```
+pub fn resnet(name: &str, config: &ResNet, options: Options) -> Result<Graph> {
+    let side = if config.large_images { 224 } else { 32 };
     let mut b = Builder::new(name, [3, side, side]);
-    let mut x = stem(&mut b, form);
-    let mut channels = form.width;
-    for (stage, &blocks) in form.blocks.iter().enumerate() {
-        let width = form.width << stage;
+    let mut x = stem(&mut b, config);
+    let mut channels = config.width;
+    for (stage, &blocks) in config.blocks.iter().enumerate() {
+        let width = config.width << stage;
         for i in 0..blocks {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
-            let side = side_of(form, stage, stride);
+            let side = side_of(config, stage, stride);
             let place = BlockPlace { name: format!("layer{}.{i}", stage + 1), channels, side, stride };
-            x = block(&mut b, form, &place, width, x);
-            channels = out_channels(form.block, width);
+            x = block(&mut b, config, &place, width, x);
+            channels = out_channels(config.block, width);
         }
     }
     x = b.add("avgpool", GlobalAvgPool {}, x);
     x = b.add("flatten", Flatten {}, x);
-    let classes = options.classes.unwrap_or(if form.large_images { 1000 } else { 10 });
+    let classes = options.classes.unwrap_or(if config.large_images { 1000 } else { 10 });
     let x = b.add("fc", Linear::new(classes), x);
     b.finish(x)
 }
 
-/// Where a block stands.
+/// The place of a block in the network.
 struct BlockPlace {
     name: String,
-    /// Of its input.
+    /// The channels of the block's input.
     channels: usize,
-    /// Height and width of its input.
+    /// Height and width of the block's input.
     side: usize,
     stride: usize,
 }
@@ -100,17 +121,17 @@ fn out_channels(block: Block, width: usize) -> usize {
     }
 }
 
-fn side_of(form: &ResNet, stage: usize, stride: usize) -> usize {
-    let first = if form.large_images { 56 } else { 32 };
+fn side_of(config: &ResNet, stage: usize, stride: usize) -> usize {
+    let first = if config.large_images { 56 } else { 32 };
     (first >> stage) * stride
 }
 
-fn stem(b: &mut Builder, form: &ResNet) -> Value {
-    if !form.large_images {
-        let x = conv_bn(b, "conv1", "bn1", conv(form.width, 3, 1), Value::INPUT);
+fn stem(b: &mut Builder, config: &ResNet) -> Value {
+    if !config.large_images {
+        let x = conv_bn(b, "conv1", "bn1", conv(config.width, 3, 1), Value::INPUT);
         return b.add("relu", Relu {}, x);
     }
-    let x = conv_bn(b, "conv1", "bn1", conv(form.width, 7, 2), Value::INPUT);
+    let x = conv_bn(b, "conv1", "bn1", conv(config.width, 7, 2), Value::INPUT);
     let x = b.add("relu", Relu {}, x);
     let window = Window { stride: [2; 2], padding: Padding::all(1), ..Window::new(3) };
     b.add("maxpool", MaxPool2d { window }, x)
@@ -125,9 +146,9 @@ fn conv_bn(b: &mut Builder, conv: &str, bn: &str, layer: Conv2d, x: Value) -> Va
     b.add(bn, BatchNorm2d::default(), x)
 }
 
-fn block(b: &mut Builder, form: &ResNet, place: &BlockPlace, width: usize, input: Value) -> Value {
+fn block(b: &mut Builder, config: &ResNet, place: &BlockPlace, width: usize, input: Value) -> Value {
     // The stride sits in the 3x3 convolution, as in torchvision ("v1.5"); the paper has it in the first 1x1.
-    let layers = match form.block {
+    let layers = match config.block {
         Block::Basic => vec![conv(width, 3, place.stride), conv(width, 3, 1)],
         Block::Bottleneck => vec![conv(width, 1, 1), conv(width, 3, place.stride), conv(4 * width, 1, 1)],
     };
@@ -140,16 +161,16 @@ fn block(b: &mut Builder, form: &ResNet, place: &BlockPlace, width: usize, input
             x = b.add(format!("{name}.relu{i}"), Relu {}, x);
         }
     }
-    if let Some(shortcut) = shortcut(b, form, place, out_channels(form.block, width), input) {
+    if let Some(shortcut) = shortcut(b, config, place, out_channels(config.block, width), input) {
         x = b.sum(format!("{name}.add"), &[x, shortcut]);
     }
     b.add(format!("{name}.relu"), Relu {}, x)
 }
 
-fn shortcut(b: &mut Builder, form: &ResNet, place: &BlockPlace, channels: usize, x: Value) -> Option<Value> {
+fn shortcut(b: &mut Builder, config: &ResNet, place: &BlockPlace, channels: usize, x: Value) -> Option<Value> {
     let name = &place.name;
     let same_shape = place.stride == 1 && place.channels == channels;
-    match form.shortcut {
+    match config.shortcut {
         Shortcut::Plain => None,
         _ if same_shape => Some(x),
         Shortcut::Projection => {

@@ -1,5 +1,6 @@
-use super::*;
-use crate::graph::Value;
+use super::options::Options;
+use super::registry::{names, network};
+use crate::graph::{Graph, Value};
 
 fn make(name: &str) -> Graph {
     network(name, Options::default()).unwrap()
