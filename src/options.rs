@@ -64,7 +64,7 @@ impl fmt::Display for Range {
             Range::Below(low, high) => write!(f, "at least {low} and below {high}"),
             Range::AtLeast(low) => write!(f, "a finite number of at least {low}"),
             Range::Whole(low, high) if *high == u64::from(u32::MAX) => write!(f, "a whole number from {low}"),
-            Range::Whole(low, high) => write!(f, "a whole number, {low} to {high}"),
+            Range::Whole(low, high) => write!(f, "{low} to {high}"),
             Range::Flag => write!(f, "true or false"),
             Range::Text => write!(f, "text"),
             Range::Object(_) => write!(f, "an object"),

@@ -3,6 +3,8 @@
 mod augment;
 mod checkpoint;
 mod dataset;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod documentation;
 mod groups;
 mod metrics;
 mod run;
