@@ -1,4 +1,4 @@
-//! One door to the engines: a backend chosen at run time, and what runs on it.
+//! Both engines behind one type: the backend is chosen at run time.
 //!
 //! Everything here is async because WebGPU is; on the CPU the futures are ready at once.
 
@@ -8,7 +8,7 @@ use crate::cpu;
 use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu;
-use crate::graph::{Graph, Params};
+use crate::graph::{Graph, Params, Read};
 use crate::layers::Loss;
 use crate::plan::{Optimizer, StepReport};
 use crate::tensor::Tensor;
@@ -24,7 +24,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Its name in options and messages.
+    /// The name of the backend in options and messages: `cpu` or `webgpu`.
     pub fn name(&self) -> &'static str {
         match self {
             Backend::Cpu(_) => "cpu",
@@ -33,7 +33,7 @@ impl Backend {
         }
     }
 
-    /// The threads that prepare what it works on.
+    /// The threads that prepare batches: the CPU engine's own, or the caller's thread beside a GPU.
     pub(crate) fn pool(&self) -> Arc<cpu::Pool> {
         match self {
             Backend::Cpu(pool) => pool.clone(),
@@ -43,7 +43,24 @@ impl Backend {
     }
 }
 
-/// A network ready to run.
+/// A network ready to run on one backend.
+///
+/// # Examples
+/// ```
+/// use convoke::cpu::Pool;
+/// use convoke::engine::{Backend, Engine};
+/// use convoke::graph::{Init, Params};
+/// use convoke::tensor::Tensor;
+/// use convoke::zoo;
+///
+/// # pollster::block_on(async {
+/// let graph = zoo::network("lenet5", zoo::Options::default())?;
+/// let params = Params::init(&graph, Init::of(&graph), 1);
+/// let mut engine = Engine::new(&graph, &params, &Backend::Cpu(Pool::single())).await?;
+/// let logits = engine.run(&Tensor::zeros([2, 1, 32, 32])).await?;
+/// assert_eq!(logits.shape, [2, 10]);
+/// # convoke::Result::Ok(()) }).unwrap();
+/// ```
 pub enum Engine {
     /// On the CPU.
     Cpu(Box<cpu::Engine>),
@@ -52,18 +69,48 @@ pub enum Engine {
     Gpu(Box<gpu::Engine>),
 }
 
+/// Calls a method on either backend's engine; with `await` it is asynchronous on WebGPU alone.
+macro_rules! forward {
+    ($self:ident.$method:ident($($argument:expr),*)) => {
+        match $self {
+            Self::Cpu(engine) => engine.$method($($argument),*),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.$method($($argument),*),
+        }
+    };
+    (await $self:ident.$method:ident($($argument:expr),*)) => {
+        match $self {
+            Self::Cpu(engine) => engine.$method($($argument),*),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.$method($($argument),*).await,
+        }
+    };
+}
+
 impl Engine {
-    /// The same; on the CPU `params` are then without those tensors that the engine can give back, so that none is held
-    /// twice, and what is still in a file is read when it is packed.
+    /// Prepares `graph` with `params` to run on `backend`.
     ///
     /// # Errors
-    /// Those of the backend, of `read`, and [`crate::Error::NotFinite`].
-    #[cfg(feature = "bindings")]
+    /// [`crate::Error::TooLarge`] for a network that the backend has no memory for, and on WebGPU
+    /// [`crate::Error::Backend`] or [`crate::Error::DeviceLost`].
+    pub async fn new(graph: &Graph, params: &Params, backend: &Backend) -> Result<Self> {
+        Ok(match backend {
+            Backend::Cpu(pool) => Engine::Cpu(Box::new(cpu::Engine::new(graph, params, pool)?)),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(device) => Engine::Gpu(Box::new(gpu::Engine::new(graph, params, device).await?)),
+        })
+    }
+
+    /// Prepares `graph` to run on `backend`, and on the CPU takes those tensors out of `params` that the engine can give
+    /// back, so that none is held twice. Tensors that are still in a file are read when they are packed.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`] and of `read`, and [`crate::Error::NotFinite`].
     pub(crate) async fn borrowing(
         graph: &Graph,
         params: &mut Params,
         backend: &Backend,
-        read: &crate::graph::Read<'_>,
+        read: &Read<'_>,
     ) -> Result<Self> {
         match backend {
             Backend::Cpu(pool) => {
@@ -75,7 +122,7 @@ impl Engine {
         }
     }
 
-    /// Puts tensors back that [`Engine::borrowing`] took.
+    /// Puts the tensors back into `params` that the engine took when it was made.
     pub fn give_back(&self, params: &mut Params) {
         match self {
             Engine::Cpu(engine) => engine.give_back(params),
@@ -84,31 +131,16 @@ impl Engine {
         }
     }
 
-    /// Prepares `graph` with `params` to run on `backend`.
+    /// The main output, `[N, classes]` or `[N, C, H, W]`, for a batch `[N, C, H, W]`.
     ///
     /// # Errors
-    /// Those of the backend.
-    pub async fn new(graph: &Graph, params: &Params, backend: &Backend) -> Result<Self> {
-        Ok(match backend {
-            Backend::Cpu(pool) => Engine::Cpu(Box::new(cpu::Engine::new(graph, params, pool)?)),
-            #[cfg(feature = "gpu")]
-            Backend::Gpu(device) => Engine::Gpu(Box::new(gpu::Engine::new(graph, params, device).await?)),
-        })
-    }
-
-    /// The main output for a batch `[N, C, H, W]`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Shape`] for a batch of another shape, and those of the backend.
+    /// [`crate::Error::Shape`] for a batch of another shape, [`crate::Error::NotFinite`] for inputs that are not finite,
+    /// and on WebGPU [`crate::Error::DeviceLost`].
     pub async fn run(&mut self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Engine::Cpu(engine) => engine.run(x),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(engine) => engine.run(x).await,
-        }
+        forward!(await self.run(x))
     }
 
-    /// Bytes that it keeps on the GPU.
+    /// Bytes that the engine keeps on the GPU: 0 on the CPU.
     pub fn device_bytes(&self) -> usize {
         match self {
             Engine::Cpu(_) => 0,
@@ -119,14 +151,10 @@ impl Engine {
 
     /// Brings a batch to where the first step reads it.
     pub(crate) async fn begin(&mut self, x: &Tensor) -> Result<()> {
-        match self {
-            Engine::Cpu(engine) => engine.begin(x),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(engine) => engine.begin(x).await,
-        }
+        forward!(await self.begin(x))
     }
 
-    /// Runs step `i`, after those before it, and gives its output, in NHWC.
+    /// Runs step `i`, after those before it, and returns its output in NHWC.
     pub(crate) async fn step(&mut self, i: usize) -> Result<Vec<f32>> {
         match self {
             Engine::Cpu(engine) => Ok(engine.step(i)),
@@ -136,7 +164,7 @@ impl Engine {
     }
 }
 
-/// A network in training.
+/// A network in training on one backend.
 pub(crate) enum Training {
     Cpu(Box<cpu::Trainer>),
     #[cfg(feature = "gpu")]
@@ -164,29 +192,44 @@ impl Training {
     }
 
     pub(crate) async fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
-        match self {
-            Training::Cpu(trainer) => trainer.step(x, labels, learning_rate),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.step(x, labels, learning_rate).await,
-        }
+        forward!(await self.step(x, labels, learning_rate))
     }
 
-    /// How much of its own label a sample of the next batch has; the rest it has of the label of the one before.
-    pub(crate) fn set_mixup_lambda(&mut self, share: f32) {
-        match self {
-            Training::Cpu(trainer) => trainer.set_mixup_lambda(share),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.set_mixup_lambda(share),
-        }
+    /// Adds the gradients of one batch to the sums that the next [`Training::step`] updates weights by.
+    pub(crate) async fn accumulate_gradients(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
+        forward!(await self.part(x, labels))
     }
 
-    /// A part of the batch of the step to come.
-    pub(crate) async fn part(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
-        match self {
-            Training::Cpu(trainer) => trainer.part(x, labels),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.part(x, labels).await,
-        }
+    /// Sets the share that a sample of the next batch has of its own label; the rest is the label of the sample before.
+    pub(crate) fn set_mixup_lambda(&mut self, lambda: f32) {
+        forward!(self.set_mixup_lambda(lambda))
+    }
+
+    pub(crate) fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
+        forward!(self.set_optimizer(optimizer))
+    }
+
+    pub(crate) fn set_clip_norm(&mut self, norm: f32) -> Result<()> {
+        forward!(self.set_clip_norm(norm))
+    }
+
+    /// Sets each node's factor on the learning rate.
+    pub(crate) fn set_rates(&mut self, rates: &[f32]) {
+        forward!(self.set_rates(rates))
+    }
+
+    /// Sets whether activations are recomputed rather than kept.
+    pub(crate) fn set_recompute(&mut self, recompute: bool) {
+        forward!(self.set_recompute(recompute))
+    }
+
+    pub(crate) fn recomputes(&self) -> bool {
+        forward!(self.recomputes())
+    }
+
+    /// Takes the memory for steps on `n` samples.
+    pub(crate) async fn prepare(&mut self, n: usize) -> Result<()> {
+        forward!(await self.prepare(n))
     }
 
     pub(crate) async fn params(&self) -> Result<Params> {
@@ -197,66 +240,7 @@ impl Training {
         }
     }
 
-    pub(crate) fn device_bytes(&self) -> usize {
-        match self {
-            Training::Cpu(_) => 0,
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.bytes(),
-        }
-    }
-
-    pub(crate) fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
-        match self {
-            Training::Cpu(trainer) => trainer.set_optimizer(optimizer),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.set_optimizer(optimizer),
-        }
-    }
-
-    pub(crate) fn set_clip_norm(&mut self, norm: f32) -> Result<()> {
-        match self {
-            Training::Cpu(trainer) => trainer.set_clip_norm(norm),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.set_clip_norm(norm),
-        }
-    }
-
-    /// Takes the memory for steps on `n` samples.
-    pub(crate) async fn prepare(&mut self, n: usize) -> Result<()> {
-        match self {
-            Training::Cpu(trainer) => trainer.prepare(n),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.prepare(n).await,
-        }
-    }
-
-    /// Whether values are computed again rather than kept.
-    pub(crate) fn set_recompute(&mut self, recompute: bool) {
-        match self {
-            Training::Cpu(trainer) => trainer.set_recompute(recompute),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.set_recompute(recompute),
-        }
-    }
-
-    pub(crate) fn recomputes(&self) -> bool {
-        match self {
-            Training::Cpu(trainer) => trainer.recomputes(),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.recomputes(),
-        }
-    }
-
-    /// Each node's factor on the learning rate.
-    pub(crate) fn set_rates(&mut self, rates: &[f32]) {
-        match self {
-            Training::Cpu(trainer) => trainer.set_rates(rates),
-            #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.set_rates(rates),
-        }
-    }
-
-    /// What the optimizer remembers of each weight. Backends use the same names, so a run may go on on another.
+    /// The optimizer's values for each weight. Backends use equal names, so a run may be continued on another one.
     pub(crate) async fn state(&self) -> Result<Vec<(String, Tensor)>> {
         match self {
             Training::Cpu(trainer) => Ok(trainer.state()),
@@ -265,12 +249,17 @@ impl Training {
         }
     }
 
-    /// Goes on where [`Training::state`] was taken after `steps` updates.
+    /// Continues from what [`Training::state`] returned after `steps` updates.
     pub(crate) fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
+        forward!(self.restore(state, steps))
+    }
+
+    /// Bytes that the trainer keeps on the GPU: 0 on the CPU.
+    pub(crate) fn device_bytes(&self) -> usize {
         match self {
-            Training::Cpu(trainer) => trainer.restore(state, steps),
+            Training::Cpu(_) => 0,
             #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.restore(state, steps),
+            Training::Gpu(trainer) => trainer.bytes(),
         }
     }
 }

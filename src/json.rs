@@ -1,83 +1,83 @@
-//! JSON into plain data.
+//! JSON into plain data, with errors that name the field.
 
-use serde::Deserialize;
+use std::fmt;
+
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// What `text` holds, by way of [`serde_json::Value`]: every type is then read from one kind of source, which halves the
-/// code that is compiled for each.
+/// The reason why JSON is not what a reader expects.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ReadError {
+    /// The field, with those that it lies in: `window.kernel[0]`. Empty for the whole.
+    pub path: String,
+    /// The reason in `serde`'s words.
+    pub message: String,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_str() {
+            "" => write!(f, "{}", self.message),
+            path => write!(f, "{path}: {}", self.message),
+        }
+    }
+}
+
+/// Reads `text` as a `T`.
 ///
 /// # Errors
-/// Where the text is not JSON, or not of this type.
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
-    serde_json::from_value(serde_json::from_str(text)?)
+/// A [`ReadError`] for text that is no JSON or holds something else.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
+    let invalid = |e: serde_json::Error| ReadError { path: String::new(), message: e.to_string() };
+    from_value(serde_json::from_str(text).map_err(invalid)?)
 }
 
-/// An object of numbers, whose `kind` may say which. What serde derives for such structs and tagged enums is several times as
-/// much code.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Fields(Map<String, Value>);
-
-impl Fields {
-    /// Which fields to expect.
-    pub(crate) fn kind(&mut self) -> Result<String, String> {
-        self.text("kind")
-    }
-
-    /// This name.
-    pub(crate) fn text(&mut self, name: &str) -> Result<String, String> {
-        match self.0.remove(name) {
-            Some(Value::String(text)) => Ok(text),
-            Some(other) => Err(format!("{name}: expected a name, got {other}")),
-            None => Err(format!("missing field `{name}`")),
-        }
-    }
-
-    /// This number, or the default if there is one.
-    pub(crate) fn number(&mut self, name: &str, default: Option<f32>) -> Result<f32, String> {
-        match self.0.remove(name) {
-            Some(Value::Number(number)) => Ok(number.as_f64().unwrap_or(f64::NAN) as f32),
-            Some(other) => Err(format!("{name}: expected a number, got {other}")),
-            None => default.ok_or_else(|| format!("missing field `{name}`")),
-        }
-    }
-
-    /// This whole number, or 0.
-    pub(crate) fn count(&mut self, name: &str) -> Result<u32, String> {
-        match self.0.remove(name) {
-            None => Ok(0),
-            Some(number) => number
-                .as_u64()
-                .and_then(|n| u32::try_from(n).ok())
-                .ok_or_else(|| format!("{name}: expected a whole number, got {number}")),
-        }
-    }
-
-    /// Plain data, or what it is when nothing is said.
-    pub(crate) fn value<T: DeserializeOwned>(&mut self, name: &str, default: T) -> Result<T, String> {
-        match self.0.remove(name) {
-            Some(value) => serde_json::from_value(value).map_err(|e| format!("{name}: {e}")),
-            None => Ok(default),
-        }
-    }
-
-    /// This truth, or false.
-    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, String> {
-        match self.0.remove(name) {
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(other) => Err(format!("{name}: expected true or false, got {other}")),
-            None => Ok(false),
-        }
-    }
-
-    /// Refuses what nobody asked for.
-    pub(crate) fn end(self) -> Result<(), String> {
-        self.0.keys().next().map_or(Ok(()), |name| Err(format!("unknown field `{name}`")))
-    }
+/// Reads a JSON value as a `T`.
+///
+/// # Errors
+/// A [`ReadError`] that names the field, what was expected and what came.
+pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ReadError> {
+    serde_path_to_error::deserialize(value).map_err(|e| {
+        let path = if e.path().iter().len() == 0 { String::new() } else { e.path().to_string() };
+        ReadError { path, message: e.inner().to_string() }
+    })
 }
 
-/// Refuses a kind that there is not.
-pub(crate) fn unknown<T>(kind: &str, known: &str) -> Result<T, String> {
-    Err(format!("kind: expected {known}, got {kind}"))
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Outer {
+        inner: Inner,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Inner {
+        sizes: Vec<usize>,
+    }
+
+    impl Default for Outer {
+        fn default() -> Self {
+            Outer { inner: Inner { sizes: vec![7] } }
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let error = |text| parse::<Outer>(text).unwrap_err().to_string();
+        assert_eq!(parse::<Outer>("{}"), Ok(Outer::default()));
+        assert_eq!(
+            error(r#"{"inner": {"sizes": [1, "x"]}}"#),
+            "inner.sizes[1]: invalid type: string \"x\", expected usize"
+        );
+        assert!(error(r#"{"inner": {"size": 1}}"#).starts_with("inner.size: unknown field `size`, expected `sizes`"));
+        assert!(error(r#"{"inner": 3}"#).starts_with("inner: invalid type: integer `3`"));
+        assert!(error("{").contains("EOF"));
+        assert!(error("[1, 2]").contains("expected"));
+    }
 }

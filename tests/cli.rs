@@ -91,10 +91,11 @@ fn stripes(folder: &Path, per_class: u32, seed: u32) -> PathBuf {
     root
 }
 
-/// Trains LeNet-5 on stripes.
+/// Trains LeNet-5 on stripes, with the seed 1 unless another is given.
 fn train(data: &Path, out: &Path, more: &[&str]) -> String {
     let args = ["train", "lenet5", "--data", text(data), "--out", text(out), "--threads", "1", "--batch", "10"];
-    succeed(&[&args[..], more].concat())
+    let seed = if more.contains(&"--seed") { &[][..] } else { &["--seed", "1"] };
+    succeed(&[&args[..], seed, more].concat())
 }
 
 fn read(path: &Path) -> Model {
@@ -150,10 +151,10 @@ fn wrong_usage_is_status_2() {
         );
     };
     config("--momentum", "1.5", "momentum: expected at least 0 and below 1");
-    config("--lr", "NaN", "learning rate: expected a finite number");
-    config("--batch", "0", "batch size: expected 1 to");
-    config("--augment", "rotate=200", "augment rotate: expected 0 to 180");
-    config("--label-smoothing", "1", "label smoothing");
+    config("--lr", "NaN", "learningRate: expected a finite number");
+    config("--batch", "0", "batchSize: expected 1 to");
+    config("--augment", "rotate=200", "augment.rotate: expected 0 to 180");
+    config("--label-smoothing", "1", "labelSmoothing");
 }
 
 #[test]
@@ -496,7 +497,7 @@ fn pictures_that_cannot_be_read_are_skipped_counted_and_listed() {
     }
     let (out, matrix) = (folder.join("m.safetensors"), folder.join("matrix.csv"));
     let base = ["train", "lenet5", "--data", text(&data), "--out", text(&out), "--threads", "1", "--batch", "10"];
-    let said = run(&[&base[..], &["--epochs", "4", "--confusion", text(&matrix)]].concat());
+    let said = run(&[&base[..], &["--seed", "1", "--epochs", "4", "--confusion", text(&matrix)]].concat());
     assert_eq!(said.status, Some(0), "{}", said.err);
     assert!(said.err.contains("warning: 12 of 102 pictures cannot be read and are skipped:"), "{}", said.err);
     let listed = said.err.lines().filter(|l| l.contains("b-middle/bad-")).count();
@@ -536,7 +537,7 @@ fn where_memory_is_dear_activations_are_computed_again_and_the_weights_are_the_s
     let out = folder.join("m.safetensors");
     let train = |more: &[&str]| {
         let args = ["train", "plain20", "--data", text(&data), "--epochs", "1", "--batch", "3", "--out", text(&out)];
-        let said = run(&[&args[..], more].concat());
+        let said = run(&[&args[..], &["--seed", "1"], more].concat());
         assert_eq!(said.status, Some(0), "{more:?}: {}", said.err);
         let memory =
             said.err.lines().find_map(|l| l.strip_prefix("memory: ")).expect("a line about memory").to_string();
@@ -604,8 +605,9 @@ fn a_killed_run_that_is_resumed_ends_as_if_it_had_not_been() {
 
     let options = [&options[..], &["--log", text(&killed_log)]].concat();
     let args = ["train", "lenet5", "--data", text(&data), "--out", text(&killed), "--threads", "1", "--batch", "10"];
+    let seeded = [&args[..], &["--seed", "1"]].concat();
     let mut child =
-        convoke(&[&args[..], &options].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        convoke(&[&seeded[..], &options].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let checkpoint = folder.join("killed.safetensors.checkpoint");
     let start = Instant::now();
     while !checkpoint.exists() {
@@ -622,7 +624,8 @@ fn a_killed_run_that_is_resumed_ends_as_if_it_had_not_been() {
     fail(&[&args[..], &other, &resume].concat(), 2, &["the options of the interrupted run", "\"epochs\":150"]);
     fail(&[&args[..], &options, &["--resume", text(&whole)]].concat(), 1, &["convoke-checkpoint"]);
 
-    let said = train(&data, &killed, &[&options[..], &resume].concat());
+    // Without --seed the run goes on with its own.
+    let said = succeed(&[&args[..], &options, &resume].concat());
     assert!(!said.contains("epoch 1/150 "), "epochs that were done are not done again");
     assert!(said.contains("epoch 150/150 "));
     let lines = std::fs::read_to_string(&log).unwrap();
@@ -633,6 +636,20 @@ fn a_killed_run_that_is_resumed_ends_as_if_it_had_not_been() {
     let (whole, killed) = (read(&whole), read(&killed));
     assert!(whole.params == killed.params, "weights agree bit for bit");
     assert_eq!(whole.meta.provenance["accuracy"], killed.meta.provenance["accuracy"]);
+}
+
+#[test]
+fn a_seed_that_nobody_gave_is_told_and_repeats_the_run() {
+    let folder = folder("seed");
+    let data = stripes(&folder, 4, 1);
+    let out = folder.join("m.safetensors");
+    let base = ["train", "lenet5", "--data", text(&data), "--out", text(&out), "--threads", "1", "--epochs", "1"];
+    let said = run(&base);
+    assert_eq!(said.status, Some(0), "{}", said.err);
+    let (drawn, seed) = (read(&out), read(&out).meta.provenance["seed"].clone());
+    assert!(said.err.contains(&format!("seed {seed}")), "{}", said.err);
+    succeed(&[&base[..], &["--seed", &seed]].concat());
+    assert!(read(&out).params == drawn.params);
 }
 
 #[test]

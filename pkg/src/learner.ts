@@ -52,14 +52,21 @@ export class BaseLearner<N> implements Disposable {
    * for (const name of learner.classes) console.log(name);
    */
   readonly classes: readonly string[];
-  #seed: number;
+  /**
+   * The seed of the head's first weights and of the order of its training: the option `seed`, or a number that was drawn
+   * where it was not given.
+   *
+   * @example
+   * const again = await net.transfer({ classes: ["cat", "dog"], seed: learner.seed });
+   */
+  readonly seed: number;
   #validation: number;
   #parts: LearnerParts<N>;
   #classes: Map<string, LearnerClass>;
 
   protected constructor({ classes, seed, validation }: LearnerSettings, parts: LearnerParts<N>) {
     this.classes = classes;
-    this.#seed = seed;
+    this.seed = seed;
     this.#validation = validation;
     this.#parts = parts;
     this.#classes = new Map(classes.map((name) => [name, { embeddings: [], added: 0 }]));
@@ -148,7 +155,7 @@ export class BaseLearner<N> implements Disposable {
     }
     const { head } = this.#parts;
     const [train, validation] = [this.#data(false), this.#data(true)];
-    const options = { optimizer: { kind: "adam", learningRate }, batchSize, seed: this.#seed } as const;
+    const options = { optimizer: { kind: "adam", learningRate }, batchSize, seed: this.seed } as const;
     const trainer = BaseTrainer.of(head, await startTrainer(head, options));
     try {
       yield* trainer.fit(train, {

@@ -88,13 +88,13 @@ export class Network implements Disposable {
    * const net = await Network.create("resnet20", { classes: ["cat", "dog"], seed: 7 });
    */
   static async create(name: string, options: CreateOptions = {}): Promise<Network> {
-    const { classes: given, seed = 0 } = options;
+    const { classes: given, seed } = options;
     const labels = Array.isArray(given) ? given.map(String) : undefined;
     const classes = labels?.length ?? (given as number | undefined);
-    checkSeed(seed);
+    if (seed !== undefined) checkSeed(seed);
     if (classes !== undefined) checkWhole("classes", classes, "a whole number from 1", 1, 2 ** 31 - 1);
     const { connection, opened } = await openNetwork(options, async () => ({
-      origin: { kind: "create", name, classes, labels, seed },
+      origin: { kind: "create", name, classes, labels, ...(seed !== undefined && { seed }) },
     }));
     return new Network(connection, opened);
   }
@@ -117,6 +117,18 @@ export class Network implements Disposable {
    */
   get name(): string {
     return this.#info.name;
+  }
+
+  /**
+   * The seed of the weights that `Network.create` drew: the option `seed`, or a number that was drawn itself. It is also in
+   * `provenance`, and so in saved files.
+   *
+   * @defaultValue `undefined` for a network that was loaded
+   * @example
+   * const twin = await Network.create(net.name, { seed: net.seed! });
+   */
+  get seed(): number | undefined {
+    return this.#info.seed;
   }
 
   /**
@@ -343,13 +355,13 @@ export class Network implements Disposable {
    * @example
    * const learner = await net.transfer({ classes: ["cat", "dog"] });
    */
-  async transfer({ classes, seed = 1, from, validation = 0 }: TransferOptions): Promise<Learner> {
+  async transfer({ classes, seed, from, validation = 0 }: TransferOptions): Promise<Learner> {
     if (!Array.isArray(classes) || !classes.every((name) => typeof name === "string")) {
       throw wrongArgument("classes", "an array of names", typeof classes);
     }
     if (from !== undefined && typeof from !== "string") throw wrongArgument("from", "the name of a layer", typeof from);
     if (!(validation >= 0 && validation < 1)) throw wrongArgument("validation", "at least 0 and below 1", validation);
-    checkSeed(seed);
+    if (seed !== undefined) checkSeed(seed);
     const { connection } = this.#handle;
     const { base, head, body } = await this.#handle.call((engine, id) => engine.transfer(id, classes, seed, from));
     const wrap = (opened: OpenedNetwork) => new Network(connection, opened);
@@ -360,7 +372,7 @@ export class Network implements Disposable {
       embedding: head.info.input as [number, number, number],
       wrap,
     };
-    return Learner.start({ classes: [...classes], seed, validation }, parts);
+    return Learner.start({ classes: [...classes], seed: head.info.seed!, validation }, parts);
   }
 
   /**

@@ -40,6 +40,14 @@ export class BaseTrainer<N> implements Disposable {
    * console.log(trainer.backend); // "cpu" or "webgpu"
    */
   readonly backend: Backend;
+  /**
+   * The seed that decides shuffling, augmentation and dropout: the option `seed`, or a number that was drawn where it was
+   * not given. A trainer with this seed, and equal options and data, repeats the run.
+   *
+   * @example
+   * const again = await other.trainer({ seed: trainer.seed });
+   */
+  readonly seed: number;
   #handle: Handle;
   #memory: TrainingMemory;
   #learningRate: number;
@@ -50,6 +58,7 @@ export class BaseTrainer<N> implements Disposable {
   protected constructor(network: N, { handle, state }: StartedTrainer) {
     this.network = network;
     this.backend = state.backend;
+    this.seed = state.seed;
     this.#memory = state.memory;
     this.#handle = handle;
     this.#learningRate = state.learningRate;

@@ -20,37 +20,38 @@ const controls = { learningRate: 0.1, batchSize: 1 };
 let calls: string[];
 /** Makes the next step of a trainer fail. */
 let lose: boolean;
-/** Validation losses of the coming epochs. */
-let losses: number[];
+/** Whether the run is over. */
+let over: boolean;
 
 class FakeTrainer {
   memory = {};
   learningRate = 0.1;
   batchSize = 1;
   end = 0;
-  static async start(_network: object, options: string, backend: string): Promise<FakeTrainer> {
-    calls.push(`start ${options} on ${backend}`);
+  seed = 7;
+  static async start(_network: object, options: object, backend: string): Promise<FakeTrainer> {
+    calls.push(`start ${JSON.stringify(options)} on ${backend}`);
     return new FakeTrainer();
   }
   setBytes(role: string): void {
     calls.push(`data ${role}`);
   }
-  async begin(_network: object, epochs: number): Promise<void> {
+  async begin(_network: object, epochs: number, patience?: number): Promise<void> {
     this.end = epochs;
+    if (patience) calls.push(`patience ${patience}`);
   }
   async step() {
     if (lose) throw Object.assign(new Error("the GPU is gone"), { code: "device-lost" });
+    if (over) return undefined;
     calls.push("step");
     return { step: 1, samples: 1, epochDone: true };
   }
-  async evaluate() {
-    return { loss: losses.shift() };
+  async endEpoch() {
+    calls.push("end epoch");
+    return { loss: 2, top1: 0.5, top5: 1 };
   }
-  async keep(): Promise<void> {
-    calls.push("keep");
-  }
-  async revert(): Promise<void> {
-    calls.push("revert");
+  async restoreBest(): Promise<void> {
+    calls.push("restore best");
   }
   async update(): Promise<void> {
     calls.push("update");
@@ -86,7 +87,7 @@ async function training(patience?: number) {
 }
 
 beforeEach(() => {
-  [calls, lose, losses] = [[], false, []];
+  [calls, lose, over] = [[], false, false];
   vi.stubGlobal("navigator", { gpu: { requestAdapter: async () => ({}) } });
 });
 afterEach(() => vi.unstubAllGlobals());
@@ -111,9 +112,9 @@ test("a network gets the weights of its trainer when it needs them, once", async
   const { networks, trainers, id, trainer } = await training();
   await trainers.step(trainer, controls);
   await trainers.step(trainer, controls);
-  expect(calls).toEqual(["step", "step"]);
+  expect(calls).toEqual(["step", "end epoch", "step", "end epoch"]);
   for (let i = 0; i < 2; i++) await networks.withWeights(id, () => {});
-  expect(calls).toEqual(["step", "step", "update"]);
+  expect(calls).toEqual(["step", "end epoch", "step", "end epoch", "update"]);
   expect(await networks.deviceBytes()).toBe(12);
 });
 
@@ -136,13 +137,24 @@ test("a lost run fails every call until it resumes from its checkpoint", async (
   calls = [];
   await trainers.resume(trainer, new Uint8Array(16), data, undefined);
   await trainers.step(trainer, controls);
-  expect(calls).toEqual(["start {} on webgpu", "plan webgpu", "free checkpoint", "data train", "step"]);
+  expect(calls).toEqual(["start {} on webgpu", "plan webgpu", "free checkpoint", "data train", "step", "end epoch"]);
 });
 
-test("a patient run ends after its epochs without a lower loss, with the best weights", async () => {
+test("epochs end with an evaluation, and a run that is over leaves its best weights", async () => {
   const { trainers, trainer } = await training(2);
-  losses = [3, 1, 2, 1];
-  for (let epoch = 0; epoch < 4; epoch++) expect(await trainers.step(trainer, controls)).toBeDefined();
+  const report = await trainers.step(trainer, controls);
+  expect(report?.validation).toEqual({ loss: 2, top1: 0.5, top5: 1 });
+  over = true;
   expect(await trainers.step(trainer, controls)).toBeUndefined();
-  expect(calls).toEqual(["step", "keep", "step", "keep", "step", "step", "update", "revert"]);
+  expect(calls).toEqual(["step", "end epoch", "update", "restore best"]);
+});
+
+test("a lost run resumes with its patience", async () => {
+  const { networks, trainers, id, trainer } = await training(2);
+  lose = true;
+  await failure(trainers.step(trainer, controls));
+  await networks.withWeights(id, () => {});
+  [calls, lose] = [[], false];
+  await trainers.resume(trainer, new Uint8Array(16), data, undefined);
+  expect(calls).toContain("patience 2");
 });

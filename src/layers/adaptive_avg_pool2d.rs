@@ -1,8 +1,9 @@
 //! Adaptive average pooling.
 
+use serde::{Deserialize, Serialize};
+
 use std::ops::Range;
 
-use super::attributes::attributes;
 use super::definition::{LayerDef, Mismatch, only_map};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -22,13 +23,12 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(pool.output_shape(&[Shape::from([512, 10, 13])])?, Shape::from([512, 7, 7]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AdaptiveAvgPool2d {
     /// Height and width of the output, each 1 to 32768.
     pub output: [usize; 2],
 }
-
-attributes!(AdaptiveAvgPool2d { output });
 
 impl AdaptiveAvgPool2d {
     /// Returns the input rows or columns that output `o` of `output` averages, for an input of `input` of them.

@@ -1,6 +1,7 @@
 //! Sum of inputs.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{Arity, LayerDef, Mismatch};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -18,10 +19,9 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(Add {}.forward(&[&z, &a], &[], Mode::Inference).data, [11.0, 22.0]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Add {}
-
-attributes!(Add {});
 
 impl LayerDef for Add {
     fn arity(&self) -> Arity {

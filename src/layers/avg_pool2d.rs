@@ -1,6 +1,7 @@
 //! Average pooling.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only_map};
 use super::reference::{Gradients, Mode, Reference};
 use super::window::Window;
@@ -19,7 +20,8 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(pool.output_shape(&[Shape::from([6, 28, 28])])?, Shape::from([6, 14, 14]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AvgPool2d {
     /// The window.
     pub window: Window,
@@ -27,8 +29,6 @@ pub struct AvgPool2d {
     /// the padding, which only [`Window::ceil_mode`] reaches, never count.
     pub count_include_pad: bool,
 }
-
-attributes!(AvgPool2d { window, count_include_pad });
 
 impl AvgPool2d {
     /// Returns a pooling of square windows without padding, `stride` apart, that counts padding in the mean.

@@ -1,6 +1,7 @@
 //! Batch normalization.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, ParamSpec, Role, only};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -26,7 +27,8 @@ use crate::tensor::{Shape, Tensor};
 /// assert!((y.data[0] + 1.0).abs() < 1e-6 && (y.data[1] - 3.0).abs() < 1e-6);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BatchNorm2d {
     /// A number added to the variance, above 0 and finite; 1e-5 by default.
     pub epsilon: f32,
@@ -34,8 +36,6 @@ pub struct BatchNorm2d {
     /// `running += momentum * (batch - running)`.
     pub momentum: f32,
 }
-
-attributes!(BatchNorm2d { epsilon, momentum });
 
 impl Default for BatchNorm2d {
     /// Returns a normalization with PyTorch's constants.

@@ -1,6 +1,7 @@
 //! Channel shuffle.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only_map};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -20,13 +21,12 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(y.data, [0.0, 2.0, 1.0, 3.0]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChannelShuffle {
     /// g, the number of groups: a divisor of the input's channels.
     pub groups: usize,
 }
-
-attributes!(ChannelShuffle { groups });
 
 impl ChannelShuffle {
     /// Returns the input channel that becomes output channel `o` of `channels`.

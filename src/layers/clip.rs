@@ -1,8 +1,9 @@
 //! Clamping between two bounds.
 
+use serde::{Deserialize, Serialize};
+
 use super::activation::Activation;
 use super::activation_layer::ActivationLayer;
-use super::attributes::attributes;
 use super::definition::Mismatch;
 
 /// Clamping: `y = min(max(x, low), high)`. Between 0 and 6 it is the ReLU6 of MobileNet (Howard et al., 2017).
@@ -18,15 +19,14 @@ use super::definition::Mismatch;
 /// assert_eq!(Clip { min: 0.0, max: 6.0 }.forward(&[&x], &[], Mode::Inference).data, [0.0, 4.0, 6.0]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Clip {
     /// The lower bound, at most `max`; may be negative infinity.
     pub min: f32,
     /// The upper bound; may be infinity.
     pub max: f32,
 }
-
-attributes!(Clip { min, max });
 
 impl ActivationLayer for Clip {
     fn activation(&self) -> Activation {

@@ -1,6 +1,7 @@
 //! Concatenation along channels.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{Arity, LayerDef, Mismatch};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -19,10 +20,9 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(Concat {}.output_shape(&[left, right])?, Shape::from([8, 8, 8]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Concat {}
-
-attributes!(Concat {});
 
 /// Returns the contiguous runs to copy, `(input, offset in the input, offset in the output, length)`: one for each input
 /// and sample.

@@ -1,6 +1,7 @@
 //! Convolution.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, ParamSpec, Role, only_map};
 use super::reference::{Gradients, Mode, Reference};
 use super::window::{Padding, Window};
@@ -24,7 +25,8 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(conv.params(&input)[0].shape, [16, 3, 3, 3]);
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Conv2d {
     /// The output's channels, each from a filter of its own; a positive multiple of `groups`.
     pub out_channels: usize,
@@ -36,8 +38,6 @@ pub struct Conv2d {
     /// Whether a bias is added; true by default.
     pub bias: bool,
 }
-
-attributes!(Conv2d { out_channels, window, groups, bias });
 
 impl Conv2d {
     /// Returns a convolution with `out_channels` square filters, stride 1, no padding, one group and a bias.

@@ -1,6 +1,7 @@
 //! Dropout.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only};
 use super::reference::{Gradients, Mode, Reference};
 use crate::rng;
@@ -37,13 +38,12 @@ pub fn micro_batch_step(step: u32, micro_batch: u32) -> u32 {
 /// assert!(y.data.iter().all(|&v| v == 0.0 || v == 2.0));
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dropout {
     /// The probability of a zero, at least 0 and below 1.
     pub p: f32,
 }
-
-attributes!(Dropout { p });
 
 impl Dropout {
     /// Returns `p * 2^32`: a value becomes zero where its random word is below this threshold.

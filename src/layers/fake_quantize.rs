@@ -1,8 +1,9 @@
 //! Fake quantization: values rounded as if they had been stored in 8 bits.
 
+use serde::{Deserialize, Serialize};
+
 use super::activation::Activation;
 use super::activation_layer::ActivationLayer;
-use super::attributes::attributes;
 use super::definition::Mismatch;
 
 /// Fake quantization (Jacob et al., 2018, eq. 12): `y = (q - z) s` with the quantized value
@@ -21,15 +22,14 @@ use super::definition::Mismatch;
 /// assert_eq!(y.data, [0.0, 1.0, 127.5]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FakeQuantize {
     /// s: the distance between neighbouring values. A normal number above 0, of which 255 times is finite.
     pub scale: f32,
     /// z: the quantized value of zero, at most 255.
     pub zero_point: usize,
 }
-
-attributes!(FakeQuantize { scale, zero_point });
 
 impl FakeQuantize {
     /// The largest quantized value.

@@ -1,6 +1,7 @@
 //! Flattening.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -17,10 +18,9 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(Flatten {}.output_shape(&[Shape::from([16, 5, 5])])?, Shape::from([400]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Flatten {}
-
-attributes!(Flatten {});
 
 impl LayerDef for Flatten {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {

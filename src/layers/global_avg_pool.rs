@@ -1,6 +1,7 @@
 //! Global average pooling.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only_map};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -17,10 +18,9 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(GlobalAvgPool {}.output_shape(&[Shape::from([512, 7, 7])])?, Shape::from([512, 1, 1]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GlobalAvgPool {}
-
-attributes!(GlobalAvgPool {});
 
 impl LayerDef for GlobalAvgPool {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {

@@ -1,8 +1,9 @@
 //! Hard sigmoid.
 
+use serde::{Deserialize, Serialize};
+
 use super::activation::Activation;
 use super::activation_layer::ActivationLayer;
-use super::attributes::attributes;
 use super::definition::Mismatch;
 
 /// Hard sigmoid: `y = min(max(alpha * x + beta, 0), 1)`, the logistic function in three straight pieces (Courbariaux et
@@ -20,15 +21,14 @@ use super::definition::Mismatch;
 /// assert_eq!(y.data, [0.0, 0.5, 0.75]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HardSigmoid {
     /// The slope, finite; 1/6 in PyTorch and 0.2 in ONNX.
     pub alpha: f32,
     /// The value at 0, finite; 0.5 in PyTorch and ONNX.
     pub beta: f32,
 }
-
-attributes!(HardSigmoid { alpha, beta });
 
 impl ActivationLayer for HardSigmoid {
     fn activation(&self) -> Activation {

@@ -1,6 +1,7 @@
 //! Hard swish.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -19,10 +20,9 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(HardSwish {}.forward(&[&x], &[], Mode::Inference).data, [0.0, 1.125, 4.0]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HardSwish {}
-
-attributes!(HardSwish {});
 
 impl LayerDef for HardSwish {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {

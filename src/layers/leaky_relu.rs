@@ -1,8 +1,9 @@
 //! Leaky rectified linear unit.
 
+use serde::{Deserialize, Serialize};
+
 use super::activation::Activation;
 use super::activation_layer::ActivationLayer;
-use super::attributes::attributes;
 use super::definition::Mismatch;
 
 /// Leaky rectified linear unit: `y = x` where x is positive, else `slope * x` (Maas et al., 2013).
@@ -18,13 +19,12 @@ use super::definition::Mismatch;
 /// assert_eq!(LeakyRelu { slope: 0.25 }.forward(&[&x], &[], Mode::Inference).data, [-1.0, 3.0]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LeakyRelu {
     /// The factor on negative values, above 0 and finite; 0.01 in PyTorch.
     pub slope: f32,
 }
-
-attributes!(LeakyRelu { slope });
 
 impl ActivationLayer for LeakyRelu {
     fn activation(&self) -> Activation {

@@ -1,6 +1,7 @@
 //! Fully connected layer.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, ParamSpec, Role, only};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -20,15 +21,14 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(linear.params(&input)[0].shape, [10, 84]);
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Linear {
     /// The number of outputs, at least 1.
     pub out_features: usize,
     /// Whether a bias is added; true by default.
     pub bias: bool,
 }
-
-attributes!(Linear { out_features, bias });
 
 impl Linear {
     /// Returns a layer with `out_features` outputs and a bias.

@@ -1,6 +1,7 @@
 //! Local response normalization.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -22,7 +23,8 @@ use crate::tensor::{Shape, Tensor};
 /// assert!((y.data[0] - 3.0 / 26.0).abs() < 1e-12 && (y.data[1] - 4.0 / 26.0).abs() < 1e-12);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LocalResponseNorm {
     /// The number of channels in a neighbourhood, at least 1. For an even size the extra channel comes after c, as in ONNX.
     pub size: usize,
@@ -33,8 +35,6 @@ pub struct LocalResponseNorm {
     /// The constant under the power, above 0.
     pub k: f32,
 }
-
-attributes!(LocalResponseNorm { size, alpha, beta, k });
 
 impl LocalResponseNorm {
     /// Returns the channels of the neighbourhood of `c`, of `channels` in all.

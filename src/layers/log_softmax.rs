@@ -1,6 +1,7 @@
 //! Logarithm of softmax.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only};
 use super::reference::{Gradients, Mode, Reference};
 use super::softmax::for_each_position;
@@ -21,10 +22,9 @@ use crate::tensor::{Shape, Tensor};
 /// assert!((y.data[0] - 0.5f64.ln()).abs() < 1e-12);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LogSoftmax {}
-
-attributes!(LogSoftmax {});
 
 impl LayerDef for LogSoftmax {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {

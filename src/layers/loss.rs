@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::json::{Fields, unknown};
+use crate::options::{KindSpec, OptionSpec, Range};
 use crate::tensor::Tensor;
 
 /// The loss that training minimizes: computed from logits `[N, K]` and labels, mean over the batch.
@@ -19,13 +19,13 @@ use crate::tensor::Tensor;
 /// # Ok::<(), convoke::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", try_from = "Fields")]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Loss {
     /// `-sum over k of t[k] * log softmax(z)[k]`, with t one-hot, or smoothed by e: `(1 - e) * one-hot + e / K`
     /// (Szegedy et al., 2016).
     SoftmaxCrossEntropy {
-        /// e, in `[0, 1)`.
-        #[serde(rename = "labelSmoothing")]
+        /// The probability e that is spread over all classes, at least 0 and below 1. Default 0.
+        #[serde(default)]
         label_smoothing: f32,
     },
     /// `-t log s(z) - (1 - t) log(1 - s(z))` with s the logistic function. One output: t is the label, 0 or 1.
@@ -33,22 +33,23 @@ pub enum Loss {
     BinaryCrossEntropy,
 }
 
-impl TryFrom<Fields> for Loss {
-    type Error = String;
-
-    fn try_from(mut fields: Fields) -> Result<Self, String> {
-        let kind = fields.kind()?;
-        let loss = match kind.as_str() {
-            "softmax-cross-entropy" => {
-                Loss::SoftmaxCrossEntropy { label_smoothing: fields.number("labelSmoothing", Some(0.0))? }
-            }
-            "binary-cross-entropy" => Loss::BinaryCrossEntropy,
-            _ => return unknown(&kind, "softmax-cross-entropy or binary-cross-entropy"),
-        };
-        fields.end()?;
-        Ok(loss)
-    }
-}
+/// The losses' options.
+pub const LOSSES: Range = Range::OneOf(&[
+    KindSpec {
+        name: "softmax-cross-entropy",
+        about: "Cross-entropy of softmax, for one class out of several.",
+        options: &[OptionSpec::new(
+            "labelSmoothing",
+            Range::Below(0.0, 1.0),
+            "The probability that is spread over all classes.",
+        )],
+    },
+    KindSpec {
+        name: "binary-cross-entropy",
+        about: "Cross-entropy of the logistic function, for two classes with one output, or for each output by itself.",
+        options: &[],
+    },
+]);
 
 impl Loss {
     /// Softmax cross-entropy without smoothing.

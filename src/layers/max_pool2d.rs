@@ -1,6 +1,7 @@
 //! Max pooling.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only_map};
 use super::reference::{Gradients, Mode, Reference};
 use super::window::Window;
@@ -20,13 +21,12 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(pool.output_shape(&[Shape::from([96, 55, 55])])?, Shape::from([96, 27, 27]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MaxPool2d {
     /// The window.
     pub window: Window,
 }
-
-attributes!(MaxPool2d { window });
 
 impl MaxPool2d {
     /// Returns a pooling of square windows without padding, `stride` apart.

@@ -68,7 +68,7 @@ pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
 pub use local_response_norm::LocalResponseNorm;
 pub use log_softmax::LogSoftmax;
-pub use loss::{Loss, predicted_class};
+pub use loss::{LOSSES, Loss, predicted_class};
 pub use max_pool2d::MaxPool2d;
 pub use mul::Mul;
 pub use pad::Pad;

@@ -1,6 +1,7 @@
 //! Product of two inputs.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{Arity, LayerDef, Mismatch};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -21,10 +22,9 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(Mul {}.forward(&[&x, &scale], &[], Mode::Inference).data, [1.5, 2.0]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mul {}
-
-attributes!(Mul {});
 
 /// Returns the flat index in the second input of the factor for flat index `i` of the first.
 fn partner(first: [usize; 4], second: [usize; 4], i: usize) -> usize {

@@ -1,6 +1,7 @@
 //! Padding by a constant.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only_map};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -19,7 +20,8 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(pad.output_shape(&[Shape::from([16, 4, 4])])?, Shape::from([32, 4, 4]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pad {
     /// Entries added before the first on each axis `[channels, height, width]`.
     pub before: [usize; 3],
@@ -28,8 +30,6 @@ pub struct Pad {
     /// The constant, finite.
     pub value: f32,
 }
-
-attributes!(Pad { before, after, value });
 
 impl Pad {
     fn size(&self, (c, h, w): (usize, usize, usize)) -> [usize; 3] {

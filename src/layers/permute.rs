@@ -1,6 +1,7 @@
 //! Permutation of axes.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor, dims};
@@ -20,15 +21,14 @@ use crate::tensor::{Shape, Tensor, dims};
 /// assert_eq!(permute.output_shape(&[Shape::from([60])])?, Shape::from([3, 4, 5]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Permute {
     /// The shape in which the input's values are viewed.
     pub view: [usize; 3],
     /// For each axis of the output, the axis of the view that becomes it: 0, 1 and 2 in any order.
     pub order: [usize; 3],
 }
-
-attributes!(Permute { view, order });
 
 impl Permute {
     /// Returns the output's channels, height and width.

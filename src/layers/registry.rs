@@ -3,7 +3,7 @@
 use super::activation::Activation;
 use super::adaptive_avg_pool2d::AdaptiveAvgPool2d;
 use super::add::Add;
-use super::attributes::{Attributes, Fields};
+use super::attributes::{Fields, from_fields, to_fields};
 use super::avg_pool2d::AvgPool2d;
 use super::batch_norm2d::BatchNorm2d;
 use super::channel_shuffle::ChannelShuffle;
@@ -69,7 +69,7 @@ macro_rules! registry {
             /// Returns the layer's attributes as a JSON object.
             pub fn attributes(&self) -> Fields {
                 match self {
-                    $(Layer::$name(layer) => layer.to_fields(),)*
+                    $(Layer::$name(layer) => to_fields(layer),)*
                 }
             }
 
@@ -79,7 +79,7 @@ macro_rules! registry {
             /// A [`Mismatch`] that names the attribute which is missing, unknown or of the wrong type.
             pub fn from_attributes(kind: &str, fields: Fields) -> Option<Result<Layer, Mismatch>> {
                 match kind {
-                    $($kind => Some(Attributes::from_fields(fields).map(Layer::$name)),)*
+                    $($kind => Some(from_fields(fields).map(Layer::$name)),)*
                     _ => None,
                 }
             }

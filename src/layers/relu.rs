@@ -1,8 +1,9 @@
 //! Rectified linear unit.
 
+use serde::{Deserialize, Serialize};
+
 use super::activation::Activation;
 use super::activation_layer::ActivationLayer;
-use super::attributes::attributes;
 
 /// Rectified linear unit: `y = max(x, 0)` (Nair and Hinton, 2010; g in the notes' equations 2 and 3).
 ///
@@ -17,10 +18,9 @@ use super::attributes::attributes;
 /// assert_eq!(Relu {}.forward(&[&x], &[], Mode::Inference).data, [0.0, 0.0, 2.0]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Relu {}
-
-attributes!(Relu {});
 
 impl ActivationLayer for Relu {
     fn activation(&self) -> Activation {

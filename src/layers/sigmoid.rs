@@ -1,8 +1,9 @@
 //! Logistic function.
 
+use serde::{Deserialize, Serialize};
+
 use super::activation::Activation;
 use super::activation_layer::ActivationLayer;
-use super::attributes::attributes;
 
 /// Logistic function: `y = 1 / (1 + exp(-x))`.
 ///
@@ -17,10 +18,9 @@ use super::attributes::attributes;
 /// assert_eq!(Sigmoid {}.forward(&[&x], &[], Mode::Inference).data, [0.5]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sigmoid {}
-
-attributes!(Sigmoid {});
 
 impl ActivationLayer for Sigmoid {
     fn activation(&self) -> Activation {

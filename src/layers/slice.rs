@@ -1,6 +1,7 @@
 //! Slices with a step.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only_map};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -19,7 +20,8 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(slice.output_shape(&[Shape::from([16, 32, 32])])?, Shape::from([16, 16, 16]));
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Slice {
     /// The first index on each axis `[channels, height, width]`, below `end`.
     pub start: [usize; 3],
@@ -28,8 +30,6 @@ pub struct Slice {
     /// The distance between neighbours on each axis, at least 1.
     pub step: [usize; 3],
 }
-
-attributes!(Slice { start, end, step });
 
 impl Slice {
     fn size(&self) -> [usize; 3] {

@@ -1,6 +1,7 @@
 //! Softmax.
 
-use super::attributes::attributes;
+use serde::{Deserialize, Serialize};
+
 use super::definition::{LayerDef, Mismatch, only};
 use super::reference::{Gradients, Mode, Reference};
 use crate::tensor::{Shape, Tensor};
@@ -19,10 +20,9 @@ use crate::tensor::{Shape, Tensor};
 /// assert_eq!(Softmax {}.forward(&[&x], &[], Mode::Inference).data, [0.5, 0.5]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Softmax {}
-
-attributes!(Softmax {});
 
 /// Calls `f` once for each position of each sample, with the flat indices of the position's channels.
 pub(super) fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) {

@@ -1,8 +1,9 @@
 //! Hyperbolic tangent.
 
+use serde::{Deserialize, Serialize};
+
 use super::activation::Activation;
 use super::activation_layer::ActivationLayer;
-use super::attributes::attributes;
 
 /// Hyperbolic tangent: `y = (exp(x) - exp(-x)) / (exp(x) + exp(-x))`, the activation of the original LeNet-5 (LeCun et
 /// al., 1998).
@@ -18,10 +19,9 @@ use super::attributes::attributes;
 /// assert_eq!(Tanh {}.forward(&[&x], &[], Mode::Inference).data, [0.0, 1.0]);
 /// # Ok::<(), convoke::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tanh {}
-
-attributes!(Tanh {});
 
 impl ActivationLayer for Tanh {
     fn activation(&self) -> Activation {

@@ -1,19 +1,51 @@
 //! The sliding window that convolutions and poolings share.
 
-use serde_json::Value as Json;
+use serde::{Deserialize, Serialize};
 
-use super::attributes::{Attribute, Attributes, attributes};
 use super::definition::Mismatch;
 use crate::tensor::dims;
 
 /// Values around the input: zeros for convolutions and average poolings, values below all others for max poolings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "PaddingForm", into = "PaddingForm")]
 pub enum Padding {
     /// `[top, left, bottom, right]` rows and columns, each at most 32768.
     Explicit([usize; 4]),
     /// The padding with which the output has `ceil(input / stride)` rows and columns (the 'same' convolution of the notes'
     /// section 1.1). An odd total puts the extra row at the bottom and the extra column at the right.
     Same,
+}
+
+/// A padding as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "\"same\" or [top, left, bottom, right]")]
+enum PaddingForm {
+    Named(PaddingName),
+    Explicit([usize; 4]),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PaddingName {
+    Same,
+}
+
+impl From<PaddingForm> for Padding {
+    fn from(form: PaddingForm) -> Self {
+        match form {
+            PaddingForm::Named(PaddingName::Same) => Padding::Same,
+            PaddingForm::Explicit(pads) => Padding::Explicit(pads),
+        }
+    }
+}
+
+impl From<Padding> for PaddingForm {
+    fn from(padding: Padding) -> Self {
+        match padding {
+            Padding::Same => PaddingForm::Named(PaddingName::Same),
+            Padding::Explicit(pads) => PaddingForm::Explicit(pads),
+        }
+    }
 }
 
 impl Padding {
@@ -39,7 +71,8 @@ impl Padding {
 /// assert_eq!(window.output([224, 224])?, [112, 112]);
 /// # Ok::<(), convoke::layers::Mismatch>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// The size of the kernel, each 1 to 32768.
     pub kernel: [usize; 2],
@@ -53,8 +86,6 @@ pub struct Window {
     /// input and its top or left padding is left out.
     pub ceil_mode: bool,
 }
-
-attributes!(Window { kernel, stride, padding, dilation, ceil_mode });
 
 impl Window {
     /// Returns a square window with stride 1, no dilation, no padding, and the output size rounded down.
@@ -171,36 +202,6 @@ impl Window {
                 }
             }
         }
-    }
-}
-
-impl Attribute for Padding {
-    const EXPECTED: &'static str = "\"same\" or [top, left, bottom, right]";
-
-    fn to_json(&self) -> Json {
-        match self {
-            Padding::Same => "same".into(),
-            Padding::Explicit(pads) => pads.to_json(),
-        }
-    }
-
-    fn from_json(json: &Json) -> Option<Self> {
-        match json.as_str() {
-            Some("same") => Some(Padding::Same),
-            _ => Attribute::from_json(json).map(Padding::Explicit),
-        }
-    }
-}
-
-impl Attribute for Window {
-    const EXPECTED: &'static str = "an object of kernel, stride, padding, dilation and ceil_mode";
-
-    fn to_json(&self) -> Json {
-        Json::Object(self.to_fields())
-    }
-
-    fn from_json(json: &Json) -> Option<Self> {
-        Window::from_fields(json.as_object()?.clone()).ok()
     }
 }
 

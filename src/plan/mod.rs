@@ -17,7 +17,7 @@ mod step;
 mod view;
 
 pub use build::Plan;
-pub use optimizer::{Optimizer, StepReport, Update, check_clip_norm, clip_factor};
+pub use optimizer::{OPTIMIZERS, Optimizer, StepReport, Update, check_clip_norm, clip_factor};
 pub use purpose::Purpose;
 pub use step::{BackwardStep, GradWrite, Head, Step};
 pub use view::View;

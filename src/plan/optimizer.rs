@@ -6,95 +6,144 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::json::{Fields, unknown};
+use crate::options::{self, KindSpec, OptionSpec, Range};
 use crate::tensor::{Tensor, dims};
 
 /// How gradients become new weights. Weight decay applies to weights, not to biases.
+///
+/// In JSON an object whose `kind` is `sgd`, `adam`, `adamw` or `rmsprop`, with the constants in camel case. Constants that
+/// are not given have their defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", try_from = "Fields")]
+#[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Optimizer {
     /// Stochastic gradient descent as PyTorch defines it: `g += decay * w; v = momentum * v + g;
     /// w -= rate * (nesterov ? g + momentum * v : v)`.
     Sgd {
-        /// 0 for none.
+        /// The share of the last update that is added, at least 0 and below 1. Default 0.
+        #[serde(default)]
         momentum: f32,
-        /// Look ahead (Nesterov, 1983; in Sutskever et al.'s form).
+        /// Look ahead (Nesterov, 1983; in Sutskever et al.'s form). Default `false`.
+        #[serde(default)]
         nesterov: bool,
-        /// L2 penalty.
-        #[serde(rename = "weightDecay")]
+        /// L2 penalty, at least 0. Default 0.
+        #[serde(default)]
         weight_decay: f32,
     },
     /// Adam (Kingma and Ba, 2015): `m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
     /// w -= rate * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon)`.
     Adam {
-        /// Decay of the mean, 0.9.
+        /// Decay of the mean, at least 0 and below 1. Default 0.9.
+        #[serde(default = "beta1")]
         beta1: f32,
-        /// Decay of the squared mean, 0.999.
+        /// Decay of the squared mean, at least 0 and below 1. Default 0.999.
+        #[serde(default = "beta2")]
         beta2: f32,
-        /// 1e-8.
+        /// Added to the divisor, at least 0. Default 1e-8.
+        #[serde(default = "epsilon")]
         epsilon: f32,
-        /// L2 penalty, added to the gradient.
-        #[serde(rename = "weightDecay")]
+        /// L2 penalty, added to the gradient, at least 0. Default 0.
+        #[serde(default)]
         weight_decay: f32,
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019): before Adam's step, without decay, `w -= rate *
     /// decay * w`.
     AdamW {
-        /// Decay of the mean, 0.9.
+        /// Decay of the mean, at least 0 and below 1. Default 0.9.
+        #[serde(default = "beta1")]
         beta1: f32,
-        /// Decay of the squared mean, 0.999.
+        /// Decay of the squared mean, at least 0 and below 1. Default 0.999.
+        #[serde(default = "beta2")]
         beta2: f32,
-        /// 1e-8.
+        /// Added to the divisor, at least 0. Default 1e-8.
+        #[serde(default = "epsilon")]
         epsilon: f32,
-        /// How far weights shrink, times the learning rate: 0.01.
-        #[serde(rename = "weightDecay")]
+        /// The share by which weights shrink, times the learning rate, at least 0. Default 0.01.
+        #[serde(default = "decoupled_decay")]
         weight_decay: f32,
     },
     /// RMSProp (Tieleman and Hinton, 2012) as PyTorch defines it: `v = alpha v + (1 - alpha) g^2;
     /// m = momentum * m + g / (sqrt(v) + epsilon); w -= rate * m`.
     RmsProp {
-        /// Decay of the squared mean, 0.99.
+        /// Decay of the squared mean, at least 0 and below 1. Default 0.99.
+        #[serde(default = "alpha")]
         alpha: f32,
-        /// 0 for none.
+        /// The share of the last update that is added, at least 0 and below 1. Default 0.
+        #[serde(default)]
         momentum: f32,
-        /// 1e-8.
+        /// Added to the divisor, at least 0. Default 1e-8.
+        #[serde(default = "epsilon")]
         epsilon: f32,
-        /// L2 penalty, added to the gradient.
-        #[serde(rename = "weightDecay")]
+        /// L2 penalty, added to the gradient, at least 0. Default 0.
+        #[serde(default)]
         weight_decay: f32,
     },
 }
 
-impl TryFrom<Fields> for Optimizer {
-    type Error = String;
-
-    fn try_from(mut fields: Fields) -> Result<Self, String> {
-        let kind = fields.kind()?;
-        let mut number = |name, default| fields.number(name, Some(default));
-        let weight_decay = number("weightDecay", if kind == "adamw" { 0.01 } else { 0.0 })?;
-        let optimizer = match kind.as_str() {
-            "sgd" => {
-                let momentum = number("momentum", 0.0)?;
-                Optimizer::Sgd { momentum, nesterov: fields.flag("nesterov")?, weight_decay }
-            }
-            "adam" | "adamw" => {
-                let (beta1, beta2) = (number("beta1", 0.9)?, number("beta2", 0.999)?);
-                let epsilon = number("epsilon", 1e-8)?;
-                match kind.as_str() {
-                    "adam" => Optimizer::Adam { beta1, beta2, epsilon, weight_decay },
-                    _ => Optimizer::AdamW { beta1, beta2, epsilon, weight_decay },
-                }
-            }
-            "rmsprop" => {
-                let (alpha, momentum) = (number("alpha", 0.99)?, number("momentum", 0.0)?);
-                Optimizer::RmsProp { alpha, momentum, epsilon: number("epsilon", 1e-8)?, weight_decay }
-            }
-            _ => return unknown(&kind, "sgd, adam, adamw or rmsprop"),
-        };
-        fields.end()?;
-        Ok(optimizer)
-    }
+const fn beta1() -> f32 {
+    0.9
 }
+
+const fn beta2() -> f32 {
+    0.999
+}
+
+const fn epsilon() -> f32 {
+    1e-8
+}
+
+const fn decoupled_decay() -> f32 {
+    0.01
+}
+
+const fn alpha() -> f32 {
+    0.99
+}
+
+const MOMENTUM: OptionSpec =
+    OptionSpec::new("momentum", Range::Below(0.0, 1.0), "The share of the last update that is added.");
+const BETA1: OptionSpec = OptionSpec::new("beta1", Range::Below(0.0, 1.0), "Decay of the mean of gradients.");
+const BETA2: OptionSpec = OptionSpec::new("beta2", Range::Below(0.0, 1.0), "Decay of the mean of squared gradients.");
+const EPSILON: OptionSpec = OptionSpec::new("epsilon", Range::AtLeast(0.0), "Added to the divisor.");
+const L2_PENALTY: OptionSpec =
+    OptionSpec::new("weightDecay", Range::AtLeast(0.0), "L2 penalty on weights; biases never decay.");
+
+/// The optimizers' options.
+pub const OPTIMIZERS: Range = Range::OneOf(&[
+    KindSpec {
+        name: "sgd",
+        about: "Stochastic gradient descent.",
+        options: &[
+            MOMENTUM,
+            OptionSpec::new("nesterov", Range::Flag, "Nesterov's momentum, which looks ahead."),
+            L2_PENALTY,
+        ],
+    },
+    KindSpec { name: "adam", about: "Adam.", options: &[BETA1, BETA2, EPSILON, L2_PENALTY] },
+    KindSpec {
+        name: "adamw",
+        about: "Adam with decoupled weight decay.",
+        options: &[
+            BETA1,
+            BETA2,
+            EPSILON,
+            OptionSpec::new(
+                "weightDecay",
+                Range::AtLeast(0.0),
+                "The share by which weights shrink at each step, times the learning rate.",
+            ),
+        ],
+    },
+    KindSpec {
+        name: "rmsprop",
+        about: "RMSProp.",
+        options: &[
+            OptionSpec::new("alpha", Range::Below(0.0, 1.0), "Decay of the mean of squared gradients."),
+            MOMENTUM,
+            EPSILON,
+            L2_PENALTY,
+        ],
+    },
+]);
 
 impl Optimizer {
     /// SGD with this momentum, without Nesterov or decay.
@@ -104,7 +153,26 @@ impl Optimizer {
 
     /// Adam with the paper's constants.
     pub const fn adam() -> Self {
-        Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+        Optimizer::Adam { beta1: beta1(), beta2: beta2(), epsilon: epsilon(), weight_decay: 0.0 }
+    }
+
+    /// AdamW with its usual constants, a weight decay of 0.01 among them.
+    pub const fn adamw() -> Self {
+        Optimizer::AdamW { beta1: beta1(), beta2: beta2(), epsilon: epsilon(), weight_decay: decoupled_decay() }
+    }
+
+    /// RMSProp with PyTorch's constants.
+    pub const fn rmsprop() -> Self {
+        Optimizer::RmsProp { alpha: alpha(), momentum: 0.0, epsilon: epsilon(), weight_decay: 0.0 }
+    }
+
+    /// The learning rate where none is given: 0.01 for SGD, 0.001 for the others, whose steps do not shrink with the
+    /// gradients.
+    pub const fn default_learning_rate(&self) -> f32 {
+        match self {
+            Optimizer::Sgd { .. } => 0.01,
+            Optimizer::Adam { .. } | Optimizer::AdamW { .. } | Optimizer::RmsProp { .. } => 0.001,
+        }
     }
 
     /// Returns the names of the values that the optimizer keeps for each weight, in the order of `state` in
@@ -150,33 +218,12 @@ impl Optimizer {
         Err(Error::Weights { graph: graph.name().into(), missing, unexpected, misshapen })
     }
 
+    /// Checks the constants.
+    ///
     /// # Errors
     /// [`Error::Argument`] for constants outside their ranges.
     pub fn validate(&self) -> Result<()> {
-        let within = |name: &str, v: f32, below_one: bool| {
-            let ok = v.is_finite() && v >= 0.0 && (!below_one || v < 1.0);
-            let expected = if below_one { "at least 0 and below 1" } else { "a finite number of at least 0" };
-            if ok { Ok(()) } else { Err(Error::argument(name, expected, v)) }
-        };
-        match *self {
-            Optimizer::Sgd { momentum, weight_decay, .. } => {
-                within("momentum", momentum, true)?;
-                within("weightDecay", weight_decay, false)
-            }
-            Optimizer::Adam { beta1, beta2, epsilon, weight_decay }
-            | Optimizer::AdamW { beta1, beta2, epsilon, weight_decay } => {
-                within("beta1", beta1, true)?;
-                within("beta2", beta2, true)?;
-                within("epsilon", epsilon, false)?;
-                within("weightDecay", weight_decay, false)
-            }
-            Optimizer::RmsProp { alpha, momentum, epsilon, weight_decay } => {
-                within("alpha", alpha, true)?;
-                within("momentum", momentum, true)?;
-                within("epsilon", epsilon, false)?;
-                within("weightDecay", weight_decay, false)
-            }
-        }
+        options::validate("optimizer", self, OPTIMIZERS)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::json::Fields;
+use crate::error::Result;
+use crate::options::{self, OptionSpec, Range};
 use crate::rng::{self, Rng};
 
 /// The streams from which each epoch's augmentation seed is drawn, and that of mixtures.
@@ -13,7 +13,7 @@ const MIX_STREAM: u32 = 0x317b;
 /// How images are varied. Each sample draws anew in every epoch, from `(seed, epoch, sample)` alone, so neither the
 /// batch size nor the order of samples changes what it draws.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Fields")]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Augmentation {
     // The first four move an image, and are drawn first.
     /// Up to this many pixels in each direction.
@@ -37,18 +37,29 @@ pub struct Augmentation {
     pub mixup: f32,
 }
 
-impl TryFrom<Fields> for Augmentation {
-    type Error = String;
-
-    fn try_from(mut fields: Fields) -> Result<Self, String> {
-        let mut number = |name| fields.number(name, Some(0.0));
-        let (shift, rotate, scale) = (number("shift")?, number("rotate")?, number("scale")?);
-        let (jitter, mixup) = (number("jitter")?, number("mixup")?);
-        let (crop, cutout, flip) = (fields.count("crop")?, fields.count("cutout")?, fields.flag("flip")?);
-        fields.end()?;
-        Ok(Augmentation { shift, rotate, scale, flip, crop, cutout, jitter, mixup })
-    }
-}
+/// The options of augmentation.
+pub const AUGMENTATION: Range = Range::Object(&[
+    OptionSpec::new("shift", Range::Within(0.0, 1e3), "Moves by up to this many pixels in each direction."),
+    OptionSpec::new("rotate", Range::Within(0.0, 180.0), "Rotates by up to this many degrees either way."),
+    OptionSpec::new("scale", Range::Within(0.0, 0.9), "Makes larger or smaller by up to this fraction."),
+    OptionSpec::new("flip", Range::Flag, "Mirrors left to right, every other time."),
+    OptionSpec::new(
+        "crop",
+        Range::Whole(0, 1000),
+        "Moves by whole pixels, up to this many in each direction, with zeros around.",
+    ),
+    OptionSpec::new("cutout", Range::Whole(0, 1000), "Hides a square with sides of this many pixels, anywhere."),
+    OptionSpec::new(
+        "jitter",
+        Range::Within(0.0, 1.0),
+        "Multiplies brightness, contrast and saturation by up to this fraction more or less; for images of bytes.",
+    ),
+    OptionSpec::new(
+        "mixup",
+        Range::Within(0.0, 1.0),
+        "Mixes each image with another, and their labels likewise, in shares from Beta(mixup, mixup).",
+    ),
+]);
 
 impl Augmentation {
     /// Whether it leaves every image as it is.
@@ -56,18 +67,12 @@ impl Augmentation {
         *self == Augmentation::default()
     }
 
+    /// Checks the options.
+    ///
     /// # Errors
-    /// [`Error::Argument`] for values outside their ranges.
+    /// [`crate::Error::Argument`] for values outside their ranges.
     pub fn validate(&self) -> Result<()> {
-        let pixels = [("crop", self.crop), ("cutout", self.cutout)].map(|(name, n)| (name, n as f32, 1e3));
-        let others = [("shift", self.shift, 1e3), ("rotate", self.rotate, 180.0), ("scale", self.scale, 0.9)];
-        let shares = [("jitter", self.jitter, 1.0), ("mixup", self.mixup, 1.0)];
-        for (name, v, limit) in pixels.into_iter().chain(others).chain(shares) {
-            if !(0.0..=limit).contains(&v) {
-                return Err(Error::argument(format!("augment {name}"), format!("0 to {limit}"), v));
-            }
-        }
-        Ok(())
+        options::validate("augment", self, AUGMENTATION)
     }
 
     /// What happens to sample `sample` in epoch `epoch` of the run `seed`, for images of `[h, w]`.

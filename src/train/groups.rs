@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::json::Fields;
+use crate::options::{OptionSpec, Range};
 
 /// Layers by their names, and how fast they learn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Fields")]
+#[serde(deny_unknown_fields)]
 pub struct Group {
     /// A name in which each `*` stands for any characters, or none: `layer4.*`.
     pub layers: String,
@@ -17,23 +17,15 @@ pub struct Group {
     pub rate: f32,
 }
 
-impl TryFrom<Fields> for Group {
-    type Error = String;
-
-    fn try_from(mut fields: Fields) -> std::result::Result<Self, String> {
-        let group = Group { layers: fields.text("layers")?, rate: fields.number("rate", None)? };
-        fields.end()?;
-        Ok(group)
-    }
-}
-
-impl Group {
-    pub(super) fn validate(&self) -> Result<()> {
-        let ok = self.rate.is_finite() && self.rate >= 0.0;
-        let name = || format!("rate of group `{}`", self.layers);
-        if ok { Ok(()) } else { Err(Error::argument(name(), "a finite number of at least 0", self.rate)) }
-    }
-}
+/// The options of a group.
+pub const GROUP: &[OptionSpec] = &[
+    OptionSpec::new("layers", Range::Text, "A layer's name, in which each `*` stands for any characters: `layer4.*`."),
+    OptionSpec::new(
+        "rate",
+        Range::AtLeast(0.0),
+        "The factor on the learning rate; 0 freezes. A frozen batch normalization uses its running statistics.",
+    ),
+];
 
 /// Each node's factor on the learning rate.
 ///
@@ -116,6 +108,9 @@ mod tests {
         let error = rates_of(&[group("layer9.*", 0.0)]).unwrap_err();
         assert!(error.code() == "argument" && error.to_string().contains("`layer9.*`"), "{error}");
         assert!(rates_of(&[group("*", 0.0)]).unwrap_err().to_string().contains("frozen"));
-        assert!(group("*", -1.0).validate().is_err() && group("*", f32::NAN).validate().is_err());
+        for rate in [-1.0, f32::NAN] {
+            let config = crate::train::Config { groups: vec![group("*", rate)], ..Default::default() };
+            assert!(config.validate().unwrap_err().to_string().contains("groups[0].rate"));
+        }
     }
 }

@@ -2,61 +2,86 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::json::{Fields, unknown};
+use crate::error::Result;
+use crate::options::{self, KindSpec, OptionSpec, Range};
 
 /// A factor on the learning rate, as a function of the epochs done. Epochs are counted in fractions, so that a batch
 /// size edited while running changes nothing.
+///
+/// In JSON an object whose `kind` is `constant`, `cosine`, `step` or `one-cycle`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", try_from = "Fields")]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
-    /// 1.
+    /// The factor is 1 throughout.
     #[default]
     Constant,
     /// Half a cosine from 1 down to `floor` at the end of the run (Loshchilov and Hutter, 2017).
     Cosine {
-        /// The factor at the end, 0 to 1.
+        /// The factor at the end, 0 to 1. Default 0.
+        #[serde(default)]
         floor: f32,
     },
-    /// Times `gamma` after every `every` epochs.
+    /// The factor is multiplied by `gamma` after every `every` epochs.
     Step {
-        /// Epochs.
+        /// Epochs between two steps, 0.001 to 1,000,000.
         every: f32,
-        /// 0 to 1.
+        /// The factor of one step, 0 to 1.
         gamma: f32,
     },
     /// Half a cosine from `start` up to 1, then another down to `floor` at the end of the run (Smith and Topin, 2018).
     OneCycle {
-        /// The part of the run that rises, 0 to 1: 0.3.
+        /// The part of the run that rises, 0 to 0.99. Default 0.3.
+        #[serde(default = "rise")]
         rise: f32,
-        /// The factor at the beginning, 0 to 1: 1/25.
+        /// The factor at the beginning, 0 to 1. Default 1/25.
+        #[serde(default = "start")]
         start: f32,
-        /// The factor at the end, 0 to 1: 1/250,000.
+        /// The factor at the end, 0 to 1. Default 1/250,000.
+        #[serde(default = "floor")]
         floor: f32,
     },
 }
 
-impl TryFrom<Fields> for Schedule {
-    type Error = String;
-
-    fn try_from(mut fields: Fields) -> Result<Self, String> {
-        let kind = fields.kind()?;
-        let mut number = |name, default| fields.number(name, default);
-        let schedule = match kind.as_str() {
-            "constant" => Schedule::Constant,
-            "cosine" => Schedule::Cosine { floor: number("floor", Some(0.0))? },
-            "step" => Schedule::Step { every: number("every", None)?, gamma: number("gamma", None)? },
-            "one-cycle" => Schedule::OneCycle {
-                rise: number("rise", Some(0.3))?,
-                start: number("start", Some(0.04))?,
-                floor: number("floor", Some(4e-6))?,
-            },
-            _ => return unknown(&kind, "constant, cosine, step or one-cycle"),
-        };
-        fields.end()?;
-        Ok(schedule)
-    }
+const fn rise() -> f32 {
+    0.3
 }
+
+const fn start() -> f32 {
+    0.04
+}
+
+const fn floor() -> f32 {
+    4e-6
+}
+
+const FLOOR: OptionSpec = OptionSpec::new("floor", Range::Within(0.0, 1.0), "The factor at the end of the run.");
+
+/// The schedules' options.
+pub const SCHEDULES: Range = Range::OneOf(&[
+    KindSpec { name: "constant", about: "The learning rate stays as it is.", options: &[] },
+    KindSpec {
+        name: "cosine",
+        about: "Half a cosine from 1 down to `floor` at the end of the run.",
+        options: &[FLOOR],
+    },
+    KindSpec {
+        name: "step",
+        about: "The factor is multiplied by `gamma` after every `every` epochs.",
+        options: &[
+            OptionSpec::new("every", Range::Within(1e-3, 1e6), "Epochs between two steps."),
+            OptionSpec::new("gamma", Range::Within(0.0, 1.0), "The factor of one step."),
+        ],
+    },
+    KindSpec {
+        name: "one-cycle",
+        about: "Half a cosine from `start` up to 1 over `rise` of the run, then another down to `floor`.",
+        options: &[
+            OptionSpec::new("rise", Range::Within(0.0, 0.99), "The part of the run that rises."),
+            OptionSpec::new("start", Range::Within(0.0, 1.0), "The factor at the beginning."),
+            FLOOR,
+        ],
+    },
+]);
 
 /// Half a cosine between two values; `part` goes from 0 to 1 and stays there.
 fn half_cosine(from: f32, to: f32, part: f32) -> f32 {
@@ -66,7 +91,7 @@ fn half_cosine(from: f32, to: f32, part: f32) -> f32 {
 
 impl Schedule {
     /// One cycle with its usual constants.
-    pub const ONE_CYCLE: Schedule = Schedule::OneCycle { rise: 0.3, start: 0.04, floor: 4e-6 };
+    pub const ONE_CYCLE: Schedule = Schedule::OneCycle { rise: rise(), start: start(), floor: floor() };
 
     /// The factor when `done` epochs of a run of `epochs` are done. Over the first `warmup` epochs it rises from 0 in
     /// proportion (Goyal et al., 2017), and the schedule has the rest of the run.
@@ -86,26 +111,12 @@ impl Schedule {
         }
     }
 
+    /// Checks the options.
+    ///
     /// # Errors
-    /// [`Error::Argument`] for values outside their ranges.
+    /// [`crate::Error::Argument`] for values outside their ranges.
     pub fn validate(&self) -> Result<()> {
-        let within = |name: &str, v: f32, low: f32, high: f32| {
-            let ok = (low..=high).contains(&v);
-            if ok { Ok(()) } else { Err(Error::argument(name, format!("{low} to {high}"), v)) }
-        };
-        match *self {
-            Schedule::Constant => Ok(()),
-            Schedule::Cosine { floor } => within("floor", floor, 0.0, 1.0),
-            Schedule::Step { every, gamma } => {
-                within("every", every, 1e-3, 1e6)?;
-                within("gamma", gamma, 0.0, 1.0)
-            }
-            Schedule::OneCycle { rise, start, floor } => {
-                within("rise", rise, 0.0, 0.99)?;
-                within("start", start, 0.0, 1.0)?;
-                within("floor", floor, 0.0, 1.0)
-            }
-        }
+        options::validate("schedule", self, SCHEDULES)
     }
 }
 

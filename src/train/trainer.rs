@@ -152,7 +152,7 @@ impl Trainer {
         let step = async {
             match last {
                 true => self.engine.step(x, labels, learning_rate).await,
-                false => self.engine.part(x, labels).await,
+                false => self.engine.accumulate_gradients(x, labels).await,
             }
         };
         let make = || ahead.then(|| Batch::make(&self.data, &self.config, &self.pool, &self.order, *epoch, next));
@@ -427,7 +427,7 @@ mod tests {
         // More than there are: all of them.
         assert_eq!(run(12, 100).0[0].samples, 48);
         let none = Config { accumulate: 0, ..Config::default() };
-        assert_eq!(none.validate().unwrap_err().to_string(), "accumulate: expected 1 to 65536 batches, got 0");
+        assert_eq!(none.validate().unwrap_err().to_string(), "accumulate: expected 1 to 65536, got 0");
     }
 
     #[test]

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::image::{Image, count_pixels};
 use crate::error::{Error, Result};
-use crate::json::Fields;
 use crate::tensor::{Tensor, dims};
 
 /// The largest side in pixels that preprocessing may ask for.
@@ -62,7 +61,7 @@ impl Interpolation {
 /// The steps from image to input, in this order: `size` or `resize`, `crop`, `channels`, `invert`, `pad`, then
 /// `(v / 255 - mean) / std`. Steps that are not named are left out. Transparent pixels count as padding.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Fields")]
+#[serde(default, deny_unknown_fields)]
 pub struct Preprocess {
     /// Colours.
     pub channels: Channels,
@@ -85,26 +84,6 @@ pub struct Preprocess {
     pub std: Vec<f32>,
     /// How pixels between pixels are found.
     pub interpolation: Interpolation,
-}
-
-impl TryFrom<Fields> for Preprocess {
-    type Error = String;
-
-    fn try_from(mut fields: Fields) -> std::result::Result<Self, String> {
-        let preprocess = Preprocess {
-            channels: fields.value("channels", Channels::default())?,
-            size: fields.value("size", None)?,
-            resize: fields.value("resize", None)?,
-            crop: fields.value("crop", None)?,
-            pad: fields.value("pad", 0)?,
-            invert: fields.flag("invert")?,
-            mean: fields.value("mean", vec![])?,
-            std: fields.value("std", vec![])?,
-            interpolation: fields.value("interpolation", Interpolation::default())?,
-        };
-        fields.end()?;
-        Ok(preprocess)
-    }
 }
 
 impl Preprocess {

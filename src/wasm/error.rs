@@ -1,5 +1,6 @@
 //! Errors as JavaScript's `Error` objects with `code` and `details`.
 
+use std::collections::BTreeMap;
 use std::panic::PanicHookInfo;
 use std::sync::Mutex;
 
@@ -8,7 +9,7 @@ use wasm_bindgen::JsValue;
 
 use crate::error::Error;
 
-/// The last panic's text: the trap that ends it carries none.
+/// The text of the last panic: the trap that follows it has none.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 pub fn on_panic(info: &PanicHookInfo) {
@@ -25,12 +26,8 @@ pub fn panic_message() -> Option<String> {
 impl From<Error> for JsValue {
     fn from(error: Error) -> JsValue {
         let js = js_sys::Error::new(&error.to_string());
-        let details = Object::new();
-        for (name, value) in details_of(&error) {
-            set(&details, name, &value.into());
-        }
         set(&js, "code", &error.code().into());
-        set(&js, "details", &details);
+        set(&js, "details", &super::to_js(&BTreeMap::from_iter(details_of(&error))));
         js.into()
     }
 }
@@ -40,7 +37,7 @@ pub fn set(object: &Object, name: &str, value: &JsValue) {
     Reflect::set(object, &name.into(), value).expect("a plain object takes every property");
 }
 
-/// What programs may want to know of an error without reading its message.
+/// The parts of an error for programs, which need not read its message.
 fn details_of(error: &Error) -> Vec<(&'static str, String)> {
     let s = String::clone;
     match error {

@@ -12,7 +12,7 @@ export function createNetwork({ wasm, pool }: Runtime, origin: NetworkOrigin & {
   const { name, classes, labels, seed } = origin;
   const network = wasm.Network.create(name, classes, seed, pool);
   try {
-    if (labels) network.label(labels);
+    if (labels) network.setLabels(labels);
     return network;
   } catch (error) {
     network.free();

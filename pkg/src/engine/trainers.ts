@@ -32,7 +32,7 @@ export class Trainers {
       entry.training = training;
       const id = ++this.#last;
       this.#entries.set(id, { network, training });
-      return { id, backend, memory: training.memory, ...training.controls };
+      return { id, backend, memory: training.memory, seed: training.seed, ...training.controls };
     });
   }
 

@@ -1,17 +1,10 @@
 // One trainer of a network, with the run that it makes.
 import type { Bytes, CheckedData, RunLength, StepControls } from "../shared/engine-rpc.js";
+import { wrongArgument } from "../shared/errors.js";
 import type { Backend, StepReport, TrainerOptions, TrainingMemory } from "../shared/types.js";
 import { isDeviceLost } from "./backend.js";
 import type { Wasm, WasmNetwork, WasmTrainer } from "./builds.js";
 import { NO_OPTIONS, toEngine } from "./trainer-options.js";
-
-/** The lowest validation loss of a run, and the epochs since. */
-interface BestEpoch {
-  loss: number;
-  since: number;
-}
-
-const NO_EPOCH: BestEpoch = { loss: Number.POSITIVE_INFINITY, since: 0 };
 
 /** A wasm trainer and the state of its run. The network that it trains is given to each method. */
 export class TrainingRun {
@@ -19,11 +12,9 @@ export class TrainingRun {
   /** The error by which the GPU was lost: every later call fails with it, until the run is resumed. */
   lost: unknown;
   #trainer: WasmTrainer;
-  #hasValidation = false;
   /** The first epoch that is not part of the run. */
   #end = 0;
-  #patience = Number.POSITIVE_INFINITY;
-  #best = NO_EPOCH;
+  #patience: number | undefined;
   /** Whether the trainer has newer weights than the network. */
   #dirty = false;
 
@@ -41,6 +32,11 @@ export class TrainingRun {
     return this.#trainer.memory;
   }
 
+  /** The seed that decides shuffling, augmentation and dropout. */
+  get seed(): number {
+    return this.#trainer.seed;
+  }
+
   get controls(): StepControls {
     const { learningRate, batchSize } = this.#trainer;
     return { learningRate, batchSize };
@@ -52,7 +48,7 @@ export class TrainingRun {
 
   /** The whole run, as `begin` takes it when a lost run is resumed. */
   get length(): RunLength {
-    return { epochs: this.#end, patience: this.#patience };
+    return { epochs: this.#end, ...(this.#patience !== undefined && { patience: this.#patience }) };
   }
 
   /** Gives the run its data, and its end. */
@@ -60,14 +56,12 @@ export class TrainingRun {
     network: WasmNetwork,
     data: CheckedData,
     validation: CheckedData | undefined,
-    { epochs, patience = Number.POSITIVE_INFINITY }: RunLength,
+    { epochs, patience }: RunLength,
   ): Promise<void> {
     this.#patience = patience;
     this.#setData(data, "train");
     if (validation) this.#setData(validation, "validation");
-    await this.#trainer.begin(network, epochs);
-    this.#best = NO_EPOCH;
-    this.#hasValidation = validation !== undefined;
+    await this.#trainer.begin(network, epochs, patience);
     this.#end = this.#trainer.end;
   }
 
@@ -82,20 +76,17 @@ export class TrainingRun {
   /** Makes one step. Returns nothing when the run is over: the network then has the weights of the best epoch. */
   async step(network: WasmNetwork, { learningRate, batchSize }: StepControls): Promise<StepReport | undefined> {
     const start = performance.now();
-    const over = this.#best.since >= this.#patience;
-    const step = over ? undefined : await this.#trainer.step(learningRate, batchSize);
+    const step = await this.#trainer.step(learningRate, batchSize);
     if (!step) {
       await this.update(network);
-      await this.#trainer.revert(network);
+      await this.#trainer.restoreBest(network);
       return undefined;
     }
     this.#dirty = true;
     const seconds = Math.max(performance.now() - start, 0.01) / 1000;
     const { samples, epochDone, ...report } = step;
-    if (!epochDone || !this.#hasValidation) return { ...report, samplesPerSecond: samples / seconds };
-    const validation = await this.#trainer.evaluate();
-    await this.#judge(validation.loss);
-    return { ...report, samplesPerSecond: samples / seconds, validation };
+    const validation = epochDone ? await this.#trainer.endEpoch() : undefined;
+    return { ...report, samplesPerSecond: samples / seconds, ...(validation && { validation }) };
   }
 
   /** Gives the network the weights of the latest step. */
@@ -126,18 +117,8 @@ export class TrainingRun {
     if (images instanceof Uint8Array) {
       this.#trainer.setBytes(role, images, labels, dims, Float32Array.from(mean), Float32Array.from(std));
     } else {
-      this.#trainer.setFloats(role, images, labels, dims, mean.length + std.length > 0);
-    }
-  }
-
-  /** Counts an epoch, and keeps its weights if its loss is the lowest so far. */
-  async #judge(loss: number): Promise<void> {
-    if (!Number.isFinite(this.#patience)) return;
-    if (loss < this.#best.loss) {
-      this.#best = { loss, since: 0 };
-      await this.#trainer.keep();
-    } else {
-      this.#best = { ...this.#best, since: this.#best.since + 1 };
+      if (mean.length + std.length > 0) throw wrongArgument("mean and std", "none for images of floats", "some");
+      this.#trainer.setFloats(role, images, labels, dims);
     }
   }
 }

@@ -24,7 +24,7 @@ type OnProgress = (progress: Progress) => void;
 /** The origin of a network: a file's bytes, or a name and a seed for fresh weights. */
 export type NetworkOrigin =
   | { kind: "file"; bytes: Bytes }
-  | { kind: "create"; name: string; classes: number | undefined; labels: string[] | undefined; seed: number };
+  | { kind: "create"; name: string; classes: number | undefined; labels: string[] | undefined; seed?: number };
 
 /** The part of `LoadOptions` that the engine needs, without functions and signals, which cannot be posted. */
 export interface OpenOptions extends Omit<EngineOptions, "worker" | "onProgress" | "signal" | "wasmUrl"> {
@@ -69,6 +69,7 @@ export interface TrainerState extends StepControls {
   id: number;
   memory: TrainingMemory;
   backend: Backend;
+  seed: number;
 }
 
 /**
@@ -97,7 +98,7 @@ export interface EngineRpc {
   move(id: number, backend: "auto" | Backend): Promise<OpenedNetwork>;
 
   /** Makes the parts of a learner. The head sees the features of layer `from`, by default the layer before the old head. */
-  transfer(id: number, classes: string[], seed: number, from: string | undefined): Promise<TransferParts>;
+  transfer(id: number, classes: string[], seed: number | undefined, from: string | undefined): Promise<TransferParts>;
 
   /** Joins the network `id` and the head of a learner into a new network. */
   withHead(id: number, head: number): Promise<OpenedNetwork>;

@@ -9,11 +9,12 @@ use clap::ValueEnum;
 use convoke::cpu::{Pool, TrainingFootprint};
 use convoke::engine::{Backend, Engine};
 use convoke::format::{Meta, Model, Weights};
-use convoke::graph::{Init, Params};
+use convoke::graph::{Graph, Init, Params};
 use convoke::layers::Loss;
 use convoke::plan::Optimizer;
-use convoke::train::{Augmentation, Config, Dataset, Group, Schedule, Trainer};
-use convoke::{Error, Result, zoo};
+use convoke::train::{Augmentation, Checkpoint, Config, Dataset, Group, Run, RunStep, Schedule, Trainer};
+use convoke::vision::Preprocess;
+use convoke::{Error, Result, seed, zoo};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -106,9 +107,9 @@ pub struct Args {
     /// jitter=FRACTION,mixup=ALPHA; those that are named.
     #[arg(long, value_name = "HOW", default_value = "none")]
     augment: Augment,
-    /// Decides initial weights, order, augmentation and dropout.
-    #[arg(long, default_value_t = 1)]
-    seed: u32,
+    /// Decides initial weights, order, augmentation and dropout [default: drawn at random, and told].
+    #[arg(long)]
+    seed: Option<u32>,
     /// Go on from this checkpoint; all other options must be those of the interrupted run.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -184,13 +185,14 @@ impl FromStr for Augment {
 }
 
 impl Args {
-    fn config(&self) -> Outcome<Config> {
-        let (optimizer, rate) = self.optimizer();
+    /// The options with this seed.
+    fn config(&self, seed: u32) -> Outcome<Config> {
+        let optimizer = self.optimizer();
         let frozen = self.freeze.iter().map(|layers| Group { layers: layers.clone(), rate: 0.0 });
         let config = Config {
             loss: Loss::SoftmaxCrossEntropy { label_smoothing: self.label_smoothing },
             optimizer,
-            learning_rate: self.lr.unwrap_or(rate),
+            learning_rate: self.lr.unwrap_or(optimizer.default_learning_rate()),
             schedule: match self.schedule {
                 ScheduleKind::Constant => Schedule::Constant,
                 ScheduleKind::Cosine => Schedule::Cosine { floor: 0.0 },
@@ -205,32 +207,45 @@ impl Args {
             recompute: self.recompute,
             epochs: self.epochs,
             augment: self.augment.0,
-            seed: self.seed,
+            seed,
         };
         config.validate().map_err(Failure::Usage)?;
         Ok(config)
     }
 
-    /// The optimizer and its usual learning rate.
-    fn optimizer(&self) -> (Optimizer, f32) {
-        let decay = self.weight_decay.unwrap_or(0.0);
-        let Args { momentum, nesterov, .. } = *self;
-        match self.optimizer {
-            OptimizerKind::Sgd => {
-                (Optimizer::Sgd { momentum: momentum.unwrap_or(0.9), nesterov, weight_decay: decay }, 0.01)
-            }
-            OptimizerKind::Adam => {
-                (Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: decay }, 0.001)
-            }
-            OptimizerKind::AdamW => {
-                let weight_decay = self.weight_decay.unwrap_or(0.01);
-                (Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay }, 0.001)
-            }
-            OptimizerKind::RmsProp => {
-                let momentum = momentum.unwrap_or(0.0);
-                (Optimizer::RmsProp { alpha: 0.99, momentum, epsilon: 1e-8, weight_decay: decay }, 0.001)
-            }
+    /// The seed that was given, or the interrupted run's, or a new one.
+    fn seed(&self, checkpoint: Option<&[u8]>) -> Outcome<u32> {
+        if let Some(seed) = self.seed {
+            return Ok(seed);
         }
+        match checkpoint.map(Checkpoint::from_bytes) {
+            Some(Ok(Some(interrupted))) => Ok(interrupted.config.seed),
+            // A wrong file is refused, with the reason, when the run is to be resumed.
+            Some(_) => Ok(0),
+            None => Ok(seed::draw()?),
+        }
+    }
+
+    /// The optimizer with the constants that were given.
+    fn optimizer(&self) -> Optimizer {
+        let mut optimizer = match self.optimizer {
+            OptimizerKind::Sgd => Optimizer::sgd(0.9),
+            OptimizerKind::Adam => Optimizer::adam(),
+            OptimizerKind::AdamW => Optimizer::adamw(),
+            OptimizerKind::RmsProp => Optimizer::rmsprop(),
+        };
+        if let Optimizer::Sgd { momentum, .. } | Optimizer::RmsProp { momentum, .. } = &mut optimizer {
+            *momentum = self.momentum.unwrap_or(*momentum);
+        }
+        if let Optimizer::Sgd { nesterov, .. } = &mut optimizer {
+            *nesterov = self.nesterov;
+        }
+        let (Optimizer::Sgd { weight_decay, .. }
+        | Optimizer::Adam { weight_decay, .. }
+        | Optimizer::AdamW { weight_decay, .. }
+        | Optimizer::RmsProp { weight_decay, .. }) = &mut optimizer;
+        *weight_decay = self.weight_decay.unwrap_or(*weight_decay);
+        optimizer
     }
 
     fn checkpoint(&self) -> PathBuf {
@@ -240,73 +255,120 @@ impl Args {
     }
 }
 
+/// Everything that a run needs, prepared.
+struct Setup {
+    graph: Graph,
+    config: Config,
+    backend: Backend,
+    train: Arc<Dataset>,
+    held_out: Dataset,
+    labels: Vec<String>,
+    preprocess: Preprocess,
+    /// Whether steps recompute activations to fit into memory.
+    recompute: bool,
+}
+
 /// Runs the command.
 pub async fn run(args: Args) -> Outcome {
-    let config = args.config()?;
+    let checkpoint = args.resume.as_deref().map(files::read).transpose()?;
+    let config = args.config(args.seed(checkpoint.as_deref())?)?;
     files::check_writable(&args.out)?;
     for file in args.log.iter().chain(&args.confusion) {
         files::check_writable(file)?;
     }
+    let setup = prepare(&args, config).await?;
+    let mut run = begin(&args, &setup, checkpoint.as_deref()).await?;
+    train(&args, &setup, &mut run).await?;
+    let (params, epochs) = (run.params().await?, run.trainer().epoch());
+    drop(run);
+    write(&args, setup, params, epochs).await
+}
+
+/// Reads the data, opens the backend and sets memory aside.
+async fn prepare(args: &Args, config: Config) -> Outcome<Setup> {
     let mut memory = args.memory.budget();
     let options =
         |classes| zoo::Options { classes: Some(classes), auxiliary: true, width: args.width.map(usize::from) };
     let (graph, data) = args.data.prepare(|classes| zoo::network(&args.network, options(classes)), &mut memory)?;
     let Prepared { train, held_out, labels, preprocess } = data.limited(args.images.map(|n| n as usize))?;
-    let (train, name) = (Arc::new(train), held_out.name().to_string());
     let backend = args.backend.open().await?;
-    let pool = match &backend {
+    let recompute = reserve(&graph, &config, &backend, &mut memory)?;
+    Ok(Setup { graph, config, backend, train: Arc::new(train), held_out, labels, preprocess, recompute })
+}
+
+/// Sets aside the memory of a training step. Returns whether steps recompute activations to fit.
+fn reserve(graph: &Graph, config: &Config, backend: &Backend, memory: &mut memory::Budget) -> Outcome<bool> {
+    let pool = match backend {
         Backend::Cpu(pool) => pool.clone(),
         _ => Pool::single(),
     };
-    let need = config.footprint(memory.left(), &graph, &pool)?;
+    let need = config.footprint(memory.left(), graph, &pool)?;
     let TrainingFootprint { weights, gradients, optimizer, activations, recompute } = need;
     let [w, g, o, a] = [weights, gradients, optimizer, activations].map(files::grouped);
-    let again = if recompute { ", which are computed twice" } else { "" };
-    let parts = format!("weights {w}, gradients {g}, optimizer {o}, activations of a batch {a}{again}");
+    let twice = if recompute { ", which are computed twice" } else { "" };
+    let parts = format!("weights {w}, gradients {g}, optimizer {o}, activations of a batch {a}{twice}");
     memory.take(format_args!("a training step ({parts})"), need.total())?;
     eprintln!("memory: {} bytes: {parts}", files::grouped(need.total()));
-    let mut trainer = match &args.resume {
-        Some(path) => resume(path, train.clone(), &config, &backend).await?,
+    Ok(recompute)
+}
+
+/// Begins the run, or continues the one in the checkpoint.
+async fn begin(args: &Args, setup: &Setup, checkpoint: Option<&[u8]>) -> Outcome<Run> {
+    let Setup { graph, config, backend, train, held_out, recompute, .. } = setup;
+    let mut run = match checkpoint {
+        Some(bytes) => resume(args, bytes, setup).await?,
         None => {
-            let params = Params::init(&graph, Init::of(&graph), config.seed);
-            Trainer::new(&graph, &params, train.clone(), config.clone(), &backend).await?
+            let params = Params::init(graph, Init::of(graph), config.seed);
+            let trainer = Trainer::new(graph, &params, train.clone(), config.clone(), backend).await?;
+            Run::new(trainer, config.epochs, args.patience)
         }
     };
-    trainer.set_recompute(recompute);
-    eprintln!("{} on {} images of {name}, {} held out, {}", graph.name(), train.len(), held_out.len(), backend.name());
-    let mut log = args.log.as_deref().map(|path| Log::open(path, trainer.epoch())).transpose()?;
-    let mut best: Option<(f32, Params)> = None;
-    let mut worse = 0;
-    while trainer.epoch() < config.epochs {
-        let figures = epoch(&mut trainer, &held_out).await?;
-        if args.patience.is_some() {
-            worse += 1;
-            if best.as_ref().is_none_or(|(loss, _)| figures.held_out_loss < *loss) {
-                best = Some((figures.held_out_loss, trainer.params().await?));
-                worse = 0;
-            }
+    run.trainer_mut().set_recompute(*recompute);
+    let (name, images, data, held) = (graph.name(), train.len(), held_out.name(), held_out.len());
+    eprintln!("{name} on {images} images of {data}, {held} held out, {}, seed {}", backend.name(), config.seed);
+    Ok(run)
+}
+
+async fn resume(args: &Args, checkpoint: &[u8], setup: &Setup) -> Outcome<Run> {
+    let path = args.resume.as_deref().unwrap_or(Path::new("--resume"));
+    let Setup { config, backend, train, .. } = setup;
+    let run = Run::resume(checkpoint, train.clone(), config, args.patience, backend).await;
+    run.map_err(|error| match error {
+        Error::Argument { name, expected, actual } if name == "config" => {
+            Failure::Usage(Error::argument("--resume", expected, actual))
         }
+        other => files::io(path, other).into(),
+    })
+}
+
+/// Trains to the end of the run, with a line, a log entry and a checkpoint for each epoch.
+async fn train(args: &Args, setup: &Setup, run: &mut Run) -> Outcome {
+    let mut log = args.log.as_deref().map(|path| Log::open(path, run.trainer().epoch())).transpose()?;
+    while !run.is_over() {
+        let figures = epoch(run, &setup.held_out).await?;
         if let Some(log) = &mut log {
             log.add(&figures)?;
         }
-        files::write(&args.checkpoint(), &trainer.checkpoint().await?)?;
-        if args.patience.is_some_and(|patience| worse >= patience) {
-            eprintln!(
-                "stopped: for {worse} epochs the held-out loss was not lower than before; their weights are left"
-            );
-            break;
-        }
+        files::write(&args.checkpoint(), &run.trainer().checkpoint().await?)?;
     }
-    let epochs = trainer.epoch();
-    let params = match best {
-        Some((_, params)) => params,
-        None => trainer.params().await?,
-    };
+    if let Some(patience) = args.patience
+        && run.epochs_without_improvement() >= patience
+    {
+        let worse = run.epochs_without_improvement();
+        eprintln!("stopped: for {worse} epochs the held-out loss was not lower than before; their weights are left");
+    }
+    Ok(())
+}
+
+/// Evaluates the trained network and writes it.
+async fn write(args: &Args, setup: Setup, params: Params, epochs: u32) -> Outcome {
+    let Setup { graph, config, backend, train, held_out, labels, preprocess, .. } = setup;
     let mut engine = Engine::new(&graph, &params, &backend).await?;
     let (evaluation, confusion) = eval::held_out(&mut engine, &graph, &held_out, &labels, config.loss).await?;
+    let data = format!("{}: {} images, {} held out", held_out.name(), train.len(), held_out.len());
     let provenance = BTreeMap::from([
         ("command".to_string(), command_line()),
-        ("data".to_string(), format!("{name}: {} images, {} held out", train.len(), held_out.len())),
+        ("data".to_string(), data),
         ("epochs".to_string(), epochs.to_string()),
         ("seed".to_string(), config.seed.to_string()),
         ("accuracy".to_string(), eval::line(&evaluation)),
@@ -316,7 +378,7 @@ pub async fn run(args: Args) -> Outcome {
     let model = Model { graph, params, meta };
     let bytes = model.to_bytes(Weights::F32)?;
     files::write(&args.out, &bytes)?;
-    // The run is complete: what is needed to go on with it is in the way now.
+    // The run is complete: its checkpoint is of no use any more.
     let _ = std::fs::remove_file(args.checkpoint());
     report(&confusion, args.confusion.as_deref())?;
     files::print(eval::line(&evaluation))?;
@@ -371,17 +433,16 @@ impl Log {
     }
 }
 
-/// One epoch with a progress bar, and a line about it.
-async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Figures> {
-    let epoch = trainer.epoch();
-    let bar = ProgressBar::new(trainer.steps_per_epoch() as u64).with_style(
+/// Trains one epoch with a progress bar, evaluates held-out data, and prints a line.
+async fn epoch(run: &mut Run, held_out: &Dataset) -> Outcome<Figures> {
+    let epoch = run.trainer().epoch();
+    let bar = ProgressBar::new(run.trainer().steps_per_epoch() as u64).with_style(
         ProgressStyle::with_template("{prefix} [{bar:40}] {pos}/{len}  {msg}  {per_sec}  {eta} left")
             .expect("a valid template"),
     );
     bar.set_prefix(format!("epoch {}", epoch + 1));
     let (mut loss, mut right, mut samples, mut rate) = (0.0, 0.0, 0.0, 0.0);
-    while trainer.epoch() == epoch {
-        let report = trainer.step().await.inspect_err(|_| bar.abandon())?;
+    while let Some(RunStep { report, epoch_done }) = run.step().await.inspect_err(|_| bar.abandon())? {
         let n = report.samples as f64;
         loss += n * f64::from(report.loss);
         right += n * f64::from(report.accuracy);
@@ -389,9 +450,13 @@ async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Figures> {
         rate = report.learning_rate;
         bar.set_message(format!("loss {:.4}  accuracy {:.2} %", loss / samples, 100.0 * right / samples));
         bar.inc(1);
+        if epoch_done {
+            break;
+        }
     }
     bar.finish_and_clear();
-    let held = trainer.evaluate(held_out).await?;
+    let held = run.evaluate_epoch(held_out).await?;
+    let trainer = run.trainer();
     files::print(format_args!(
         "epoch {}/{}  loss {:.4}  accuracy {:.2} %  held-out loss {:.4}  top-1 {:.2} %  rate {rate:.2e}",
         epoch + 1,
@@ -402,7 +467,7 @@ async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Figures> {
         100.0 * held.top1,
     ))?;
     let round = |v: f64| (v * 1e6).round() / 1e6;
-    let figures = Figures {
+    Ok(Figures {
         network: trainer.graph().name().to_string(),
         epoch: epoch + 1,
         learning_rate: rate,
@@ -410,18 +475,7 @@ async fn epoch(trainer: &mut Trainer, held_out: &Dataset) -> Outcome<Figures> {
         error: round(1.0 - right / samples),
         held_out_loss: held.loss,
         held_out_error: round(1.0 - f64::from(held.top1)),
-    };
-    Ok(figures)
-}
-
-async fn resume(path: &Path, data: Arc<Dataset>, config: &Config, backend: &Backend) -> Outcome<Trainer> {
-    let trainer = Trainer::resume(&files::read(path)?, data, backend).await.map_err(|e| files::io(path, e))?;
-    if trainer.config() != config {
-        let text = |c: &Config| serde_json::to_string(c).expect("plain data");
-        let expected = format!("the options of the interrupted run, {}", text(trainer.config()));
-        return Err(Failure::Usage(Error::argument("--resume", expected, text(config))));
-    }
-    Ok(trainer)
+    })
 }
 
 /// The command as it was given, without the path of the program.

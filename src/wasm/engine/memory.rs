@@ -13,6 +13,11 @@ pub fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
+/// Bytes that can still be allocated: a page has 4 GiB.
+pub fn available() -> u64 {
+    u64::from(u32::MAX) - live() as u64
+}
+
 struct Counting;
 
 fn count(pointer: *mut u8, added: usize, removed: usize) -> *mut u8 {

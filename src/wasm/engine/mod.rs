@@ -7,7 +7,6 @@ mod memory;
 mod network;
 mod pool;
 mod trainer;
-mod transfer;
 
 use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;

@@ -95,6 +95,8 @@ export interface NetworkInfo {
   layers: LayerInfo[];
   /** The file's notes about its training. */
   provenance: Record<string, unknown>;
+  /** The seed of the weights, where the network was created with fresh ones. */
+  seed?: number;
   /** The interrupted run, where the network was loaded from a checkpoint. */
   interrupted?: InterruptedRun;
 }

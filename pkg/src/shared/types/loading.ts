@@ -120,9 +120,9 @@ export interface CreateOptions extends EngineOptions {
    */
   classes?: number | readonly string[];
   /**
-   * Decides the weights, a whole number below 2^32. A seed gives equal weights every time.
+   * Decides the weights, a whole number below 2^32. A seed gives equal weights every time; `net.seed` is the number.
    *
-   * @defaultValue `0`
+   * @defaultValue a number drawn at random
    * @example { seed: 7 }
    */
   seed?: number;

@@ -118,9 +118,10 @@ export interface TrainerOptions {
    */
   recompute?: boolean;
   /**
-   * Decides shuffling, augmentation and dropout, a whole number below 2^32. Equal data, options and seed give equal runs.
+   * Decides shuffling, augmentation and dropout, a whole number below 2^32. Equal data, options and seed give equal
+   * runs; `trainer.seed` is the number.
    *
-   * @defaultValue `1`
+   * @defaultValue a number drawn at random
    * @example { seed: 7 }
    */
   seed?: number;

@@ -10,9 +10,10 @@ export interface TransferOptions {
    */
   classes: string[];
   /**
-   * Decides the new head's first weights and the order of its training, a whole number below 2^32.
+   * Decides the new head's first weights and the order of its training, a whole number below 2^32. `learner.seed` is the
+   * number.
    *
-   * @defaultValue `1`
+   * @defaultValue a number drawn at random
    * @example { classes: ["cat", "dog"], seed: 7 }
    */
   seed?: number;
