@@ -172,11 +172,11 @@ impl Training {
     }
 
     /// How much of its own label a sample of the next batch has; the rest it has of the label of the one before.
-    pub(crate) fn set_share(&mut self, share: f32) {
+    pub(crate) fn set_mixup_lambda(&mut self, share: f32) {
         match self {
-            Training::Cpu(trainer) => trainer.set_share(share),
+            Training::Cpu(trainer) => trainer.set_mixup_lambda(share),
             #[cfg(feature = "gpu")]
-            Training::Gpu(trainer) => trainer.set_share(share),
+            Training::Gpu(trainer) => trainer.set_mixup_lambda(share),
         }
     }
 

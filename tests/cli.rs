@@ -474,8 +474,8 @@ fn calibrate(model: &Path, data: &Path, other: &Path, top1: f64) {
         let ranges = read(&out).params.ranges().clone();
         assert_eq!(ranges.iter().map(|(layer, _)| layer).collect::<Vec<_>>(), ["conv2", "fc1", "fc2"], "{said}");
         let range = ranges.get("conv2").unwrap();
-        assert!(range <= widest, "{method} is wider than all that was seen");
-        widest = if method == "minmax" { range } else { widest };
+        assert!(*range <= widest, "{method} is wider than all that was seen");
+        widest = if method == "minmax" { *range } else { widest };
         let after = figures(said.lines().find_map(|l| l.strip_prefix("after")).unwrap().trim()).0;
         assert!((top1 - after).abs() < 5.0, "{said}");
     }

@@ -40,7 +40,7 @@ fn outputs(case: &Case, pool: &Arc<Pool>) -> Vec<(String, Tensor)> {
     let mut engine = Engine::new(&case.graph, &problem.params, pool).expect("a valid graph");
     let inferred = engine.run(&problem.x).expect("a valid batch");
     let named = [("inference", inferred), ("y", y), ("dx", dx)].map(|(name, t)| (name.to_string(), t));
-    let gradients = problem.dparams.keys().map(|name| (format!("d{name}"), dparams.get(name).into_owned()));
+    let gradients = problem.dparams.keys().map(|name| (format!("d{name}"), dparams.tensor(name).into_owned()));
     named.into_iter().chain(gradients).collect()
 }
 
@@ -181,7 +181,7 @@ fn batches_of_any_size_follow_each_other() {
 }
 
 /// The same weights in 8 bits, as they come from a file.
-fn in_codes(graph: &Graph, params: &Params) -> Params {
+fn is_quantized(graph: &Graph, params: &Params) -> Params {
     let model = Model { graph: graph.clone(), params: params.clone(), meta: Meta::default() };
     Model::from_bytes(&model.to_bytes(Weights::Int8).unwrap()).unwrap().params
 }
@@ -190,10 +190,10 @@ fn in_codes(graph: &Graph, params: &Params) -> Params {
 fn stored(params: &Params) -> usize {
     let bytes = |tensor: &Param| match tensor {
         Param::Floats(tensor) => 4 * tensor.data.len(),
-        Param::Codes { codes, .. } => codes.values.len() + 4 * codes.scales.len(),
-        Param::Filed { .. } | Param::Scaled { .. } => panic!("neither is in a model that was read"),
+        Param::Quantized { quantized, .. } => quantized.values.len() + 4 * quantized.scales.len(),
+        Param::Deferred { .. } | Param::RowScaled { .. } => panic!("neither is in a model that was read"),
     };
-    params.iter_shared().map(|(_, tensor)| bytes(tensor)).sum()
+    params.params().map(|(_, tensor)| bytes(tensor)).sum()
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn borrowed_weights_come_back_as_they_were() {
         let graph = zoo::network(name, zoo::Options { auxiliary: true, ..Default::default() }).unwrap();
         let floats = Params::init(&graph, Init::of(&graph), 3);
         let x = random(&graph.input().batched(2), 5);
-        for (params, what) in [(in_codes(&graph, &floats), "codes"), (floats, "floats")] {
+        for (params, what) in [(is_quantized(&graph, &floats), "codes"), (floats, "floats")] {
             let pool = Pool::new(2);
             let mut left = params.clone();
             let mut engine = Engine::borrowing(&graph, &mut left, &pool, Prefer::Speed).unwrap();
@@ -223,9 +223,9 @@ fn linear_layers_in_codes_give_what_their_floats_give() {
         let x = b.add("fc", Linear::new(features), x);
         let y = b.add("relu", Relu {}, x);
         let graph = b.finish(y).unwrap();
-        let codes = in_codes(&graph, &Params::init(&graph, Init::He, 7));
+        let codes = is_quantized(&graph, &Params::init(&graph, Init::He, 7));
         let mut floats = codes.clone();
-        floats.get_mut("fc.weight"); // Written to, it is no longer in codes.
+        floats.tensor_mut("fc.weight"); // Written to, it is no longer in codes.
         for n in [1, 2, 7] {
             let x = random(&graph.input().batched(n), 8);
             let run =
@@ -297,7 +297,7 @@ fn training_follows_the_references_with_every_optimizer_and_loss() {
             }
             assert_eq!(trainer.steps(), 6);
             for (name, got) in trainer.params().iter() {
-                for (a, b) in got.data.iter().zip(&params.get(name).data) {
+                for (a, b) in got.data.iter().zip(&params.tensor(name).data) {
                     assert!((a - b).abs() < 2e-4, "{name}: {a} instead of {b} with {optimizer:?}");
                 }
             }
@@ -316,7 +316,7 @@ fn networks_of_every_family_go_down_the_gradient_that_jax_finds() {
 
 fn assert_close(got: &Params, want: &Params, tolerance: f32, what: &str) {
     for (name, want) in want.iter() {
-        for (a, b) in got.get(name).data.iter().zip(&want.data) {
+        for (a, b) in got.tensor(name).data.iter().zip(&want.data) {
             assert!((a - b).abs() < tolerance, "{name}: {a} instead of {b} with {what}");
         }
     }
@@ -330,7 +330,7 @@ fn mixed_labels_pull_in_proportion() {
     let x = random(&[3, 2, 9, 9], 1);
     let step = |labels: &[u32], share| {
         let mut trainer = trainer(&graph, &params, Optimizer::sgd(0.0), &Pool::single());
-        trainer.set_share(share);
+        trainer.set_mixup_lambda(share);
         let report = trainer.step(&x, labels, 0.1).unwrap();
         (report.loss, trainer.params())
     };
@@ -338,8 +338,8 @@ fn mixed_labels_pull_in_proportion() {
     let (loss, mixed) = step(&[0, 3, 1], 0.7);
     assert!((loss - (0.7 * own_loss + 0.3 * other_loss)).abs() < 1e-5);
     for (name, own) in own.iter() {
-        let both = own.data.iter().zip(&other.get(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
-        assert!(mixed.get(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        let both = own.data.iter().zip(&other.tensor(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
+        assert!(mixed.tensor(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
     }
 }
 
@@ -438,11 +438,11 @@ fn frozen_layers_run_as_at_inference_and_the_others_learn_at_their_rates() {
         }
         let got = trainer.params();
         for (name, before) in params.iter() {
-            let after = got.get(name);
+            let after = got.tensor(name);
             let frozen = rate(name) == 0.0;
             assert_eq!(before == after, frozen, "{name} with {optimizer:?}");
             let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
-            assert!(frozen || after.data.iter().zip(&want.get(name).data).all(close), "{name} with {optimizer:?}");
+            assert!(frozen || after.data.iter().zip(&want.tensor(name).data).all(close), "{name} with {optimizer:?}");
         }
         want = start;
     }
@@ -486,8 +486,8 @@ fn the_loss_falls() {
 fn divergence_is_told_and_changes_nothing() {
     let graph = small_network();
     let mut params = Params::init(&graph, Init::He, 4);
-    params.get_mut("fc1.weight").data[7] = f32::MAX;
-    params.get_mut("fc2.weight").data.fill(f32::MAX);
+    params.tensor_mut("fc1.weight").data[7] = f32::MAX;
+    params.tensor_mut("fc2.weight").data.fill(f32::MAX);
     let mut trainer = trainer(&graph, &params, Optimizer::sgd(0.9), &Pool::single());
     let (x, labels) = (random(&[6, 2, 9, 9], 1), [0, 1, 2, 3, 0, 1]);
     let state = trainer.state();
@@ -506,8 +506,8 @@ fn an_overflowing_gradient_is_divergence_too() {
     let x = b.add("fc", Linear::new(2), x);
     let graph = b.finish(x).unwrap();
     let mut params = Params::init(&graph, Init::He, 4);
-    params.get_mut("conv.weight").data.fill(1e-30);
-    params.get_mut("fc.weight").data.copy_from_slice(&[3e38, 3e38, 3e38, 3e38, -3e38, -3e38, -3e38, -3e38]);
+    params.tensor_mut("conv.weight").data.fill(1e-30);
+    params.tensor_mut("fc.weight").data.copy_from_slice(&[3e38, 3e38, 3e38, 3e38, -3e38, -3e38, -3e38, -3e38]);
     let mut trainer = trainer(&graph, &params, Optimizer::adam(), &Pool::single());
     let x = Tensor::new([1, 1, 2, 2], vec![1e-5; 4]).unwrap();
     match trainer.step(&x, &[1], 0.1) {
@@ -610,7 +610,7 @@ fn a_self_test_finds_the_layer_that_differs() {
     assert!(same.iter().all(|e| e.error < TOLERANCE), "{same:?}");
 
     let mut wrong = params.clone();
-    wrong.get_mut("layer2.0.conv2.weight").data[0] += 1.0;
+    wrong.tensor_mut("layer2.0.conv2.weight").data[0] += 1.0;
     let errors = test(&wrong);
     let at = errors.iter().position(|e| e.name == "layer2.0.conv2").unwrap();
     assert_eq!(errors[..at], same[..at]);

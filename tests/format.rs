@@ -62,7 +62,7 @@ fn int8_files_keep_what_quantization_leaves() {
     let bytes = model.to_bytes(Weights::Int8).unwrap();
     let back = Model::from_bytes(&bytes).unwrap();
     assert_eq!(back.params, quant::round_trip(&model.graph, &model.params));
-    assert_eq!(back.params.get("fc.bias"), model.params.get("fc.bias"));
+    assert_eq!(back.params.tensor("fc.bias"), model.params.tensor("fc.bias"));
     assert_eq!(back.to_bytes(Weights::Int8).unwrap(), bytes, "quantizing again changes nothing");
 }
 
@@ -108,7 +108,7 @@ fn half_precision_is_read() {
     }
     let read = Model::from_bytes(&file.bytes()).unwrap();
     for (name, tensor) in model.params.iter() {
-        for (a, b) in read.params.get(name).data.iter().zip(&tensor.data) {
+        for (a, b) in read.params.tensor(name).data.iter().zip(&tensor.data) {
             assert!((a - b).abs() <= 1e-3 * b.abs(), "{name}: {a} for {b}");
         }
     }

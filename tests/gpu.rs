@@ -55,7 +55,7 @@ fn in_training(case: &Case) -> Result<(), String> {
     case.check("y", &y, &problem.y, TOLERANCE)?;
     case.check("dx", &dx, &problem.dx, TOLERANCE)?;
     for (name, want) in &problem.dparams {
-        case.check(&format!("gradient of {name}"), &dparams.get(name), want, TOLERANCE)?;
+        case.check(&format!("gradient of {name}"), &dparams.tensor(name), want, TOLERANCE)?;
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ fn a_small_resnet_trains_as_the_references_do() {
     let report = block_on(trainer.step(&x, &labels, 0.1)).unwrap();
     assert!((f64::from(report.loss) - want).abs() < 1e-4, "loss {} instead of {want}", report.loss);
     for (name, got) in block_on(trainer.params()).unwrap().iter() {
-        for (a, b) in got.data.iter().zip(&params.get(name).data) {
+        for (a, b) in got.data.iter().zip(&params.tensor(name).data) {
             assert!((a - b).abs() < 1e-4, "{name}: {a} instead of {b}");
         }
     }
@@ -174,7 +174,7 @@ fn training_follows_the_references_with_every_optimizer_and_loss() {
             }
             assert_eq!(trainer.steps(), 20);
             for (name, got) in block_on(trainer.params()).unwrap().iter() {
-                for (a, b) in got.data.iter().zip(&params.get(name).data) {
+                for (a, b) in got.data.iter().zip(&params.tensor(name).data) {
                     assert!((a - b).abs() < 1e-3, "{name}: {a} instead of {b} with {optimizer:?}");
                 }
             }
@@ -190,7 +190,7 @@ fn mixed_labels_pull_in_proportion() {
     let x = random(&[3, 2, 9, 9], 1);
     let step = |labels: &[u32], share| {
         let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.0));
-        trainer.set_share(share);
+        trainer.set_mixup_lambda(share);
         let report = block_on(trainer.step(&x, labels, 0.1)).unwrap();
         (report.loss, block_on(trainer.params()).unwrap())
     };
@@ -198,8 +198,8 @@ fn mixed_labels_pull_in_proportion() {
     let (loss, mixed) = step(&[0, 3, 1], 0.7);
     assert!((loss - (0.7 * own_loss + 0.3 * other_loss)).abs() < 1e-5);
     for (name, own) in own.iter() {
-        let both = own.data.iter().zip(&other.get(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
-        assert!(mixed.get(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        let both = own.data.iter().zip(&other.tensor(name).data).map(|(a, b)| 0.7 * a + 0.3 * b).collect::<Vec<_>>();
+        assert!(mixed.tensor(name).data.iter().zip(both).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
     }
 }
 
@@ -223,7 +223,7 @@ fn parts_of_a_batch_are_as_good_as_the_whole() {
         }
         let (parts, whole) = (block_on(parts.params()).unwrap(), block_on(whole.params()).unwrap());
         for (name, want) in whole.iter() {
-            for (a, b) in parts.get(name).data.iter().zip(&want.data) {
+            for (a, b) in parts.tensor(name).data.iter().zip(&want.data) {
                 assert!((a - b).abs() < 1e-4, "{name}: {a} instead of {b} with {optimizer:?}");
             }
         }
@@ -236,7 +236,7 @@ fn one_output_is_binary_and_correct_samples_are_counted() {
     let x = b.add("fc", Linear { out_features: 1, bias: false }, Value::INPUT);
     let graph = b.finish(x).unwrap();
     let mut params = Params::init(&graph, Init::Xavier, 1);
-    params.get_mut("fc.weight").data.copy_from_slice(&[1.0, 2.0, -1.0]);
+    params.tensor_mut("fc.weight").data.copy_from_slice(&[1.0, 2.0, -1.0]);
     let x = Tensor::new([4, 3], vec![1., 0., 0., -1., 0., 0., 0., 1., 1., 0., 0., 1.]).unwrap();
     let labels = [1, 0, 0, 1];
     let mut trainer = trainer(&graph, &params, Loss::BinaryCrossEntropy, Optimizer::sgd(0.0));
@@ -249,7 +249,7 @@ fn one_output_is_binary_and_correct_samples_are_counted() {
 
 fn assert_close(got: &Params, want: &Params, tolerance: f32, what: &str) {
     for (name, want) in want.iter() {
-        for (a, b) in got.get(name).data.iter().zip(&want.data) {
+        for (a, b) in got.tensor(name).data.iter().zip(&want.data) {
             assert!((a - b).abs() < tolerance, "{name}: {a} instead of {b} with {what}");
         }
     }
@@ -297,11 +297,11 @@ fn frozen_layers_run_as_at_inference_and_the_others_learn_at_their_rates() {
         }
         let got = block_on(trainer.params()).unwrap();
         for (name, before) in params.iter() {
-            let after = got.get(name);
+            let after = got.tensor(name);
             let frozen = rate(name) == 0.0;
             assert_eq!(before == after, frozen, "{name} with {optimizer:?}");
             let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-3;
-            assert!(frozen || after.data.iter().zip(&want.get(name).data).all(close), "{name} with {optimizer:?}");
+            assert!(frozen || after.data.iter().zip(&want.tensor(name).data).all(close), "{name} with {optimizer:?}");
         }
         want = start;
     }
@@ -352,8 +352,8 @@ fn the_state_survives_new_constants_but_not_a_new_formula() {
 fn divergence_is_told_and_changes_nothing() {
     let graph = small_network();
     let mut params = Params::init(&graph, Init::He, 4);
-    params.get_mut("fc1.weight").data[7] = f32::MAX;
-    params.get_mut("fc2.weight").data.fill(f32::MAX);
+    params.tensor_mut("fc1.weight").data[7] = f32::MAX;
+    params.tensor_mut("fc2.weight").data.fill(f32::MAX);
     let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::sgd(0.9));
     let (x, labels) = (random(&[6, 2, 9, 9], 1), [0, 1, 2, 3, 0, 1]);
     let state = block_on(trainer.state()).unwrap();
@@ -373,8 +373,8 @@ fn an_overflowing_gradient_is_divergence_too() {
     let x = b.add("fc", Linear::new(2), x);
     let graph = b.finish(x).unwrap();
     let mut params = Params::init(&graph, Init::He, 4);
-    params.get_mut("conv.weight").data.fill(1e-37);
-    params.get_mut("fc.weight").data.copy_from_slice(&[3e38, 3e38, 3e38, 3e38, -3e38, -3e38, -3e38, -3e38]);
+    params.tensor_mut("conv.weight").data.fill(1e-37);
+    params.tensor_mut("fc.weight").data.copy_from_slice(&[3e38, 3e38, 3e38, 3e38, -3e38, -3e38, -3e38, -3e38]);
     let mut trainer = trainer(&graph, &params, Loss::CROSS_ENTROPY, Optimizer::adam());
     let x = Tensor::new([1, 1, 2, 2], vec![0.05; 4]).unwrap();
     let x = x.map(|v| v * 20.0);

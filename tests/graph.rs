@@ -87,9 +87,9 @@ fn the_same_seed_gives_the_same_weights() {
     let weights = |seed| Params::init(&graph, Init::of(&graph), seed);
     assert_eq!(weights(1), weights(1));
     assert_ne!(weights(1), weights(2));
-    let he = weights(1).get("fc1.weight").data.iter().map(|v| v * v).sum::<f32>() / 48_000.0;
+    let he = weights(1).tensor("fc1.weight").data.iter().map(|v| v * v).sum::<f32>() / 48_000.0;
     assert!((he * 400.0 / 2.0 - 1.0).abs() < 0.05, "variance times fan-in / 2 is {}", he * 200.0);
-    assert!(weights(1).get("fc1.bias").data.iter().all(|&v| v == 0.0));
+    assert!(weights(1).tensor("fc1.bias").data.iter().all(|&v| v == 0.0));
 }
 
 proptest! {

@@ -72,7 +72,7 @@ fn parameter_gradients_match_central_differences() {
             // A directional derivative checks every value of the tensor at once. Weights are f32, hence the larger step.
             let at = |delta: f32| {
                 let mut params = problem.params.clone();
-                let tensor = params.get_mut(name);
+                let tensor = params.tensor_mut(name);
                 let before = tensor.clone();
                 tensor.data.iter_mut().zip(&direction.data).for_each(|(w, d)| *w += delta * d);
                 let moved: f64 = tensor
@@ -284,7 +284,7 @@ fn a_residual_block_with_zeroed_last_weights_is_the_identity() {
             let graph = zoo::resnet("resnet", &form, zoo::Options::default()).unwrap();
             let mut params = Params::init(&graph, Init::He, 1);
             let last = if block == zoo::Block::Basic { "layer1.1.conv2.weight" } else { "layer1.1.conv3.weight" };
-            params.get_mut(last).data.fill(0.0);
+            params.tensor_mut(last).data.fill(0.0);
             for training in [None, Some((SEED, STEP))] {
                 let values = reference::forward(&graph, &params, &random(&[2, 3, 32, 32], 1).to_f64(), training);
                 let value = |name: &str| {

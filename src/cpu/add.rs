@@ -30,7 +30,7 @@ impl Operation for Add {
         let dy = frame.map(step.dy);
         for write in step.dx.iter().flatten() {
             // SAFETY: the plan keeps the gradients of input and output apart.
-            unsafe { transfer(frame.pool, &dy, &frame.map(write.place), write.accumulate) };
+            unsafe { transfer(frame.pool, &dy, &frame.map(write.view), write.accumulate) };
         }
     }
 }

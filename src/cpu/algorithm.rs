@@ -3,10 +3,10 @@
 use super::conv2d::Geometry;
 use super::simd;
 use super::winograd;
+use crate::graph::value_range::nonnegative;
 use crate::graph::{Graph, Node, Ranges};
-use crate::layers::Layer;
-use crate::plan::Place;
-use crate::quant::{INPUT_LEVELS, WEIGHT_LEVELS};
+use crate::plan::View;
+use crate::tensor::quantized::{INPUT_LEVELS, WEIGHT_LEVELS};
 
 /// How a convolution or linear layer is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,35 +56,6 @@ impl Calibrated {
     }
 }
 
-/// Whether no element of each value can be negative.
-fn nonnegative(graph: &Graph) -> Vec<bool> {
-    let mut known = vec![false];
-    for node in graph.nodes() {
-        let inputs = || node.inputs.iter().all(|v| known[v.index()]);
-        let sign = match &node.layer {
-            Layer::Relu(_) | Layer::Sigmoid(_) | Layer::HardSigmoid(_) | Layer::Softmax(_) => true,
-            Layer::Clip(clip) => clip.min >= 0.0 || inputs(),
-            Layer::FakeQuantize(layer) => layer.zero_point == 0 || inputs(),
-            Layer::MaxPool2d(_)
-            | Layer::AvgPool2d(_)
-            | Layer::GlobalAvgPool(_)
-            | Layer::AdaptiveAvgPool2d(_)
-            | Layer::LocalResponseNorm(_)
-            | Layer::Flatten(_)
-            | Layer::Dropout(_)
-            | Layer::Concat(_)
-            | Layer::Add(_)
-            | Layer::Mul(_)
-            | Layer::Slice(_)
-            | Layer::Permute(_)
-            | Layer::ChannelShuffle(_) => inputs(),
-            _ => false,
-        };
-        known.push(sign);
-    }
-    known
-}
-
 /// What an engine goes by when it chooses the algorithm of each layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefer {
@@ -100,7 +71,7 @@ pub enum Prefer {
 }
 
 /// The algorithm for a convolution from one place to another. It does not depend on the batch, so weights are packed once.
-pub(super) fn choose(geometry: &Geometry, x: Place, y: Place, prefer: Prefer, calibrated: Calibrated) -> Algorithm {
+pub(super) fn choose(geometry: &Geometry, x: View, y: View, prefer: Prefer, calibrated: Calibrated) -> Algorithm {
     let possible = |algorithm| match algorithm {
         Algorithm::Direct => true,
         Algorithm::Winograd => winograd_can(geometry, x, y),
@@ -122,12 +93,12 @@ pub(super) fn choose(geometry: &Geometry, x: Place, y: Place, prefer: Prefer, ca
 }
 
 /// Input or output channels of a group, whichever are fewer.
-fn channels(geometry: &Geometry, x: Place, y: Place) -> usize {
+fn channels(geometry: &Geometry, x: View, y: View) -> usize {
     x.c.min(y.c) / geometry.groups
 }
 
 /// Tiles are transformed a vector of channels at a time, so a group must have as many channels as lanes.
-fn winograd_can(geometry: &Geometry, x: Place, y: Place) -> bool {
+fn winograd_can(geometry: &Geometry, x: View, y: View) -> bool {
     let &Geometry { kernel, stride, dilation, .. } = geometry;
     let kernels = [[3; 2], [5; 2]];
     (stride, dilation) == ([1; 2], [1; 2]) && kernels.contains(&kernel) && channels(geometry, x, y) >= simd::lanes()
@@ -135,26 +106,26 @@ fn winograd_can(geometry: &Geometry, x: Place, y: Place) -> bool {
 
 /// With few channels the transforms cost more than the multiplications they save, and a map much smaller than a tile
 /// wastes most of it: at least a quarter of the multiplications must be saved.
-fn winograd_pays(geometry: &Geometry, x: Place, y: Place) -> bool {
+fn winograd_pays(geometry: &Geometry, x: View, y: View) -> bool {
     let kernel = geometry.kernel[0];
     let out = winograd::outputs(kernel);
     let products = winograd::PLANES * y.h.div_ceil(out) * y.w.div_ceil(out);
     channels(geometry, x, y) >= 16 && 4 * products <= 3 * kernel * kernel * y.h * y.w
 }
 
-fn depthwise_can(geometry: &Geometry, x: Place, y: Place) -> bool {
+fn depthwise_can(geometry: &Geometry, x: View, y: View) -> bool {
     geometry.groups == x.c && x.c == y.c && x.c > 1
 }
 
 /// No sum of products may leave 32 bits; files bring codes that are one beyond the levels.
-fn int8_can(geometry: &Geometry, x: Place) -> bool {
+fn int8_can(geometry: &Geometry, x: View) -> bool {
     let largest = (INPUT_LEVELS as usize) * (WEIGHT_LEVELS as usize + 1);
     let products = (x.c / geometry.groups).saturating_mul(geometry.kernel[0] * geometry.kernel[1]);
     products.saturating_mul(largest) <= i32::MAX as usize
 }
 
 /// Each input is rounded once, which must be little beside the products it takes part in.
-fn int8_pays(geometry: &Geometry, x: Place, y: Place) -> bool {
+fn int8_pays(geometry: &Geometry, x: View, y: View) -> bool {
     let windows = geometry.kernel[0] * geometry.kernel[1] * y.h * y.w;
     x.c / geometry.groups >= 4 && y.c / geometry.groups * windows >= 32 * x.h * x.w
 }

@@ -37,21 +37,21 @@ impl AvgPool2d {
     }
 
     fn row<'a>(&'a self, x: &Map, y: &Map, s: usize, oy: usize) -> Row<'a> {
-        let (h, w) = (x.place.h, x.place.w);
+        let (h, w) = (x.view.h, x.view.w);
         let span = self.windows.rows[oy];
         let [down, right] = self.windows.dilation;
         Row {
             x: x.at((s * h + span.first) * w),
             taps: span.taps,
-            down: down * w * x.place.pitch,
+            down: down * w * x.view.pixel_stride,
             columns: &self.windows.columns,
             counts: &self.counts[1],
             count: self.counts[0][oy],
-            pitch: x.place.pitch,
-            right: right * x.place.pitch,
-            y: y.at((s * y.place.h + oy) * y.place.w),
-            y_pitch: y.place.pitch,
-            c: x.place.c,
+            pixel_stride: x.view.pixel_stride,
+            right: right * x.view.pixel_stride,
+            y: y.at((s * y.view.h + oy) * y.view.w),
+            y_pitch: y.view.pixel_stride,
+            c: x.view.c,
         }
     }
 }
@@ -67,7 +67,7 @@ impl Operation for AvgPool2d {
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, dx) = (frame.map(step.dy), frame.map(write.place));
+        let (dy, dx) = (frame.map(step.dy), frame.map(write.view));
         self.windows.for_samples(frame, &dy, |s, rows| {
             // SAFETY: the plan keeps the gradients of input and output apart; each task has its own samples.
             unsafe {
@@ -94,7 +94,7 @@ struct Row<'a> {
     /// Rows that count.
     count: usize,
     /// Floats from one input pixel to the next.
-    pitch: usize,
+    pixel_stride: usize,
     /// Floats from one tap to the next.
     right: usize,
     y: *mut f32,
@@ -115,7 +115,7 @@ impl<const FORWARD: bool> Kernel for Each<'_, FORWARD> {
         unsafe {
             for (ox, span) in row.columns.iter().enumerate() {
                 let weight = S::splat(1.0 / (row.count * row.counts[ox]) as f32);
-                let (x, y) = (row.x.add(span.first * row.pitch), row.y.add(ox * row.y_pitch));
+                let (x, y) = (row.x.add(span.first * row.pixel_stride), row.y.add(ox * row.y_pitch));
                 let mut c = 0;
                 while c + S::LANES <= row.c {
                     one::<S, _, FORWARD>(Whole, &row, x.add(c), span.taps, y.add(c), weight);

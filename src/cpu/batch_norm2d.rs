@@ -20,7 +20,7 @@ pub(super) struct BatchNorm2d {
 
 /// For each channel, `K` sums over all pixels of what `add(pixel, sums)` adds.
 fn sums<const K: usize>(pool: &Pool, map: &Map, add: impl Fn(usize, &mut [Vec<f32>; K]) + Sync) -> [Vec<f32>; K] {
-    let (c, pixels) = (map.place.c, map.pixels);
+    let (c, pixels) = (map.view.c, map.pixels);
     let mut parts = Buffer::zeros(PARTS * K * c);
     let shared = Shared::new(&mut parts);
     split(pool, PARTS, pixels * c * K / PARTS, |range| {
@@ -74,9 +74,9 @@ impl BatchNorm2d {
     /// With running statistics each channel is only scaled.
     fn backward_frozen(&self, frame: &Frame, dy: &Map, dx: Option<GradWrite>) {
         let Some(write) = dx else { return };
-        let (dx, weights) = (frame.map(write.place), frame.weights(self.step.node));
+        let (dx, weights) = (frame.map(write.view), frame.weights(self.step.node));
         let inverse = self.inverse(&weights.statistics[1]);
-        split(frame.pool, dx.pixels, 2 * dx.place.c, |range| {
+        split(frame.pool, dx.pixels, 2 * dx.view.c, |range| {
             for p in range {
                 // SAFETY: the plan keeps the gradients of input and output apart; each task has its own pixels.
                 let (dy, dx) = unsafe { (dy.row(p), dx.row_mut(p)) };
@@ -94,7 +94,7 @@ struct Scale<'a> {
     x: *const f32,
     y: *mut f32,
     /// Floats from one pixel of x, and of y, to the next.
-    pitch: [usize; 2],
+    pixel_stride: [usize; 2],
     scale: &'a [f32],
     shift: &'a [f32],
     bounds: Bounds,
@@ -110,7 +110,7 @@ impl Kernel for Scale<'_> {
         // SAFETY: pixels, scale and shift hold all channels.
         unsafe {
             for p in 0..self.pixels {
-                let (x, y) = (self.x.add(p * self.pitch[0]), self.y.add(p * self.pitch[1]));
+                let (x, y) = (self.x.add(p * self.pixel_stride[0]), self.y.add(p * self.pixel_stride[1]));
                 for c in (0..whole).step_by(S::LANES) {
                     self.vector::<S, _>(Whole, x, y, c);
                 }
@@ -142,8 +142,8 @@ impl Operation for BatchNorm2d {
         let weights = frame.weights(self.step.node);
         // SAFETY: the scratch memory holds two values for each channel; see `scratch`.
         let (scale, shift) = unsafe {
-            let floats = std::slice::from_raw_parts_mut(frame.scratch.start(), 2 * x.place.c);
-            floats.split_at_mut(x.place.c)
+            let floats = std::slice::from_raw_parts_mut(frame.scratch.start(), 2 * x.view.c);
+            floats.split_at_mut(x.view.c)
         };
         match frame.mode {
             Dropping::Training { .. } if !self.step.frozen => {
@@ -153,7 +153,7 @@ impl Operation for BatchNorm2d {
             _ => self.line(weights, weights.statistics.each_ref().map(|s| &s[..]), scale, shift),
         }
         let bounds = Bounds::of(self.step.activation);
-        split(frame.pool, x.pixels, 2 * x.place.c, |range| {
+        split(frame.pool, x.pixels, 2 * x.view.c, |range| {
             let (from, to) = (x.at(range.start).cast_const(), y.at(range.start));
             // SAFETY: the plan keeps input and output apart; each task has its own pixels.
             unsafe {
@@ -161,7 +161,7 @@ impl Operation for BatchNorm2d {
                     pixels: range.len(),
                     x: from,
                     y: to,
-                    pitch: [x.place.pitch, y.place.pitch],
+                    pixel_stride: [x.view.pixel_stride, y.view.pixel_stride],
                     scale,
                     shift,
                     bounds,
@@ -190,10 +190,10 @@ impl Operation for BatchNorm2d {
             }
         });
         if let Some(write) = step.dx[0] {
-            let dx = frame.map(write.place);
+            let dx = frame.map(write.view);
             let weight = &frame.weights(self.step.node).weight;
             let count = x.pixels as f32;
-            split(frame.pool, x.pixels, 4 * x.place.c, |range| {
+            split(frame.pool, x.pixels, 4 * x.view.c, |range| {
                 for p in range {
                     // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
                     let (x, dy, dx) = unsafe { (x.row(p), dy.row(p), dx.row_mut(p)) };
@@ -205,7 +205,7 @@ impl Operation for BatchNorm2d {
                 }
             });
         }
-        let c = x.place.c;
+        let c = x.view.c;
         gradients.weight[..c].copy_from_slice(&dweight);
         gradients.bias[..c].copy_from_slice(&dbias);
         // What the running statistics move towards, by PyTorch's rule the unbiased variance.

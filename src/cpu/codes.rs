@@ -49,9 +49,11 @@ pub(super) unsafe fn multiply(pool: &Pool, gemm: &Gemm, weights: &Weights, scrat
                         _ => Start::Zero,
                     },
                     addend: match gemm.addend {
-                        Some(Addend { from, pitch }) if first => Some(Addend { from: from.from(column), pitch }),
+                        Some(Addend { from, pixel_stride }) if first => {
+                            Some(Addend { from: from.from(column), pixel_stride })
+                        }
                         None if first => None,
-                        _ => Some(Addend { from: out, pitch: gemm.pitch }),
+                        _ => Some(Addend { from: out, pixel_stride: gemm.pixel_stride }),
                     },
                     bounds: if row == last { gemm.bounds } else { Bounds::NONE },
                     out,

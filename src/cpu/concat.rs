@@ -3,7 +3,7 @@
 use super::elementwise::transfer;
 use super::operation::{Frame, Operation};
 use super::weights::Weights;
-use crate::plan::{BackwardStep, Place, Step};
+use crate::plan::{BackwardStep, Step, View};
 
 /// Inputs stacked along channels.
 pub(super) struct Concat {
@@ -11,9 +11,9 @@ pub(super) struct Concat {
 }
 
 /// The channels of `whole` that an input of this shape occupies from `channel` on.
-fn part(whole: Place, channel: usize, input: Place) -> Place {
+fn part(whole: View, channel: usize, input: View) -> View {
     // A vector that still lies as a map is reordered by its flatten, so geometries agree here.
-    Place { offset: whole.offset + channel, c: input.c, ..whole }
+    View { offset: whole.offset + channel, c: input.c, ..whole }
 }
 
 impl Operation for Concat {
@@ -28,9 +28,9 @@ impl Operation for Concat {
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         for (write, &channel) in step.dx.iter().zip(&self.step.channels) {
             let Some(write) = write else { continue };
-            let dy = frame.map(part(step.dy, channel, write.place));
+            let dy = frame.map(part(step.dy, channel, write.view));
             // SAFETY: the plan keeps the gradients of inputs and output apart.
-            unsafe { transfer(frame.pool, &dy, &frame.map(write.place), write.accumulate) };
+            unsafe { transfer(frame.pool, &dy, &frame.map(write.view), write.accumulate) };
         }
     }
 }

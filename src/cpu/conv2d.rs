@@ -14,7 +14,7 @@ use super::simd;
 use super::weights::{Layout, Weights};
 use super::winograd::Winograd;
 use crate::layers;
-use crate::plan::{BackwardStep, GradWrite, Place, Step};
+use crate::plan::{BackwardStep, GradWrite, Step, View};
 
 /// Pixels whose columns are computed at once before they are added to the gradient.
 const COLUMN_ROWS: usize = 96;
@@ -44,7 +44,7 @@ impl Geometry {
 /// from there, which are `runs` of neighbours. With padding, the map is copied into a frame of zeros first.
 pub(super) struct Lowering {
     geometry: Geometry,
-    input: Place,
+    input: View,
     n: usize,
     pub rows: Vec<u32>,
     taps: Vec<u32>,
@@ -52,22 +52,23 @@ pub(super) struct Lowering {
 }
 
 impl Lowering {
-    pub(super) fn new(geometry: Geometry, input: Place, n: usize, output: [usize; 2]) -> Self {
+    pub(super) fn new(geometry: Geometry, input: View, n: usize, output: [usize; 2]) -> Self {
         let mut lowering = Lowering { geometry, input, n, rows: vec![], taps: vec![], runs: vec![] };
         let [h, w] = lowering.framed();
-        let pitch = lowering.pitch();
+        let pixel_stride = lowering.pixel_stride();
         let Geometry { kernel, stride, dilation, groups, .. } = geometry;
         for s in 0..n {
             for oy in 0..output[0] {
                 let line = (s * h + oy * stride[0]).wrapping_mul(w);
                 // Offsets that wrap belong to scratch memory whose size is refused.
-                let offset = |ox| (line.wrapping_add(ox * stride[1])).wrapping_mul(pitch) as u32;
+                let offset = |ox| (line.wrapping_add(ox * stride[1])).wrapping_mul(pixel_stride) as u32;
                 lowering.rows.extend((0..output[1]).map(offset));
             }
         }
         for ky in 0..kernel[0] {
             for kx in 0..kernel[1] {
-                let offset = (ky * dilation[0]).wrapping_mul(w).wrapping_add(kx * dilation[1]).wrapping_mul(pitch);
+                let offset =
+                    (ky * dilation[0]).wrapping_mul(w).wrapping_add(kx * dilation[1]).wrapping_mul(pixel_stride);
                 lowering.tap(offset, input.c / groups);
             }
         }
@@ -94,8 +95,8 @@ impl Lowering {
     }
 
     /// Floats from one pixel to the next in what the rows index.
-    fn pitch(&self) -> usize {
-        if self.is_padded() { self.input.c } else { self.input.pitch }
+    fn pixel_stride(&self) -> usize {
+        if self.is_padded() { self.input.c } else { self.input.pixel_stride }
     }
 
     /// Floats of the padded copy; 0 when there is none.
@@ -173,7 +174,7 @@ struct Backward {
 }
 
 impl Geometry {
-    pub(super) fn of(layer: &layers::Conv2d, x: Place) -> Self {
+    pub(super) fn of(layer: &layers::Conv2d, x: View) -> Self {
         let &layers::Conv2d { window, groups, .. } = layer;
         let layers::Window { kernel, stride, dilation, .. } = window;
         Geometry { kernel, stride, dilation, pads: window.pads([x.h, x.w]), groups }
@@ -186,7 +187,7 @@ pub(super) fn operation(layer: &layers::Conv2d, step: Step, setting: &Setting) -
     let geometry = Geometry::of(layer, x);
     let algorithm = algorithm::choose(&geometry, x, y, setting.prefer, setting.calibrated);
     let layout = Layout::of_convolution(&geometry, algorithm, x, y, setting.calibrated);
-    if let Some([conv, sum]) = step.halves().filter(|_| algorithm != Algorithm::Int8) {
+    if let Some([conv, sum]) = step.split_residual_add().filter(|_| algorithm != Algorithm::Int8) {
         let halves = [operation(layer, conv, setting), Box::new(Add { step: sum })];
         return Box::new(Halves(halves));
     }
@@ -217,7 +218,7 @@ impl Convolution {
         let layout = Layout::of_convolution(&geometry, Algorithm::Direct, x, y, Calibrated::No);
         let lowering = Lowering::new(geometry, x, n, [y.h, y.w]);
         let backward = setting.training.then(|| Backward {
-            dy_rows: (0..y.pixels(n)).map(|p| (p * y.pitch) as u32).collect(),
+            dy_rows: (0..y.pixels(n)).map(|p| (p * y.pixel_stride) as u32).collect(),
             input_gradient: input_gradient(&geometry, &lowering, &layout, x, y, n),
         });
         Convolution { step, layout, lowering, threads: setting.pool.threads(), backward }
@@ -256,7 +257,7 @@ impl Convolution {
             for g in 0..self.layout.groups {
                 let from = dy.channel(g * panels.n);
                 split(frame.pool, panels.k, panels.n, |range| {
-                    pack_rows(from, dy.place.pitch, packed, panels, range);
+                    pack_rows(from, dy.view.pixel_stride, packed, panels, range);
                 });
                 let right = std::slice::from_raw_parts(packed.at(0), panels.floats());
                 if gradients.has_bias {
@@ -278,7 +279,7 @@ impl Convolution {
     }
 
     fn input_gradients(&self, frame: &Frame, dy: &Map, write: GradWrite) {
-        let dx = frame.map(write.place);
+        let dx = frame.map(write.view);
         let weights = frame.weights(self.step.node);
         let (panels, taps) = (self.transposed(), self.flipped_taps());
         let Backward { dy_rows, input_gradient, .. } = self.for_backward();
@@ -290,7 +291,7 @@ impl Convolution {
                 _ => dy.channel(0),
             };
             if matches!(input_gradient, InputGradient::Columns) && !write.accumulate {
-                split(frame.pool, dx.pixels, dx.place.c, |range| range.for_each(|p| dx.row_mut(p).fill(0.0)));
+                split(frame.pool, dx.pixels, dx.view.c, |range| range.for_each(|p| dx.row_mut(p).fill(0.0)));
             }
             for g in 0..self.layout.groups {
                 let weight = self.layout.group(&weights.weight, g);
@@ -307,18 +308,18 @@ impl Convolution {
                     addend: None,
                     bounds: Bounds::NONE,
                     out: dx.channel(g * self.layout.cig),
-                    pitch: dx.place.pitch,
+                    pixel_stride: dx.view.pixel_stride,
                 };
                 // What other readers of the input wrote there.
-                let before = |pitch| write.accumulate.then_some(Addend { from: gemm.out, pitch });
+                let before = |pixel_stride| write.accumulate.then_some(Addend { from: gemm.out, pixel_stride });
                 match input_gradient {
                     // A linear layer's rows are whole samples.
                     InputGradient::Direct => {
-                        let pitch = if self.layout.taps > 1 { self.layout.panels.k } else { gemm.pitch };
-                        Gemm { pitch, addend: before(pitch), ..gemm }.run(frame.pool);
+                        let pixel_stride = if self.layout.taps > 1 { self.layout.panels.k } else { gemm.pixel_stride };
+                        Gemm { pixel_stride, addend: before(pixel_stride), ..gemm }.run(frame.pool);
                     }
                     InputGradient::Flipped(lowering) => {
-                        let (rows, runs, addend) = (&lowering.rows[..], &lowering.runs[..], before(gemm.pitch));
+                        let (rows, runs, addend) = (&lowering.rows[..], &lowering.runs[..], before(gemm.pixel_stride));
                         Gemm { rows, runs, addend, ..gemm }.run(frame.pool);
                     }
                     InputGradient::Columns => self.columns(frame, &gemm, &dx, g, rest),
@@ -341,7 +342,7 @@ impl Convolution {
                 unsafe {
                     let columns = rest.from(thread * COLUMN_ROWS * k);
                     let rows = &gemm.rows[s * pixels + first..][..count];
-                    let part = Gemm { rows, out: columns, pitch: k, ..*gemm };
+                    let part = Gemm { rows, out: columns, pixel_stride: k, ..*gemm };
                     part.block(0..count, 0..part.panels.count());
                     (0..count).for_each(|i| self.scatter(columns.at(i * k), dx, g, s, first + i));
                 }
@@ -356,7 +357,7 @@ impl Convolution {
     unsafe fn scatter(&self, column: *const f32, dx: &Map, g: usize, s: usize, pixel: usize) {
         let Geometry { kernel, stride, dilation, pads, groups } = self.lowering.geometry;
         let (cig, w) = (self.layout.cig, self.step.output.w);
-        let (h_in, w_in) = (dx.place.h, dx.place.w);
+        let (h_in, w_in) = (dx.view.h, dx.view.w);
         let origin = [pixel / w * stride[0], pixel % w * stride[1]];
         let inside = |k: usize, a: usize, size: usize| {
             Some((origin[a] + k * dilation[a]).wrapping_sub(pads[a])).filter(|&i| i < size)
@@ -389,8 +390,8 @@ fn input_gradient(
     geometry: &Geometry,
     lowering: &Lowering,
     layout: &Layout,
-    x: Place,
-    y: Place,
+    x: View,
+    y: View,
     n: usize,
 ) -> InputGradient {
     let whole_map = geometry.kernel == [x.h, x.w] && !lowering.is_padded() && lowering.runs.len() == 1;
@@ -423,7 +424,7 @@ impl Operation for Convolution {
     fn forward(&self, frame: &Frame) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
         let weights = frame.weights(self.step.node);
-        let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
+        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
         // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the staged map, then codes as floats.
         unsafe {
             let left = self.lowering.stage(frame.pool, &x, frame.scratch);
@@ -432,15 +433,17 @@ impl Operation for Convolution {
                     left: left.from(g * self.layout.cig),
                     rows: &self.lowering.rows,
                     runs: &self.lowering.runs,
-                    right: if weights.in_codes() { &[] } else { self.layout.group(&weights.weight, g) },
+                    right: if weights.is_quantized() { &[] } else { self.layout.group(&weights.weight, g) },
                     panels: self.layout.panels,
                     start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
-                    addend: addend.as_ref().map(|map| Addend { from: map.channel(0), pitch: map.place.pitch }),
+                    addend: addend
+                        .as_ref()
+                        .map(|map| Addend { from: map.channel(0), pixel_stride: map.view.pixel_stride }),
                     bounds: Bounds::of(self.step.activation),
                     out: y.channel(g * self.layout.panels.n),
-                    pitch: y.place.pitch,
+                    pixel_stride: y.view.pixel_stride,
                 };
-                if weights.in_codes() {
+                if weights.is_quantized() {
                     let rest = frame.scratch.from(aligned(self.lowering.scratch()));
                     codes::multiply(frame.pool, &gemm, weights, rest);
                 } else {

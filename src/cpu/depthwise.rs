@@ -66,7 +66,7 @@ impl Depthwise {
         // SAFETY: the caller's promise.
         unsafe {
             let mut ox = 0;
-            while ox < y.place.w {
+            while ox < y.view.w {
                 if self.inner.contains(&ox) && ox + PIXELS <= self.inner.end {
                     simd::dispatch(Pixels::<PIXELS>(&self.tile(x, y, weights, row, ox)));
                     ox += PIXELS;
@@ -80,14 +80,14 @@ impl Depthwise {
 
     fn tile<'a>(&self, x: &Map, y: &Map, weights: &'a Weights, row: usize, ox: usize) -> Tile<'a> {
         let Geometry { kernel, stride, dilation, .. } = self.geometry;
-        let (s, oy) = (row / y.place.h, row % y.place.h);
+        let (s, oy) = (row / y.view.h, row % y.view.h);
         let (rows, columns) = (&self.rows[oy], &self.columns[ox]);
-        let pitch = x.place.pitch;
+        let pixel_stride = x.view.pixel_stride;
         Tile {
-            x: x.at((s * x.place.h + rows.first) * x.place.w + columns.first).cast_const(),
-            down: dilation[0] * x.place.w * pitch,
-            right: dilation[1] * pitch,
-            next: stride[1] * pitch,
+            x: x.at((s * x.view.h + rows.first) * x.view.w + columns.first).cast_const(),
+            down: dilation[0] * x.view.w * pixel_stride,
+            right: dilation[1] * pixel_stride,
+            next: stride[1] * pixel_stride,
             taps: [rows.taps.len(), columns.taps.len()],
             weights: &weights.weight,
             first: rows.taps.start * kernel[1] + columns.taps.start,
@@ -95,8 +95,8 @@ impl Depthwise {
             panels: self.panels,
             bias: &weights.bias,
             bounds: Bounds::of(self.step.activation),
-            y: y.at((s * y.place.h + oy) * y.place.w + ox),
-            y_pitch: y.place.pitch,
+            y: y.at((s * y.view.h + oy) * y.view.w + ox),
+            y_pitch: y.view.pixel_stride,
         }
     }
 }
@@ -106,7 +106,7 @@ impl Operation for Depthwise {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
         let weights = frame.weights(self.step.node);
         let Panels { k, n, .. } = self.panels;
-        split(frame.pool, frame.n * y.place.h, y.place.w * k * n, |rows| {
+        split(frame.pool, frame.n * y.view.h, y.view.w * k * n, |rows| {
             // SAFETY: the plan keeps input and output apart; each task has its own rows.
             rows.for_each(|row| unsafe { self.row(&x, &y, weights, row) });
         });
@@ -173,7 +173,7 @@ impl<const N: usize> Kernel for Pixels<'_, N> {
 /// The tile must hold these channels.
 #[inline(always)]
 unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(t: &Tile, a: A, c: usize) {
-    let (start, width) = t.panels.place(c);
+    let (start, width) = t.panels.view(c);
     // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [[S::splat(0.0); NV]; N];

@@ -24,7 +24,7 @@ impl Dropout {
             return unsafe { super::elementwise::transfer(frame.pool, from, to, accumulate) };
         };
         let (threshold, scale) = (self.layer.threshold(), self.layer.scale());
-        let (c, pixels) = (from.place.c, from.place.h * from.place.w);
+        let (c, pixels) = (from.view.c, from.view.h * from.view.w);
         split(frame.pool, from.pixels, c, |range| {
             for p in range {
                 // The counter is the position in NCHW, on every backend.
@@ -49,6 +49,6 @@ impl Operation for Dropout {
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
         // SAFETY: the plan keeps the gradients of input and output apart.
-        unsafe { self.mask(frame, &frame.map(step.dy), &frame.map(write.place), write.accumulate) };
+        unsafe { self.mask(frame, &frame.map(step.dy), &frame.map(write.view), write.accumulate) };
     }
 }

@@ -163,8 +163,8 @@ impl<F: Lanewise<2>> Lanewise<3> for Onto<F> {
 /// `to` may be one of `from`, but not overlap them otherwise; nobody else may use it meanwhile.
 pub(super) unsafe fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool, f: &F, from: [&Map; N], to: &Map) {
     let dense = to.dense() && from.iter().all(|m| m.dense());
-    split(pool, to.pixels, to.place.c, |range| {
-        stretches(dense, to.place.c, range, |p, n| {
+    split(pool, to.pixels, to.view.c, |range| {
+        stretches(dense, to.view.c, range, |p, n| {
             // SAFETY: a stretch lies in every map; the rest is the caller's promise.
             unsafe { simd::map(f, from.map(|m| m.at(p).cast_const()), to.at(p), n) };
         });
@@ -238,7 +238,7 @@ impl Operation for Elementwise {
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (y, dy, dx) = (frame.map(self.step.output), frame.map(step.dy), frame.map(write.place));
+        let (y, dy, dx) = (frame.map(self.step.output), frame.map(step.dy), frame.map(write.view));
         // SAFETY: the plan keeps values and gradients apart.
         unsafe { differentiate(frame.pool, self.activation, &y, &dy, &dx, write.accumulate) };
     }

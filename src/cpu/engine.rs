@@ -13,7 +13,7 @@ use super::weights::{Unpacked, Weights};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, INPUT, Params, Ranges, Read};
 use crate::layers::Layer;
-use crate::plan::{Place, Plan, Purpose, Step, rewrite};
+use crate::plan::{Plan, Purpose, Step, View, rewrite};
 use crate::tensor::{Tensor, dims};
 
 /// Values that are read from a file before they are packed: enough for all threads, and little beside the packed ones.
@@ -92,9 +92,9 @@ impl Engine {
         let waiting: Vec<_> = steps.iter().map(unpacked).collect();
         for (step, unpacked) in steps.iter().zip(&waiting) {
             let names: Vec<_> = engine.graph.param_names(step.node).collect();
-            let unchanged = |name: &String| params.holds(name, own.share(name));
+            let unchanged = |name: &String| params.holds(name, own.param(name));
             if lock(unpacked).as_ref().is_some_and(Unpacked::is_reordered) && names.iter().all(unchanged) {
-                names.iter().for_each(|name| params.lend(name));
+                names.iter().for_each(|name| params.release(name));
                 engine.borrowed.push(step.node);
             }
         }
@@ -135,7 +135,7 @@ impl Engine {
             let weights = self.weights[node].as_ref().expect("what was borrowed was packed");
             let shapes = self.graph.node_params(&self.graph.nodes()[node]).into_iter().map(|p| p.shape).collect();
             for (name, tensor) in self.graph.param_names(node).zip(weights.give_back(shapes)) {
-                params.take_back(name, tensor);
+                params.put_back(name, tensor);
             }
         }
     }
@@ -197,7 +197,7 @@ impl Engine {
             operation.forward(&frame);
             done(i);
         }
-        Ok(export(&frame, head.place, shape))
+        Ok(export(&frame, head.view, shape))
     }
 
     /// Runs a batch and shows what each convolution and linear layer reads: the layer's name and some of its inputs, until
@@ -213,7 +213,7 @@ impl Engine {
             let node = &nodes[step.node];
             if matches!(node.layer, Layer::Conv2d(_) | Layer::Linear(_)) {
                 let map = frame.map(step.inputs[0]);
-                stretches(map.dense(), map.place.c, 0..map.pixels, |pixel, floats| {
+                stretches(map.dense(), map.view.c, 0..map.pixels, |pixel, floats| {
                     // SAFETY: these floats are of the map, and nothing writes to it now.
                     see(&node.name, unsafe { std::slice::from_raw_parts(map.at(pixel), floats) });
                 });
@@ -316,8 +316,8 @@ pub(super) fn check_finite(what: &str, x: &[f32]) -> Result<()> {
 }
 
 /// Copies a batch from NCHW to its place.
-pub(super) fn import(frame: &Frame, x: &Tensor, place: Place) {
-    let map = frame.map(place);
+pub(super) fn import(frame: &Frame, x: &Tensor, view: View) {
+    let map = frame.map(view);
     let sample = x.data.len() / frame.n;
     split(frame.pool, frame.n, sample, |range| {
         // SAFETY: nothing else runs on the arena; each task has its own samples.
@@ -326,8 +326,8 @@ pub(super) fn import(frame: &Frame, x: &Tensor, place: Place) {
 }
 
 /// Copies a batch from its place to NCHW.
-pub(super) fn export(frame: &Frame, place: Place, shape: Vec<usize>) -> Tensor {
-    let map = frame.map(place);
+pub(super) fn export(frame: &Frame, view: View, shape: Vec<usize>) -> Tensor {
+    let map = frame.map(view);
     let mut y = Tensor::zeros(shape);
     let sample = y.data.len() / frame.n;
     for (s, to) in y.data.chunks_exact_mut(sample).enumerate() {
@@ -341,13 +341,14 @@ pub(super) fn export(frame: &Frame, place: Place, shape: Vec<usize>) -> Tensor {
 mod tests {
     use super::*;
     use crate::graph::{Init, Param};
-    use crate::{quant, zoo};
+    use crate::tensor::quantized;
+    use crate::zoo;
 
     /// Every weight under another name in a file, vectors as they are.
     fn filed(graph: &Graph, params: &Params) -> Params {
-        let tensors = params.iter_shared().map(|(name, param)| {
+        let tensors = params.params().map(|(name, param)| {
             let shape = param.shape().to_vec();
-            let weight = Param::Filed { name: format!("file.{name}"), codes: param.in_codes(), shape };
+            let weight = Param::Deferred { name: format!("file.{name}"), quantized: param.is_quantized(), shape };
             (name.to_string(), if param.shape().len() > 1 { Arc::new(weight) } else { param.clone() })
         });
         Params::new(graph, tensors.collect()).unwrap()
@@ -360,14 +361,14 @@ mod tests {
             let graph = zoo::network(name, zoo::Options::default()).unwrap();
             let floats = Params::init(&graph, Init::He, 3);
             let code = |(name, param): (&str, &Arc<Param>)| {
-                let (shape, codes) = (param.shape().to_vec(), || quant::quantize(&param.values()));
-                let coded = (shape.len() > 1).then(|| Param::Codes { codes: codes(), shape });
+                let (shape, codes) = (param.shape().to_vec(), || quantized::quantize(&param.values()));
+                let coded = (shape.len() > 1).then(|| Param::Quantized { quantized: codes(), shape });
                 (name.to_string(), coded.map_or_else(|| param.clone(), Arc::new))
             };
-            let codes = Params::new(&graph, floats.iter_shared().map(code).collect()).unwrap();
+            let codes = Params::new(&graph, floats.params().map(code).collect()).unwrap();
             let x = Tensor { data: vec![0.5; graph.input().elements()], shape: graph.input().batched(1) };
             for params in [floats, codes] {
-                let own = |name: &str| params.share(name.strip_prefix("file.").expect("its name in the file"));
+                let own = |name: &str| params.param(name.strip_prefix("file.").expect("its name in the file"));
                 let (mut left, pool) = (filed(&graph, &params), Pool::new(2));
                 let read = |name: &str| Ok((**own(name)).clone());
                 let mut engine = Engine::reading(&graph, &mut left, &pool, Prefer::Speed, &read).unwrap();

@@ -80,7 +80,7 @@ impl Panels {
     }
 
     /// Where column `n` starts; its rows are [`Panels::width`] of its panel apart.
-    pub(super) fn place(&self, n: usize) -> (usize, usize) {
+    pub(super) fn view(&self, n: usize) -> (usize, usize) {
         let panel = n / (2 * self.lanes);
         (self.start(panel) + n - self.column(panel), self.width(panel))
     }
@@ -107,7 +107,7 @@ pub(super) enum Start<'a> {
 pub(super) struct Addend {
     pub from: Shared,
     /// Floats from one row to the next.
-    pub pitch: usize,
+    pub pixel_stride: usize,
 }
 
 /// Bounds that outputs are kept in as they are written: the activations that cost next to nothing there.
@@ -165,7 +165,7 @@ pub(super) struct Gemm<'a> {
     pub bounds: Bounds,
     pub out: Shared,
     /// Floats from one output row to the next.
-    pub pitch: usize,
+    pub pixel_stride: usize,
 }
 
 impl Gemm<'_> {
@@ -221,11 +221,13 @@ impl Gemm<'_> {
                 right: self.right.as_ptr().add(self.panels.start(panels.start)),
                 panels: panels.len(),
                 start,
-                addend: self.addend.map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
-                addend_pitch: self.addend.map_or(0, |a| a.pitch),
+                addend: self
+                    .addend
+                    .map_or(std::ptr::null(), |a| a.from.at(first * a.pixel_stride + column).cast_const()),
+                addend_pitch: self.addend.map_or(0, |a| a.pixel_stride),
                 bounds: self.bounds,
-                out: self.out.at(first * self.pitch + column),
-                pitch: self.pitch,
+                out: self.out.at(first * self.pixel_stride + column),
+                pixel_stride: self.pixel_stride,
                 rows: rows.len(),
                 columns: self.panels.columns(panels.start),
             };
@@ -299,7 +301,7 @@ struct Tiles<'a> {
     addend_pitch: usize,
     bounds: Bounds,
     out: *mut f32,
-    pitch: usize,
+    pixel_stride: usize,
     rows: usize,
     /// Of a panel.
     columns: usize,
@@ -341,7 +343,7 @@ impl Tiles<'_> {
                 // SAFETY: the caller's promise; no lane beyond the last column is touched.
                 unsafe {
                     let y = S::load(sums.add((m * vectors + v) * S::LANES));
-                    let to = self.out.add(m * self.pitch + column + v * S::LANES);
+                    let to = self.out.add(m * self.pixel_stride + column + v * S::LANES);
                     let addend = self.addend.wrapping_add(m * self.addend_pitch + column + v * S::LANES);
                     let n = self.columns.saturating_sub(v * S::LANES);
                     if n >= S::LANES {
@@ -410,7 +412,7 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
                     for m in 0..rows {
                         for v in 0..NV {
                             let at = m * t.addend_pitch + column + v * S::LANES;
-                            let to = t.out.add(m * t.pitch + column + v * S::LANES);
+                            let to = t.out.add(m * t.pixel_stride + column + v * S::LANES);
                             t.finish::<S, _>(Whole, acc[m][v], t.addend.wrapping_add(at), to);
                         }
                     }
@@ -596,18 +598,18 @@ impl<const NV: usize> Kernel for GradientKernel<'_, NV> {
     }
 }
 
-/// Packs `rows` rows of `n` floats, `pitch` apart, into panels; the lanes beyond column n become zeros.
+/// Packs `rows` rows of `n` floats, `pixel_stride` apart, into panels; the lanes beyond column n become zeros.
 ///
 /// # Safety
 /// `from` must hold the rows, and `to` [`Panels::floats`] of `Panels { k: rows, n }` that nobody else uses meanwhile.
-pub(super) unsafe fn pack_rows(from: Shared, pitch: usize, to: Shared, panels: Panels, range: Range<usize>) {
+pub(super) unsafe fn pack_rows(from: Shared, pixel_stride: usize, to: Shared, panels: Panels, range: Range<usize>) {
     for panel in 0..panels.count() {
         let (column, width) = (panels.column(panel), panels.width(panel));
         // SAFETY: the caller's promise.
         unsafe {
             simd::dispatch(PackRows {
-                from: from.at(range.start * pitch + column),
-                pitch,
+                from: from.at(range.start * pixel_stride + column),
+                pixel_stride,
                 to: to.at(panels.start(panel) + range.start * width),
                 rows: range.len(),
                 width,
@@ -620,7 +622,7 @@ pub(super) unsafe fn pack_rows(from: Shared, pitch: usize, to: Shared, panels: P
 /// Copies rows of up to two vectors, filling up with zeros.
 struct PackRows {
     from: *const f32,
-    pitch: usize,
+    pixel_stride: usize,
     to: *mut f32,
     rows: usize,
     width: usize,
@@ -632,7 +634,7 @@ impl Kernel for PackRows {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let PackRows { mut from, pitch, mut to, rows, width, columns } = self;
+        let PackRows { mut from, pixel_stride, mut to, rows, width, columns } = self;
         // SAFETY: `from` holds `columns` floats of each row, `to` `width`; see `pack_rows`.
         unsafe {
             for _ in 0..rows {
@@ -642,7 +644,7 @@ impl Kernel for PackRows {
                     let x = if n >= S::LANES { S::load(p) } else { S::load_part(p, n) };
                     S::store(to.add(v * S::LANES), x);
                 }
-                from = from.add(pitch);
+                from = from.add(pixel_stride);
                 to = to.add(width);
             }
         }
@@ -726,7 +728,7 @@ mod tests {
     fn packed(panels: Panels, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
         let mut packed = vec![0.0; panels.floats()];
         for n in 0..panels.n {
-            let (start, width) = panels.place(n);
+            let (start, width) = panels.view(n);
             (0..panels.k).for_each(|k| packed[start + k * width] = at(k, n));
         }
         packed
@@ -774,7 +776,7 @@ mod tests {
         let taps: Vec<usize> = runs.iter().flat_map(|r| r.offset..r.offset + r.len).collect();
         let panels = Panels::new(k, n);
         let packed = packed(panels, |k, j| right[k * n + j]);
-        let pitch = n + 1;
+        let pixel_stride = n + 1;
         let truth = |i: usize, j: usize| -> f64 {
             let product = |kk: usize| f64::from(left[i * pitch_left + taps[kk]]) * f64::from(right[kk * n + j]);
             (0..k).map(product).sum()
@@ -782,7 +784,7 @@ mod tests {
         let want: Vec<f64> = (0..m * n).map(|i| truth(i / n, i % n)).collect();
         let left = Shared::new(&mut left);
         for (start, add) in [(Start::Zero, false), (Start::Bias(&bias), false), (Start::Bias(&bias), true)] {
-            let before = random(m * pitch, 4);
+            let before = random(m * pixel_stride, 4);
             let mut out = before.clone();
             let to = Shared::new(&mut out);
             let gemm = Gemm {
@@ -792,23 +794,23 @@ mod tests {
                 right: &packed,
                 panels,
                 start,
-                addend: add.then_some(Addend { from: to, pitch }),
+                addend: add.then_some(Addend { from: to, pixel_stride }),
                 bounds: Bounds::of(matches!(start, Start::Bias(_)).then_some(Activation::Relu)),
                 out: to,
-                pitch,
+                pixel_stride,
             };
             // SAFETY: the rows and the output are as large as their pitches say.
             unsafe { gemm.run(pool) };
             for i in 0..m {
                 for j in 0..n {
-                    let got = out[i * pitch + j];
-                    let addend = if add { f64::from(before[i * pitch + j]) } else { 0.0 };
+                    let got = out[i * pixel_stride + j];
+                    let addend = if add { f64::from(before[i * pixel_stride + j]) } else { 0.0 };
                     match start {
                         Start::Zero => close(got, want[i * n + j]),
                         Start::Bias(bias) => close(got, (want[i * n + j] + f64::from(bias[j]) + addend).max(0.0)),
                     }
                 }
-                assert_eq!(out[i * pitch + n], before[i * pitch + n]);
+                assert_eq!(out[i * pixel_stride + n], before[i * pixel_stride + n]);
             }
         }
     }
@@ -855,7 +857,7 @@ mod tests {
                 // SAFETY: left holds every tap of every row.
                 unsafe { gradient.run(&pool) };
                 for j in 0..n {
-                    let (start, width) = panels.place(j);
+                    let (start, width) = panels.view(j);
                     for i in 0..k {
                         let tap = taps[i] as usize;
                         let product = |p: usize| f64::from(left[p * k + tap]) * f64::from(right[p * n + j]);

@@ -55,7 +55,7 @@ impl Operation for HardSwish {
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(to) = step.dx[0] else { return };
-        let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(to.place));
+        let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(to.view));
         // SAFETY: the plan keeps values and gradients apart.
         unsafe { write(frame.pool, Backward, [&x, &dy], &dx, to.accumulate) };
     }

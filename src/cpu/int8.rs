@@ -16,8 +16,8 @@ use super::pool::Pool;
 use super::simd::{self, Kernel, MAGIC, MAX_LANES, Simd};
 use super::weights::Layout;
 use crate::layers::Activation;
-use crate::plan::{Place, Step};
-use crate::quant::INPUT_LEVELS;
+use crate::plan::{Step, View};
+use crate::tensor::quantized::INPUT_LEVELS;
 
 /// A convolution or linear layer in integers.
 pub(super) struct Int8 {
@@ -33,7 +33,7 @@ pub(super) struct Int8 {
 impl Int8 {
     pub(super) fn new(geometry: Geometry, layout: Layout, step: Step, n: usize) -> Self {
         let (x, y, words) = (step.inputs[0], step.output, layout.groups * layout.words());
-        let codes = Place { offset: 0, pitch: words, c: words, ..x };
+        let codes = View { offset: 0, pixel_stride: words, c: words, ..x };
         let [top, left, ..] = geometry.pads;
         Int8 { lowering: Lowering::new(geometry, codes, n, [y.h, y.w]), step, layout, top, left, n }
     }
@@ -52,17 +52,17 @@ impl Int8 {
                 // SAFETY: each task has its own lines of the scratch memory, and the map has the pixels of each.
                 unsafe {
                     let to = std::slice::from_raw_parts_mut(scratch.at(line * w * pixel), w * pixel);
-                    if y >= x.place.h {
+                    if y >= x.view.h {
                         to.fill(0.0);
                         continue;
                     }
                     let (border, rest) = to.split_at_mut(self.left * pixel);
-                    let (inside, end) = rest.split_at_mut(x.place.w * pixel);
+                    let (inside, end) = rest.split_at_mut(x.view.w * pixel);
                     border.fill(0.0);
                     end.fill(0.0);
-                    let first = (s * x.place.h + y) * x.place.w;
-                    let whole = x.dense() && groups * word * words == x.place.c;
-                    stretches(whole, x.place.c, 0..x.place.w, |p, floats| {
+                    let first = (s * x.view.h + y) * x.view.w;
+                    let whole = x.dense() && groups * word * words == x.view.c;
+                    stretches(whole, x.view.c, 0..x.view.w, |p, floats| {
                         let n = if whole { floats } else { cig };
                         for g in 0..floats / n {
                             let x = x.at(first + p).add(g * cig).cast_const();
@@ -83,7 +83,7 @@ impl Operation for Int8 {
     fn forward(&self, frame: &Frame) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
         let weights = frame.weights(self.step.node);
-        let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
+        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
         let Layout { groups, panels, word, .. } = self.layout;
         let floats = word * panels.floats();
         // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the codes.
@@ -99,11 +99,13 @@ impl Operation for Int8 {
                     panels,
                     scales: self.layout.group_bias(&weights.scales, g),
                     bias: self.layout.group_bias(&weights.bias, g),
-                    addend: addend.as_ref().map(|map| Addend { from: map.channel(0), pitch: map.place.pitch }),
-                    rounding: Rounding::of(self.step.rounding),
+                    addend: addend
+                        .as_ref()
+                        .map(|map| Addend { from: map.channel(0), pixel_stride: map.view.pixel_stride }),
+                    rounding: Rounding::of(self.step.requantize),
                     ending: Rounding::of(self.step.activation),
                     out: y.channel(g * panels.n),
-                    pitch: y.place.pitch,
+                    pixel_stride: y.view.pixel_stride,
                 };
                 gemm.run(frame.pool);
             }
@@ -160,7 +162,7 @@ fn exchange(layout: &Layout, mut f: impl FnMut(usize, usize)) {
     let Layout { groups, cig, taps, panels, word, .. } = *layout;
     let (mut oihw, words) = (0, layout.words());
     for o in 0..groups * panels.n {
-        let (start, width) = panels.place(o % panels.n);
+        let (start, width) = panels.view(o % panels.n);
         let start = o / panels.n * panels.floats() + start;
         for c in 0..cig {
             for tap in 0..taps {

@@ -36,7 +36,7 @@ pub(super) struct Int8Gemm<'a> {
     pub ending: Rounding,
     pub out: Shared,
     /// Floats from one output row to the next.
-    pub pitch: usize,
+    pub pixel_stride: usize,
 }
 
 /// Bounds and, where there is a step, whole steps between them.
@@ -130,12 +130,14 @@ impl Int8Gemm<'_> {
                 panels: panels.len(),
                 scales: self.scales[columns.clone()].as_ptr(),
                 bias: self.bias[columns].as_ptr(),
-                addend: self.addend.map_or(std::ptr::null(), |a| a.from.at(first * a.pitch + column).cast_const()),
-                addend_pitch: self.addend.map_or(0, |a| a.pitch),
+                addend: self
+                    .addend
+                    .map_or(std::ptr::null(), |a| a.from.at(first * a.pixel_stride + column).cast_const()),
+                addend_pitch: self.addend.map_or(0, |a| a.pixel_stride),
                 rounding: self.rounding,
                 ending: self.ending,
-                out: self.out.at(first * self.pitch + column),
-                pitch: self.pitch,
+                out: self.out.at(first * self.pixel_stride + column),
+                pixel_stride: self.pixel_stride,
                 rows: rows.len(),
                 columns: self.panels.columns(panels.start),
             };
@@ -189,7 +191,7 @@ struct Tiles<'a> {
     rounding: Rounding,
     ending: Rounding,
     out: *mut f32,
-    pitch: usize,
+    pixel_stride: usize,
     rows: usize,
     /// Of a panel.
     columns: usize,
@@ -246,7 +248,7 @@ impl Tiles<'_> {
                     let addend = a.load::<S>(self.addend.add(m * self.addend_pitch + column));
                     y = S::add(addend, self.rounding.apply::<S>(y));
                 }
-                a.store::<S>(self.out.add(m * self.pitch + column), self.ending.apply::<S>(y));
+                a.store::<S>(self.out.add(m * self.pixel_stride + column), self.ending.apply::<S>(y));
             }
         }
     }

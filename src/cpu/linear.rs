@@ -7,7 +7,7 @@ use super::int8::Int8;
 use super::operation::{Operation, Setting};
 use super::weights::Layout;
 use crate::layers;
-use crate::plan::{Place, Step};
+use crate::plan::{Step, View};
 
 /// A linear layer of the plan.
 pub(super) fn operation(layer: &layers::Linear, step: Step, setting: &Setting) -> Box<dyn Operation> {
@@ -24,12 +24,12 @@ pub(super) fn operation(layer: &layers::Linear, step: Step, setting: &Setting) -
 }
 
 /// Its window: the whole map.
-pub(super) fn geometry(x: Place) -> Geometry {
+pub(super) fn geometry(x: View) -> Geometry {
     Geometry { kernel: [x.h, x.w], stride: [1; 2], dilation: [1; 2], pads: [0; 4], groups: 1 }
 }
 
 /// How it is computed: no map of it is worth a transform.
-pub(super) fn algorithm(x: Place, y: Place, prefer: Prefer, calibrated: Calibrated) -> Algorithm {
+pub(super) fn algorithm(x: View, y: View, prefer: Prefer, calibrated: Calibrated) -> Algorithm {
     match algorithm::choose(&geometry(x), x, y, prefer, calibrated) {
         Algorithm::Int8 => Algorithm::Int8,
         _ => Algorithm::Direct,

@@ -97,7 +97,7 @@ impl Lanewise<2> for Normalise {
 impl Operation for LocalResponseNorm {
     fn forward(&self, frame: &Frame) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        split(frame.pool, x.pixels, 8 * x.place.c, |range| {
+        split(frame.pool, x.pixels, 8 * x.view.c, |range| {
             for p in range {
                 // SAFETY: the plan keeps input and output apart; each task has its own pixels.
                 let (x, y) = unsafe { (x.row(p), y.row_mut(p)) };
@@ -115,10 +115,10 @@ impl Operation for LocalResponseNorm {
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.place));
+        let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.view));
         let beta = self.layer.beta;
         let scale = 2.0 * self.scale() * beta;
-        split(frame.pool, x.pixels, 32 * x.place.c, |range| {
+        split(frame.pool, x.pixels, 32 * x.view.c, |range| {
             for p in range {
                 // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
                 let (x, dy, dx) = unsafe { (x.row(p), dy.row(p), dx.row_mut(p)) };

@@ -22,19 +22,19 @@ impl MaxPool2d {
     }
 
     fn row<'a>(&'a self, x: &Map, y: &Map, s: usize, oy: usize) -> Row<'a> {
-        let (h, w) = (x.place.h, x.place.w);
+        let (h, w) = (x.view.h, x.view.w);
         let span = self.windows.rows[oy];
         let [down, right] = self.windows.dilation;
         Row {
             x: x.at((s * h + span.first) * w),
             taps: span.taps,
-            down: down * w * x.place.pitch,
+            down: down * w * x.view.pixel_stride,
             columns: &self.windows.columns,
-            pitch: x.place.pitch,
-            right: right * x.place.pitch,
-            y: y.at((s * y.place.h + oy) * y.place.w),
-            y_pitch: y.place.pitch,
-            c: x.place.c,
+            pixel_stride: x.view.pixel_stride,
+            right: right * x.view.pixel_stride,
+            y: y.at((s * y.view.h + oy) * y.view.w),
+            y_pitch: y.view.pixel_stride,
+            c: x.view.c,
         }
     }
 }
@@ -49,7 +49,7 @@ impl Operation for MaxPool2d {
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let (dy, dx) = (frame.map(step.dy), frame.map(write.place));
+        let (dy, dx) = (frame.map(step.dy), frame.map(write.view));
         self.windows.for_samples(frame, &y, |s, rows| {
             // SAFETY: the plan keeps values and gradients apart; each task has its own samples. Gradients lie as their
             // values do.
@@ -78,7 +78,7 @@ struct Row<'a> {
     down: usize,
     columns: &'a [Span],
     /// Floats from one input pixel to the next.
-    pitch: usize,
+    pixel_stride: usize,
     /// Floats from one tap to the next.
     right: usize,
     y: *mut f32,
@@ -97,7 +97,7 @@ impl Kernel for Forward<'_> {
         // SAFETY: all windows lie in the input, and the output has as many pixels as there are windows.
         unsafe {
             for (ox, span) in row.columns.iter().enumerate() {
-                let (x, y) = (row.x.add(span.first * row.pitch), row.y.add(ox * row.y_pitch));
+                let (x, y) = (row.x.add(span.first * row.pixel_stride), row.y.add(ox * row.y_pitch));
                 let mut c = 0;
                 while c + S::LANES <= row.c {
                     maximum::<S, _>(Whole, &row, x.add(c), span.taps, y.add(c));
@@ -145,7 +145,7 @@ impl Kernel for Backward<'_> {
         // SAFETY: as for Forward; gradients lie as their values do.
         unsafe {
             for (ox, span) in row.columns.iter().enumerate() {
-                let (at, out) = (span.first * row.pitch, ox * row.y_pitch);
+                let (at, out) = (span.first * row.pixel_stride, ox * row.y_pitch);
                 let mut c = 0;
                 while c + S::LANES <= row.c {
                     let (y, dy) = (S::load(row.y.add(out + c)), S::load(dy.add(out + c)));

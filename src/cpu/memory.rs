@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut, Range};
 
 use super::pool::Pool;
-use crate::plan::Place;
+use crate::plan::View;
 
 /// A cache line, so that vectors and panels never straddle two.
 #[repr(C, align(64))]
@@ -88,35 +88,35 @@ impl Shared {
 #[derive(Clone, Copy)]
 pub(super) struct Map {
     base: Shared,
-    pub place: Place,
+    pub view: View,
     pub pixels: usize,
 }
 
 impl Map {
     /// # Safety
     /// The arena must hold `place` for a batch of `n`.
-    pub(super) unsafe fn new(arena: Shared, place: Place, n: usize) -> Self {
+    pub(super) unsafe fn new(arena: Shared, view: View, n: usize) -> Self {
         // SAFETY: the caller's promise.
-        Map { base: unsafe { arena.from(place.offset) }, place, pixels: place.pixels(n) }
+        Map { base: unsafe { arena.from(view.offset) }, view, pixels: view.pixels(n) }
     }
 
     /// Where channel `c` of the first pixel is.
     pub(super) fn channel(&self, c: usize) -> Shared {
-        assert!(c < self.place.c);
+        assert!(c < self.view.c);
         // SAFETY: the first pixel exists and has this channel.
         unsafe { self.base.from(c) }
     }
 
     /// Whether nothing lies between one pixel's channels and the next's.
     pub(super) fn dense(&self) -> bool {
-        self.place.pitch == self.place.c
+        self.view.pixel_stride == self.view.c
     }
 
     /// The first channel of a pixel.
     pub(super) fn at(&self, pixel: usize) -> *mut f32 {
         assert!(pixel < self.pixels);
         // SAFETY: the pixel exists, and the arena holds all of them.
-        unsafe { self.base.at(pixel * self.place.pitch) }
+        unsafe { self.base.at(pixel * self.view.pixel_stride) }
     }
 
     /// A pixel's channels.
@@ -125,7 +125,7 @@ impl Map {
     /// Nobody may write to them meanwhile.
     pub(super) unsafe fn row(&self, pixel: usize) -> &[f32] {
         // SAFETY: `at` checks that the pixel exists.
-        unsafe { std::slice::from_raw_parts(self.at(pixel), self.place.c) }
+        unsafe { std::slice::from_raw_parts(self.at(pixel), self.view.c) }
     }
 
     /// A pixel's channels, to write to.
@@ -135,7 +135,7 @@ impl Map {
     #[allow(clippy::mut_from_ref, reason = "the caller promises that each pixel has one writer")]
     pub(super) unsafe fn row_mut(&self, pixel: usize) -> &mut [f32] {
         // SAFETY: `at` checks that the pixel exists.
-        unsafe { std::slice::from_raw_parts_mut(self.at(pixel), self.place.c) }
+        unsafe { std::slice::from_raw_parts_mut(self.at(pixel), self.view.c) }
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) struct Mul {
 
 /// Pixels of one sample.
 fn area(map: &Map) -> usize {
-    map.place.h * map.place.w
+    map.view.h * map.view.w
 }
 
 impl Mul {
@@ -20,7 +20,7 @@ impl Mul {
     /// the second may sum over a sample's pixels.
     fn for_pixels(frame: &Frame, a: &Map, b: &Map, f: impl Fn(usize, usize) + Sync) {
         let (pixels, spread) = (area(a), area(a) / area(b));
-        split(frame.pool, frame.n, pixels * a.place.c, |samples| {
+        split(frame.pool, frame.n, pixels * a.view.c, |samples| {
             samples.for_each(|s| (s * pixels..(s + 1) * pixels).for_each(|p| f(p, p / spread)));
         });
     }
@@ -41,9 +41,9 @@ impl Operation for Mul {
         let dy = frame.map(step.dy);
         for (i, write) in step.dx.iter().enumerate() {
             let Some(write) = write else { continue };
-            let to = frame.map(write.place);
+            let to = frame.map(write.view);
             if !write.accumulate {
-                split(frame.pool, to.pixels, to.place.c, |range| {
+                split(frame.pool, to.pixels, to.view.c, |range| {
                     // SAFETY: nobody else uses the gradient now; each task has its own pixels.
                     range.for_each(|p| unsafe { to.row_mut(p).fill(0.0) });
                 });

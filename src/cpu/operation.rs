@@ -9,9 +9,10 @@ use super::{
     local_response_norm, log_softmax, max_pool2d, mul, permute, rearrange, softmax,
 };
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Ranges, reference};
+use crate::graph::{Graph, Ranges};
+use crate::layers::dropout::training_mode;
 use crate::layers::{Layer, Mode};
-use crate::plan::{BackwardStep, Place, Plan, Purpose, Step};
+use crate::plan::{BackwardStep, Plan, Purpose, Step, View};
 
 /// What an operation may use while it runs.
 pub(super) struct Frame<'a> {
@@ -37,16 +38,16 @@ impl Dropping {
     pub(super) fn of(self, node: usize) -> Mode {
         match self {
             Dropping::Inference => Mode::Inference,
-            Dropping::Training { seed, step } => reference::training_mode(seed, step, node),
+            Dropping::Training { seed, step } => training_mode(seed, step, node),
         }
     }
 }
 
 impl Frame<'_> {
     /// The batch of maps at a place of the plan.
-    pub(super) fn map(&self, place: Place) -> Map {
+    pub(super) fn map(&self, view: View) -> Map {
         // SAFETY: the arena is as large as the plan asks for, and `place` is one of the plan's.
-        unsafe { Map::new(self.arena, place, self.n) }
+        unsafe { Map::new(self.arena, view, self.n) }
     }
 
     /// The weights of a node whose layer has some.

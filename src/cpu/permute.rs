@@ -14,8 +14,8 @@ pub(super) struct Permute {
 
 /// Brings values of `x`, which the plan keeps apart from `y`, to `y`.
 fn gather(layer: layers::Permute, frame: &Frame, x: &Map, y: &Map, accumulate: bool) {
-    let [from, to] = [x, y].map(|map| map.place.h * map.place.w);
-    split(frame.pool, y.pixels, 8 * y.place.c, |range| {
+    let [from, to] = [x, y].map(|map| map.view.h * map.view.w);
+    split(frame.pool, y.pixels, 8 * y.view.c, |range| {
         for p in range {
             // SAFETY: the plan keeps input and output apart; each task has its own pixels.
             let row = unsafe { y.row_mut(p) };
@@ -37,7 +37,7 @@ impl Operation for Permute {
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, dx) = (frame.map(step.dy), frame.map(write.place));
+        let (dy, dx) = (frame.map(step.dy), frame.map(write.view));
         gather(self.layer.inverse(), frame, &dy, &dx, write.accumulate);
     }
 }

@@ -39,14 +39,14 @@ impl Windows {
 
     /// Calls `f(sample, output row)` for all rows, in parallel.
     pub(super) fn for_rows(&self, frame: &Frame, y: &Map, f: impl Fn(usize, usize) + Sync) {
-        let (h, w, c) = (y.place.h, y.place.w, y.place.c);
+        let (h, w, c) = (y.view.h, y.view.w, y.view.c);
         let taps = self.rows[0].taps * self.columns[0].taps;
         split(frame.pool, frame.n * h, w * c * taps, |range| range.for_each(|r| f(r / h, r % h)));
     }
 
     /// Calls `f(sample, output rows)` for all samples, in parallel: windows of one sample may overlap.
     pub(super) fn for_samples(&self, frame: &Frame, y: &Map, f: impl Fn(usize, Range<usize>) + Sync) {
-        let (h, w, c) = (y.place.h, y.place.w, y.place.c);
+        let (h, w, c) = (y.view.h, y.view.w, y.view.c);
         let taps = self.rows[0].taps * self.columns[0].taps;
         split(frame.pool, frame.n, h * w * c * taps, |range| range.for_each(|s| f(s, 0..h)));
     }
@@ -57,7 +57,7 @@ impl Windows {
 /// # Safety
 /// Nobody else may use them meanwhile.
 pub(super) unsafe fn clear_sample(map: &Map, s: usize) {
-    let pixels = map.place.h * map.place.w;
+    let pixels = map.view.h * map.view.w;
     // SAFETY: the caller's promise.
     (s * pixels..(s + 1) * pixels).for_each(|p| unsafe { map.row_mut(p).fill(0.0) });
 }

@@ -44,7 +44,7 @@ impl Rearrange {
 
     /// Calls `f(pixel of y, pixel of x)` for all pixels of y, in parallel by samples.
     fn for_pixels(&self, frame: &Frame, x: &Map, f: impl Fn(usize, Option<usize>) + Sync) {
-        let (outputs, inputs) = (self.pixels.len(), x.place.h * x.place.w);
+        let (outputs, inputs) = (self.pixels.len(), x.view.h * x.view.w);
         split(frame.pool, frame.n, outputs * self.channels.len(), |samples| {
             for s in samples {
                 for (p, source) in self.pixels.iter().enumerate() {
@@ -72,9 +72,9 @@ impl Operation for Rearrange {
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, dx) = (frame.map(step.dy), frame.map(write.place));
+        let (dy, dx) = (frame.map(step.dy), frame.map(write.view));
         if !write.accumulate {
-            split(frame.pool, dx.pixels, dx.place.c, |range| {
+            split(frame.pool, dx.pixels, dx.view.c, |range| {
                 // SAFETY: nobody else uses the gradient now; each task has its own pixels.
                 range.for_each(|p| unsafe { dx.row_mut(p).fill(0.0) });
             });

@@ -34,7 +34,7 @@ fn softmax(x: &[f32], y: &mut [f32]) {
 impl Operation for Softmax {
     fn forward(&self, frame: &Frame) {
         let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        split(frame.pool, x.pixels, 8 * x.place.c, |range| {
+        split(frame.pool, x.pixels, 8 * x.view.c, |range| {
             // SAFETY: the plan keeps input and output apart; each task has its own pixels.
             range.for_each(|p| unsafe { softmax(x.row(p), y.row_mut(p)) });
         });
@@ -42,8 +42,8 @@ impl Operation for Softmax {
 
     fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (y, dy, dx) = (frame.map(self.step.output), frame.map(step.dy), frame.map(write.place));
-        split(frame.pool, y.pixels, 4 * y.place.c, |range| {
+        let (y, dy, dx) = (frame.map(self.step.output), frame.map(step.dy), frame.map(write.view));
+        split(frame.pool, y.pixels, 4 * y.view.c, |range| {
             for p in range {
                 // SAFETY: the plan keeps values and gradients apart; each task has its own pixels.
                 let (y, dy, dx) = unsafe { (y.row(p), dy.row(p), dx.row_mut(p)) };

@@ -15,9 +15,10 @@ use super::pool::Pool;
 use super::simd::all_finite;
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Params, Ranges, reference};
+use crate::graph::{Graph, Params, Ranges};
+use crate::layers::dropout::micro_batch_step;
 use crate::layers::{Loss, predicted_class};
-use crate::plan::{Head, Optimizer, Place, Plan, Purpose, StepReport, Update, check_clip_norm, clip_factor};
+use crate::plan::{Head, Optimizer, Plan, Purpose, StepReport, Update, View, check_clip_norm, clip_factor};
 use crate::tensor::{Tensor, dims};
 
 /// Plans that are kept: the full batch's and that of an epoch's last, smaller one.
@@ -78,7 +79,7 @@ impl Trainer {
         }
         let rates = vec![1.0; graph.nodes().len()];
         // The engine changes weights, so all are floats.
-        let params = params.in_floats();
+        let params = params.dequantized();
         let weights = pack(graph, &params, &plan(graph, 1, STEP, &vec![false; rates.len()])?, PREFER);
         let zeros = |w: &Option<Weights>| w.as_ref().map(Weights::zeros);
         let mut trainer = Trainer {
@@ -156,7 +157,7 @@ impl Trainer {
             self.loss.check_labels(labels, self.graph.shape(output.value).elements())?;
         }
         let plan = self.planned(n, false)?;
-        let report = self.forward_backward(plan, x, labels, reference::draw(self.steps, parts))?;
+        let report = self.forward_backward(plan, x, labels, micro_batch_step(self.steps, parts))?;
         for (gradients, sum) in self.gradients.iter_mut().flatten().zip(gathered.iter().flatten()) {
             gradients.add(sum);
         }
@@ -180,17 +181,17 @@ impl Trainer {
         let plan = self.planned(n, true)?;
         let mut pass = Pass::new(self, plan, n, step);
         pass.forward(x);
-        let y = export(&pass.frame, pass.plan.heads[0].place, shape);
-        for place in &pass.plan.clear {
-            pass.clear(*place);
+        let y = export(&pass.frame, pass.plan.heads[0].view, shape);
+        for view in &pass.plan.clear {
+            pass.clear(*view);
         }
         for (i, head) in pass.plan.heads.iter().enumerate() {
             let grad = head.grad.expect("a training plan has gradients of its heads");
             if i == 0 { import(&pass.frame, dy, grad) } else { pass.clear(grad) }
         }
         pass.backward();
-        let place = pass.plan.input_grad.expect("this plan has a gradient of its input");
-        let dx = export(&pass.frame, place, x.shape.clone());
+        let view = pass.plan.input_grad.expect("this plan has a gradient of its input");
+        let dx = export(&pass.frame, view, x.shape.clone());
         let dparams = self.tensors(&self.gradients, |t| Tensor::zeros(t.shape.clone()));
         Ok((y, dx, dparams))
     }
@@ -247,7 +248,7 @@ impl Trainer {
 
     /// From now on each sample of a batch has this share of its own label, and the rest of the label of the one before it
     /// (the first, of the last), as in mixup (Zhang et al., 2018). 1 by default.
-    pub fn set_share(&mut self, share: f32) {
+    pub fn set_mixup_lambda(&mut self, share: f32) {
         self.share = share;
     }
 
@@ -337,7 +338,7 @@ impl Trainer {
     fn tensors(&self, packed: &[Option<Weights>], otherwise: impl Fn(&Tensor) -> Tensor) -> Params {
         let mut params = self.given.clone();
         for (i, name, shape, part) in self.parameters() {
-            let tensor = params.get_mut(&name);
+            let tensor = params.tensor_mut(&name);
             *tensor = match &packed[i] {
                 Some(weights) => Tensor { shape, data: weights.unpack().swap_remove(part) },
                 None => otherwise(tensor),
@@ -363,8 +364,8 @@ impl Trainer {
         let (loss, step, share) = (self.loss, self.steps, self.share);
         let mut pass = Pass::new(self, plan, labels.len(), draw);
         pass.forward(x);
-        for place in &pass.plan.clear {
-            pass.clear(*place);
+        for view in &pass.plan.clear {
+            pass.clear(*view);
         }
         let mut report = StepReport { loss: 0.0, correct: 0 };
         let mut total = 0.0;
@@ -445,8 +446,8 @@ impl<'a> Pass<'a> {
 
     fn backward(&mut self) {
         for back in &self.plan.backward {
-            back.again.iter().for_each(|&i| self.operations[i].forward(&self.frame));
-            back.clear.iter().for_each(|&place| self.clear(place));
+            back.recompute.iter().for_each(|&i| self.operations[i].forward(&self.frame));
+            back.clear.iter().for_each(|&view| self.clear(view));
             let step = &self.plan.steps[back.step];
             if let Some(activation) = step.activation {
                 let (y, dy) = (self.frame.map(step.output), self.frame.map(back.dy));
@@ -458,9 +459,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn clear(&self, place: Place) {
-        let map = self.frame.map(place);
-        split(self.frame.pool, map.pixels, place.c, |range| {
+    fn clear(&self, view: View) {
+        let map = self.frame.map(view);
+        split(self.frame.pool, map.pixels, view.c, |range| {
             // SAFETY: no operation runs now; each task has its own pixels.
             range.for_each(|p| unsafe { map.row_mut(p).fill(0.0) });
         });
@@ -468,7 +469,7 @@ impl<'a> Pass<'a> {
 
     /// The weighted mean loss of a head and how many samples it got right; writes the loss's gradient.
     fn loss(&self, loss: Loss, head: &Head, labels: &[u32], share: f32) -> (f64, u32) {
-        let (map, grad) = (self.frame.map(head.place), head.grad.map(|g| self.frame.map(g)));
+        let (map, grad) = (self.frame.map(head.view), head.grad.map(|g| self.frame.map(g)));
         let grad = grad.expect("a training plan has gradients of its heads");
         let weight = f64::from(head.loss_weight);
         let scale = weight / labels.len() as f64;

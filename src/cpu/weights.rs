@@ -17,9 +17,9 @@ use super::winograd;
 use crate::error::Result;
 use crate::graph::{Graph, Param, Params, Read};
 use crate::layers::Layer;
-use crate::plan::{Place, Step};
-use crate::quant::{self, Quantized};
+use crate::plan::{Step, View};
 use crate::tensor::Tensor;
+use crate::tensor::quantized::{self, Quantized};
 
 /// Rows of a panel that are exchanged with OIHW at a time.
 const EXCHANGED_ROWS: usize = 256;
@@ -49,8 +49,8 @@ impl Layout {
     pub(super) fn of_convolution(
         geometry: &Geometry,
         algorithm: Algorithm,
-        x: Place,
-        y: Place,
+        x: View,
+        y: View,
         calibrated: Calibrated,
     ) -> Self {
         let (groups, taps) = (geometry.groups, geometry.kernel[0] * geometry.kernel[1]);
@@ -210,13 +210,13 @@ impl Unpacked {
     /// Those of a step's layer, when it has some.
     pub(super) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
         let node = &graph.nodes()[step.node];
-        let range = params.ranges().get(&node.name);
+        let range = params.ranges().get(&node.name).copied();
         let calibrated = Calibrated::of(graph, params.ranges(), step.node);
         let layout = Layout::of(&node.layer, step, prefer, calibrated)?;
         let tensors: Vec<_> = params.of_node(graph, step.node).into_iter().cloned().collect();
         let codes = layout.algorithm == Algorithm::Direct
             && matches!(node.layer, Layer::Linear(_))
-            && tensors[0].in_codes()
+            && tensors[0].is_quantized()
             && codes::can_hold(&layout);
         let momentum = match &node.layer {
             Layer::BatchNorm2d(norm) => norm.momentum,
@@ -229,7 +229,7 @@ impl Unpacked {
     /// [`Weights::give_back`] brings them back as they were.
     pub(super) fn is_reordered(&self) -> bool {
         let ordered = matches!(self.layout.algorithm, Algorithm::Direct | Algorithm::Depthwise);
-        let floats = matches!(*self.tensors[0], Param::Floats(_) | Param::Filed { codes: false, .. });
+        let floats = matches!(*self.tensors[0], Param::Floats(_) | Param::Deferred { quantized: false, .. });
         ordered && self.tensors.len() <= 2 && (floats || self.codes)
     }
 
@@ -241,8 +241,8 @@ impl Unpacked {
     /// Values that are still in a file.
     pub(super) fn filed(&self) -> usize {
         let filed = |param: &Param| match param {
-            Param::Filed { .. } => true,
-            Param::Scaled { of, .. } => matches!(**of, Param::Filed { .. }),
+            Param::Deferred { .. } => true,
+            Param::RowScaled { base, .. } => matches!(**base, Param::Deferred { .. }),
             _ => false,
         };
         self.tensors.iter().filter(|t| filed(t)).map(|t| t.shape().iter().product::<usize>()).sum()
@@ -278,13 +278,14 @@ impl Unpacked {
         let (weight, scales, range) = match (layout.algorithm, range, &*weight) {
             (Algorithm::Int8, Some(range), weight) => {
                 let codes = weight.quantized();
-                let scales: Vec<f32> = codes.scales.iter().map(|scale| scale * (range / quant::INPUT_LEVELS)).collect();
+                let scales: Vec<f32> =
+                    codes.scales.iter().map(|scale| scale * (range / quantized::INPUT_LEVELS)).collect();
                 (int8::pack(&layout, &codes.values), layout.pack_bias(&scales), range)
             }
-            (_, _, Param::Codes { codes: Quantized { values, scales }, .. }) if codes => {
+            (_, _, Param::Quantized { quantized: Quantized { values, scales }, .. }) if codes => {
                 (int8::pack(&layout.in_words(2), values), layout.pack_bias(scales), 0.0)
             }
-            (_, _, Param::Scaled { .. }) => (layout.pack_weight(&weight.into_values().data), Buffer::default(), 0.0),
+            (_, _, Param::RowScaled { .. }) => (layout.pack_weight(&weight.into_values().data), Buffer::default(), 0.0),
             (_, _, weight) => (layout.pack_weight(&weight.values().data), Buffer::default(), 0.0),
         };
         Ok(Weights { layout, weight, bias, has_bias, statistics, momentum, scales, range })
@@ -347,14 +348,14 @@ impl Weights {
 
     /// The tensors in a caller's order: weight, then bias if there is one, then statistics if there are some.
     pub(super) fn unpack(&self) -> Vec<Vec<f32>> {
-        debug_assert!(!self.in_codes());
+        debug_assert!(!self.is_quantized());
         let bias = self.has_bias.then(|| self.layout.unpack_bias(&self.bias));
         let statistics = self.statistics.iter().filter(|s| !s.is_empty()).map(|s| s.to_vec());
         std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).chain(statistics).collect()
     }
 
     /// Whether weights are codes that become floats when they are read.
-    pub(super) fn in_codes(&self) -> bool {
+    pub(super) fn is_quantized(&self) -> bool {
         self.layout.algorithm == Algorithm::Direct && !self.scales.is_empty()
     }
 
@@ -365,9 +366,9 @@ impl Weights {
             Tensor { shape, data: self.layout.unpack_bias(&self.bias) }.into()
         });
         let shape = shapes.pop().expect("a weight");
-        let weight = if self.in_codes() {
+        let weight = if self.is_quantized() {
             let values = int8::unpack(&self.layout.in_words(2), &self.weight);
-            Param::Codes { shape, codes: Quantized { values, scales: self.layout.unpack_bias(&self.scales) } }
+            Param::Quantized { shape, quantized: Quantized { values, scales: self.layout.unpack_bias(&self.scales) } }
         } else {
             Param::Floats(Tensor { shape, data: self.layout.unpack_weight(&self.weight) })
         };

@@ -128,7 +128,7 @@ impl Winograd {
     /// As [`Winograd::block`]; nobody else may use this tile's part of the planes.
     unsafe fn gather(&self, frame: &Frame, block: &Block, t: usize) {
         let x = frame.map(self.step.inputs[0]);
-        let (h, w, channels) = (x.place.h, x.place.w, self.layout.panels.k);
+        let (h, w, channels) = (x.view.h, x.view.w, self.layout.panels.k);
         let (s, oy, ox) = self.origin(block.tiles.start + t);
         let [top, left, ..] = self.pads;
         let at = |i: usize| {
@@ -164,7 +164,7 @@ impl Winograd {
                 addend: None,
                 bounds: Bounds::NONE,
                 out: block.after.from(plane * after),
-                pitch: panels.n,
+                pixel_stride: panels.n,
             };
             product.block(0..block.tiles.len(), range);
         }
@@ -177,8 +177,8 @@ impl Winograd {
     /// As [`Winograd::block`]; nobody else may use the tile's outputs of these panels.
     unsafe fn spread(&self, frame: &Frame, weights: &Weights, block: &Block, t: usize, panels: Range<usize>) {
         let y = frame.map(self.step.output);
-        let addend = self.step.inputs.get(1).map(|&place| frame.map(place));
-        let (h, w, Panels { n, .. }) = (y.place.h, y.place.w, self.layout.panels);
+        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
+        let (h, w, Panels { n, .. }) = (y.view.h, y.view.w, self.layout.panels);
         let column = self.layout.panels.column(panels.start);
         let channels = self.layout.panels.column(panels.end).min(n) - column;
         let (s, oy, ox) = self.origin(block.tiles.start + t);
@@ -192,9 +192,9 @@ impl Winograd {
                 bias: &self.layout.group_bias(&weights.bias, block.group)[column..],
                 bounds: Bounds::of(self.step.activation),
                 addend: addend.as_ref().map_or(std::ptr::null(), |map| map.at(pixel).add(channel).cast_const()),
-                addend_pitch: addend.map_or([0; 2], |map| [w * map.place.pitch, map.place.pitch]),
+                addend_pitch: addend.map_or([0; 2], |map| [w * map.view.pixel_stride, map.view.pixel_stride]),
                 to: y.at(pixel).add(channel),
-                pitch: [w * y.place.pitch, y.place.pitch],
+                pixel_stride: [w * y.view.pixel_stride, y.view.pixel_stride],
                 size: [self.out.min(h - oy), self.out.min(w - ox)],
             };
             match self.out {
@@ -425,7 +425,7 @@ struct TransformOutput<'a> {
     bounds: Bounds,
     to: *mut f32,
     /// Floats from one line to the next, and from one pixel to the next.
-    pitch: [usize; 2],
+    pixel_stride: [usize; 2],
     /// Lines and pixels that exist.
     size: [usize; 2],
 }
@@ -464,7 +464,7 @@ impl<const OUT: usize> Kernel for Outputs<'_, OUT> {
                                     let [line, pixel] = t.addend_pitch;
                                     y = S::add(y, S::load(t.addend.add(i * line + j * pixel + c)));
                                 }
-                                let to = t.to.add(i * t.pitch[0] + j * t.pitch[1] + c);
+                                let to = t.to.add(i * t.pixel_stride[0] + j * t.pixel_stride[1] + c);
                                 S::store(to, t.bounds.apply::<S>(y));
                             }
                         }

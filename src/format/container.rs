@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::graph::{Param, twice};
 use crate::json;
-use crate::quant::Quantized;
+use crate::tensor::quantized::Quantized;
 use crate::tensor::{Tensor, dims};
 
 /// The longest header that is parsed. A graph of [`crate::graph::MAX_NODES`] nodes needs about this much.
@@ -202,7 +202,7 @@ impl<'a> Container<'a> {
     pub(crate) fn param(&self, name: &str) -> Result<Param> {
         match self.info(name)? {
             TensorInfo { dtype, shape, .. } if self.lazy && shape.len() > 1 => {
-                Ok(Param::Filed { shape: shape.clone(), name: name.into(), codes: *dtype == Dtype::I8 })
+                Ok(Param::Deferred { shape: shape.clone(), name: name.into(), quantized: *dtype == Dtype::I8 })
             }
             TensorInfo { dtype: Dtype::I8, shape, .. } => self.codes(name, shape),
             _ => self.floats(name).map(Param::Floats),
@@ -261,7 +261,7 @@ impl<'a> Container<'a> {
             return Err(Error::Shape { tensor: scale, expected, actual: dims(&scales.shape) });
         }
         let values = self.raw(self.info(name)?).into_iter().map(|b| b as i8).collect();
-        Ok(Param::Codes { shape: shape.to_vec(), codes: Quantized { values, scales: scales.data } })
+        Ok(Param::Quantized { shape: shape.to_vec(), quantized: Quantized { values, scales: scales.data } })
     }
 }
 

@@ -143,7 +143,7 @@ impl Model {
     /// A part of the network with its weights.
     fn part(&self, graph: Graph, meta: Meta) -> Result<Model> {
         let tensors = graph.params().into_iter().map(|(name, _)| {
-            let tensor = self.params.share(&name).clone();
+            let tensor = self.params.param(&name).clone();
             (name, tensor)
         });
         let params = Params::new(&graph, tensors.collect())?.calibrated(&graph, self.params.ranges());
@@ -176,11 +176,11 @@ impl Model {
     pub fn to_bytes(&self, weights: Weights) -> Result<Vec<u8>> {
         self.meta.check(&self.graph)?;
         let mut tensors = vec![];
-        for (name, param) in self.params.iter_shared() {
+        for (name, param) in self.params.params() {
             let coded = match weights {
                 Weights::F32 => false,
                 Weights::Int8 => param.shape().len() > 1,
-                Weights::AsHeld => param.in_codes(),
+                Weights::AsHeld => param.is_quantized(),
             };
             match &**param {
                 param if coded => {
@@ -210,7 +210,7 @@ impl Model {
         }
         let mut ranges = Map::new();
         for (layer, range) in self.params.ranges().iter() {
-            ranges.insert(layer.into(), range.into());
+            ranges.insert(layer.clone(), (*range).into());
         }
         if !ranges.is_empty() {
             metadata.insert("ranges".into(), json(&Json::Object(ranges)));
@@ -267,7 +267,9 @@ fn ranges(file: &Container, graph: &Graph) -> Result<Ranges> {
             return Err(Error::format("metadata `ranges`", expected, format!("`{layer}`")));
         }
         match value.as_f64().map(|range| range as f32).filter(|&range| quant::is_range(range)) {
-            Some(range) => ranges.insert(layer, range),
+            Some(range) => {
+                ranges.insert(layer, range);
+            }
             None => {
                 let what = format!("metadata `ranges` of `{layer}`");
                 return Err(Error::format(what, "a number above 0", json(&value)));

@@ -223,7 +223,7 @@ mod tests {
         let (params, bytes) = file(&heads, |name, _| name.into());
         let plain = zoo::network("googlenet-torchvision", Options { classes: Some(4), ..Options::default() }).unwrap();
         let read_plain = read(&plain, &bytes).unwrap();
-        assert_eq!(read_plain.get("fc.weight"), params.get("fc.weight"));
+        assert_eq!(read_plain.tensor("fc.weight"), params.tensor("fc.weight"));
         let graph = make("lenet5");
         let mut tensors = vec![("bn1.num_batches_tracked".to_string(), Stored::f32(&[], &[3.0]))];
         for (name, t) in Params::init(&graph, Init::He, 5).iter() {

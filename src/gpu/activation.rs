@@ -4,7 +4,7 @@ use super::elementwise::Step;
 use super::kernel::{Constant, kernels};
 use super::program::Recorder;
 use crate::layers::Activation;
-use crate::plan::{Place, Step as PlanStep};
+use crate::plan::{Step as PlanStep, View};
 
 kernels!("activation", ["elementwise_prelude.wgsl", "activation.wgsl"], pub(super) FORWARD = "forward", BACKWARD = "backward");
 
@@ -35,9 +35,9 @@ pub(super) fn forward(r: &mut Recorder<'_>, activation: Option<Activation>, step
 pub(super) fn backward(
     r: &mut Recorder<'_>,
     activation: Option<Activation>,
-    y: Place,
-    dy: Place,
-    dx: Place,
+    y: View,
+    dy: View,
+    dx: View,
     accumulate: bool,
 ) {
     let numbers = Step::new(r, y, dy, dx);

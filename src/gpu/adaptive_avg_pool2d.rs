@@ -19,7 +19,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
 
 pub(super) fn backward(r: &mut Recorder<'_>, back: &BackwardStep) {
     if let Some(dx) = back.dx[0] {
-        let numbers = Step::for_result(r, back.dy, back.dy, dx.place);
+        let numbers = Step::for_result(r, back.dy, back.dy, dx.view);
         r.dispatch(&BACKWARD, &[("ACCUMULATE", f64::from(dx.accumulate))], 0, &numbers, numbers.elements as usize);
     }
 }

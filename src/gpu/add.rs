@@ -22,6 +22,6 @@ pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
 
 pub(super) fn backward(r: &mut Recorder<'_>, back: &BackwardStep) {
     for dx in back.dx.iter().flatten() {
-        copy(r, back.dy, dx.place, dx.accumulate);
+        copy(r, back.dy, dx.view, dx.accumulate);
     }
 }

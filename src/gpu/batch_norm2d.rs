@@ -4,9 +4,9 @@
 use super::activation::constants;
 use super::conv2d::Splits;
 use super::kernel::kernels;
-use super::program::{GpuPlace, Recorder};
+use super::program::{GpuView, Recorder};
 use crate::layers::BatchNorm2d;
-use crate::plan::{BackwardStep, Place, Step as PlanStep};
+use crate::plan::{BackwardStep, Step as PlanStep, View};
 
 kernels!(
     "batch_norm2d",
@@ -26,10 +26,10 @@ const RUN: usize = 8;
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Step {
-    x: GpuPlace,
-    dy: GpuPlace,
+    x: GpuView,
+    dy: GpuView,
     /// The result: y, or the gradient of x.
-    y: GpuPlace,
+    y: GpuView,
     params: [u32; 4],
     pixels: u32,
     splits: u32,
@@ -41,7 +41,7 @@ struct Step {
 }
 
 impl Step {
-    fn new(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep, dy: Place, y: Place) -> Self {
+    fn new(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep, dy: View, y: View) -> Self {
         let x = step.inputs[0];
         let sum = Splits::new(r.batch * x.h, x.w, x.c);
         let (splits, rows, _) = sum.numbers(r);
@@ -87,7 +87,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep
 
 pub(super) fn backward(r: &mut Recorder<'_>, layer: &BatchNorm2d, step: &PlanStep, back: &BackwardStep) {
     let dx = back.dx[0];
-    let numbers = Step::new(r, layer, step, back.dy, dx.map_or(back.dy, |dx| dx.place));
+    let numbers = Step::new(r, layer, step, back.dy, dx.map_or(back.dy, |dx| dx.view));
     let bank = r.slot(step.node).bank;
     if step.frozen {
         r.dispatch(&SCALES, &[], bank, &numbers, numbers.x.c as usize);

@@ -3,11 +3,11 @@
 use super::activation::constants;
 use super::add;
 use super::kernel::kernels;
-use super::program::{GpuPlace, Recorder};
+use super::program::{GpuView, Recorder};
 use super::weights::{Form, Slot};
 use super::{depthwise, reduce};
 use crate::layers::{Activation, Conv2d, Window};
-use crate::plan::{BackwardStep, GradWrite, Place, Step as PlanStep};
+use crate::plan::{BackwardStep, GradWrite, Step as PlanStep, View};
 
 kernels!(
     "conv2d",
@@ -26,8 +26,8 @@ const WORTHWHILE: usize = 32;
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Step {
-    x: GpuPlace,
-    y: GpuPlace,
+    x: GpuView,
+    y: GpuView,
     geometry: Geometry,
     weights: u32,
     bias: u32,
@@ -69,7 +69,7 @@ impl Geometry {
     }
 
     /// Whether some window reaches beyond the input.
-    pub(super) fn is_padded(&self, x: &Place, y: &Place) -> bool {
+    pub(super) fn is_padded(&self, x: &View, y: &View) -> bool {
         let beyond = |axis: usize, input: usize, output: usize| {
             let last = (output - 1) * self.stride[axis] as usize
                 + (self.kernel[axis] as usize - 1) * self.dilation[axis] as usize;
@@ -81,10 +81,10 @@ impl Geometry {
 
 /// A convolution between two places.
 pub(super) struct Conv {
-    pub x: Place,
-    pub y: Place,
+    pub x: View,
+    pub y: View,
     /// Added to the result before the activation.
-    pub addend: Option<Place>,
+    pub addend: Option<View>,
     pub window: Window,
     pub slot: Slot,
     /// Whether its weights have no gradient.
@@ -108,12 +108,12 @@ impl Conv {
     }
 
     /// The numbers for kernels that read weights; offsets of weights are in vec4.
-    fn step(&self, r: &Recorder<'_>, x: Place, y: Place) -> Step {
+    fn step(&self, r: &Recorder<'_>, x: View, y: View) -> Step {
         let form = self.form();
         let geometry = Geometry::new(&self.window, [x.h, x.w]);
         let [_, kw] = form.kernel;
         // Pixels without gaps make one run of a whole row of the kernel.
-        let whole_rows = form.groups == 1 && x.pitch == x.c && (geometry.dilation[1] == 1 || kw == 1);
+        let whole_rows = form.groups == 1 && x.pixel_stride == x.c && (geometry.dilation[1] == 1 || kw == 1);
         let (taps, run) = if whole_rows { (1, kw * form.cin) } else { (kw, form.cin) };
         Step {
             x: x.into(),
@@ -132,8 +132,8 @@ impl Conv {
             splits: 1,
             slice: 0,
             scratch: 0,
-            addend: self.addend.map_or(u32::MAX, |place| place.offset as u32),
-            addend_pitch: self.addend.map_or(0, |place| place.pitch as u32),
+            addend: self.addend.map_or(u32::MAX, |view| view.offset as u32),
+            addend_pitch: self.addend.map_or(0, |view| view.pixel_stride as u32),
             unused: 0,
         }
     }
@@ -156,7 +156,7 @@ impl Conv {
         r.dispatch(&FORWARD, &constants, self.slot.bank, &step, pixels.div_ceil(8) * self.column_blocks());
     }
 
-    pub(super) fn backward(&self, r: &mut Recorder<'_>, dy: Place, dx: Option<GradWrite>) {
+    pub(super) fn backward(&self, r: &mut Recorder<'_>, dy: View, dx: Option<GradWrite>) {
         if !self.frozen {
             self.backward_weights(r, dy);
         }
@@ -165,9 +165,9 @@ impl Conv {
         }
     }
 
-    fn backward_input(&self, r: &mut Recorder<'_>, dy: Place, dx: GradWrite) {
-        let mut step = self.step(r, dx.place, dy);
-        let pixels = dx.place.pixels(r.batch);
+    fn backward_input(&self, r: &mut Recorder<'_>, dy: View, dx: GradWrite) {
+        let mut step = self.step(r, dx.view, dy);
+        let pixels = dx.view.pixels(r.batch);
         step.pixels = pixels as u32;
         let constants =
             [("ACCUMULATE", f64::from(dx.accumulate)), ("RAGGED", f64::from(!self.form().cout.is_multiple_of(4)))];
@@ -175,7 +175,7 @@ impl Conv {
         r.dispatch(&BACKWARD_INPUT, &constants, self.slot.bank, &step, count);
     }
 
-    fn backward_weights(&self, r: &mut Recorder<'_>, dy: Place) {
+    fn backward_weights(&self, r: &mut Recorder<'_>, dy: View) {
         let form = *self.form();
         let mut step = self.step(r, self.x, dy);
         step.weights = self.slot.weights();
@@ -223,7 +223,7 @@ impl Splits {
 }
 
 pub(super) fn forward(r: &mut Recorder<'_>, layer: &Conv2d, step: &PlanStep) {
-    if let Some([conv, sum]) = step.halves() {
+    if let Some([conv, sum]) = step.split_residual_add() {
         forward(r, layer, &conv);
         return add::forward(r, &sum);
     }

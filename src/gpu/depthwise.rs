@@ -3,10 +3,10 @@
 use super::activation::constants;
 use super::conv2d::{Conv, Geometry, Splits};
 use super::kernel::kernels;
-use super::program::{GpuPlace, Recorder};
+use super::program::{GpuView, Recorder};
 use super::reduce;
 use crate::layers::Activation;
-use crate::plan::{GradWrite, Place};
+use crate::plan::{GradWrite, View};
 
 kernels!(
     "depthwise",
@@ -19,8 +19,8 @@ kernels!(
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Step {
-    x: GpuPlace,
-    y: GpuPlace,
+    x: GpuView,
+    y: GpuView,
     geometry: Geometry,
     weights: u32,
     bias: u32,
@@ -32,7 +32,7 @@ struct Step {
     scratch: u32,
 }
 
-fn step(r: &Recorder<'_>, conv: &Conv, x: Place, y: Place, result: Place) -> Step {
+fn step(r: &Recorder<'_>, conv: &Conv, x: View, y: View, result: View) -> Step {
     Step {
         x: x.into(),
         y: y.into(),
@@ -53,7 +53,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, conv: &Conv, activation: Option<Acti
     r.dispatch(&FORWARD, &constants(activation, &[]), conv.slot.bank, &step, step.elements as usize);
 }
 
-pub(super) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: Place, dx: Option<GradWrite>) {
+pub(super) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: View, dx: Option<GradWrite>) {
     let form = conv.slot.form;
     if !conv.frozen {
         let mut numbers = step(r, conv, conv.x, dy, dy);
@@ -64,7 +64,7 @@ pub(super) fn backward(r: &mut Recorder<'_>, conv: &Conv, dy: Place, dx: Option<
         reduce::record(r, &conv.slot, &sum);
     }
     if let Some(dx) = dx {
-        let numbers = step(r, conv, dx.place, dy, dx.place);
+        let numbers = step(r, conv, dx.view, dy, dx.view);
         let constants = [("ACCUMULATE", f64::from(dx.accumulate))];
         r.dispatch(&BACKWARD_INPUT, &constants, conv.slot.bank, &numbers, numbers.elements as usize);
     }

@@ -1,14 +1,14 @@
 //! The numbers that element-wise layers give their shaders.
 
-use super::program::{GpuPlace, Recorder};
-use crate::plan::Place;
+use super::program::{GpuView, Recorder};
+use crate::plan::View;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 pub(super) struct Step {
-    pub a: GpuPlace,
-    pub b: GpuPlace,
-    pub y: GpuPlace,
+    pub a: GpuView,
+    pub b: GpuView,
+    pub y: GpuView,
     pub elements: u32,
     pub stream: u32,
     pub threshold: u32,
@@ -17,12 +17,12 @@ pub(super) struct Step {
 
 impl Step {
     /// Operands `a` and `b` (the same when there is one), result `y`, and an invocation for each element of `a`.
-    pub(super) fn new(r: &Recorder<'_>, a: Place, b: Place, y: Place) -> Self {
+    pub(super) fn new(r: &Recorder<'_>, a: View, b: View, y: View) -> Self {
         let elements = (a.pixels(r.batch) * a.c) as u32;
         Step { a: a.into(), b: b.into(), y: y.into(), elements, stream: 0, threshold: 0, scale: 1.0 }
     }
     /// The same with an invocation for each element of `y`.
-    pub(super) fn for_result(r: &Recorder<'_>, a: Place, b: Place, y: Place) -> Self {
+    pub(super) fn for_result(r: &Recorder<'_>, a: View, b: View, y: View) -> Self {
         Step { elements: (y.pixels(r.batch) * y.c) as u32, ..Step::new(r, a, b, y) }
     }
 }

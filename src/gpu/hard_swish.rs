@@ -14,7 +14,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
 
 pub(super) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardStep) {
     if let Some(dx) = back.dx[0] {
-        let numbers = Step::new(r, step.inputs[0], back.dy, dx.place);
+        let numbers = Step::new(r, step.inputs[0], back.dy, dx.view);
         r.dispatch(&BACKWARD, &[("ACCUMULATE", f64::from(dx.accumulate))], 0, &numbers, numbers.elements as usize);
     }
 }

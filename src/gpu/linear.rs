@@ -4,15 +4,15 @@
 use super::conv2d::Conv;
 use super::program::Recorder;
 use crate::layers::Window;
-use crate::plan::{BackwardStep, GradWrite, Place, Step};
+use crate::plan::{BackwardStep, GradWrite, Step, View};
 
 /// A map without gaps between its pixels is one pixel of all its values.
-fn as_pixel(p: Place) -> Place {
-    if p.pitch != p.c || p.h * p.w == 1 {
+fn as_pixel(p: View) -> View {
+    if p.pixel_stride != p.c || p.h * p.w == 1 {
         return p;
     }
     let c = p.c * p.h * p.w;
-    Place { c, pitch: c, h: 1, w: 1, ..p }
+    View { c, pixel_stride: c, h: 1, w: 1, ..p }
 }
 
 fn conv(r: &Recorder<'_>, step: &Step) -> Conv {
@@ -30,6 +30,6 @@ pub(super) fn forward(r: &mut Recorder<'_>, step: &Step) {
 }
 
 pub(super) fn backward(r: &mut Recorder<'_>, step: &Step, back: &BackwardStep) {
-    let dx = back.dx[0].map(|dx| GradWrite { place: as_pixel(dx.place), ..dx });
+    let dx = back.dx[0].map(|dx| GradWrite { view: as_pixel(dx.view), ..dx });
     conv(r, step).backward(r, back.dy, dx);
 }

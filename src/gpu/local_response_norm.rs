@@ -32,7 +32,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, layer: &LocalResponseNorm, step: &Pl
 
 pub(super) fn backward(r: &mut Recorder<'_>, layer: &LocalResponseNorm, step: &PlanStep, back: &BackwardStep) {
     if let Some(dx) = back.dx[0] {
-        let numbers = Step::new(r, step.inputs[0], back.dy, dx.place);
+        let numbers = Step::new(r, step.inputs[0], back.dy, dx.view);
         r.dispatch(&BACKWARD, &constants(layer, dx.accumulate), 0, &numbers, numbers.elements as usize);
     }
 }

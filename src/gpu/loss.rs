@@ -1,17 +1,17 @@
 //! Losses on the device, one dispatch for each head.
 
 use super::kernel::kernels;
-use super::program::{GpuPlace, Recorder};
+use super::program::{GpuView, Recorder};
 use crate::layers::Loss;
-use crate::plan::{Place, Plan};
+use crate::plan::{Plan, View};
 
 kernels!("loss", ["loss.wgsl"], LOSS = "loss");
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Step {
-    z: GpuPlace,
-    dz: GpuPlace,
+    z: GpuView,
+    dz: GpuView,
     batch: u32,
     outputs: u32,
     smoothing: f32,
@@ -20,7 +20,7 @@ struct Step {
     unused: [u32; 3],
 }
 
-fn overlap(a: Place, b: Place, batch: usize) -> bool {
+fn overlap(a: View, b: View, batch: usize) -> bool {
     a.offset < b.offset + b.span(batch) && b.offset < a.offset + a.span(batch)
 }
 
@@ -32,10 +32,10 @@ pub(super) fn record(r: &mut Recorder<'_>, plan: &Plan, loss: Loss) {
             Loss::BinaryCrossEntropy => (false, 0.0),
         };
         let step = Step {
-            z: head.place.into(),
+            z: head.view.into(),
             dz: grad(i).into(),
             batch: r.batch as u32,
-            outputs: (head.place.c * head.place.h * head.place.w) as u32,
+            outputs: (head.view.c * head.view.h * head.view.w) as u32,
             smoothing,
             weight: head.loss_weight,
             main: u32::from(i == 0),

@@ -5,7 +5,7 @@ use super::kernel::{Constant, kernels};
 use super::pool;
 use super::program::Recorder;
 use crate::layers::{MaxPool2d, Window};
-use crate::plan::{BackwardStep, Place, Step};
+use crate::plan::{BackwardStep, Step, View};
 
 kernels!(
     "max_pool2d",
@@ -26,7 +26,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, layer: &MaxPool2d, step: &Step) {
 }
 
 /// Whether every input is in exactly one window.
-fn is_tiling(window: &Window, x: &Place, y: &Place) -> bool {
+fn is_tiling(window: &Window, x: &View, y: &View) -> bool {
     let on_axis = |axis: usize, input: usize, output: usize| {
         let kernel = window.kernel[axis];
         window.stride[axis] == kernel && window.dilation[axis] == 1 && kernel * output == input

@@ -16,7 +16,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
 pub(super) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardStep) {
     for (i, kernel) in [&PRODUCT, &SUM].into_iter().enumerate() {
         if let Some(dx) = back.dx[i] {
-            let numbers = Step::for_result(r, back.dy, step.inputs[1 - i], dx.place);
+            let numbers = Step::for_result(r, back.dy, step.inputs[1 - i], dx.view);
             r.dispatch(kernel, &[("ACCUMULATE", f64::from(dx.accumulate))], 0, &numbers, numbers.elements as usize);
         }
     }

@@ -1,24 +1,24 @@
 //! The numbers that both poolings give their shaders.
 
 use super::conv2d::Geometry;
-use super::program::{GpuPlace, Recorder};
+use super::program::{GpuView, Recorder};
 use crate::layers::Window;
-use crate::plan::{BackwardStep, Place, Step as PlanStep};
+use crate::plan::{BackwardStep, Step as PlanStep, View};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 pub(super) struct Step {
-    x: GpuPlace,
-    y: GpuPlace,
-    dx: GpuPlace,
-    dy: GpuPlace,
+    x: GpuView,
+    y: GpuView,
+    dx: GpuView,
+    dy: GpuView,
     geometry: Geometry,
     pad_after: [i32; 2],
     pub blocks: u32,
     unused: u32,
 }
 
-fn new(window: &Window, step: &PlanStep, dx: Place, dy: Place, blocks: usize) -> Step {
+fn new(window: &Window, step: &PlanStep, dx: View, dy: View, blocks: usize) -> Step {
     let x = step.inputs[0];
     let [.., bottom, right] = window.pads([x.h, x.w]);
     Step {
@@ -34,7 +34,7 @@ fn new(window: &Window, step: &PlanStep, dx: Place, dy: Place, blocks: usize) ->
 }
 
 /// Invocations for a result: each takes up to four channels of a pixel.
-pub(super) fn blocks(r: &Recorder<'_>, result: Place) -> usize {
+pub(super) fn blocks(r: &Recorder<'_>, result: View) -> usize {
     result.pixels(r.batch) * result.c.div_ceil(4)
 }
 
@@ -51,5 +51,5 @@ pub(super) fn backward(
     back: &BackwardStep,
 ) -> Option<(Step, bool)> {
     let dx = back.dx[0]?;
-    Some((new(window, step, dx.place, back.dy, blocks(r, dx.place)), dx.accumulate))
+    Some((new(window, step, dx.view, back.dy, blocks(r, dx.view)), dx.accumulate))
 }

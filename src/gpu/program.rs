@@ -13,7 +13,7 @@ use super::{
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::layers::{Layer, Loss};
-use crate::plan::{BackwardStep, Optimizer, Place, Plan, Purpose, Step};
+use crate::plan::{BackwardStep, Optimizer, Plan, Purpose, Step, View};
 use crate::tensor::Tensor;
 
 /// Invocations of a workgroup, as the prelude says.
@@ -21,22 +21,22 @@ const WORKGROUP: u64 = 64;
 /// The most workgroups of one dimension, on any adapter.
 const MAX_GROUPS: u64 = 65_535;
 
-/// [`Place`] as shaders see it.
+/// [`View`] as shaders see it.
 #[repr(C)]
 #[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct GpuPlace {
+pub(super) struct GpuView {
     pub offset: u32,
-    pub pitch: u32,
+    pub pixel_stride: u32,
     pub c: u32,
     pub h: u32,
     pub w: u32,
     pub unused: [u32; 3],
 }
 
-impl From<Place> for GpuPlace {
-    fn from(p: Place) -> Self {
-        let [offset, pitch, c, h, w] = [p.offset, p.pitch, p.c, p.h, p.w].map(|v| v as u32);
-        GpuPlace { offset, pitch, c, h, w, unused: [0; 3] }
+impl From<View> for GpuView {
+    fn from(p: View) -> Self {
+        let [offset, pixel_stride, c, h, w] = [p.offset, p.pixel_stride, p.c, p.h, p.w].map(|v| v as u32);
+        GpuView { offset, pixel_stride, c, h, w, unused: [0; 3] }
     }
 }
 
@@ -138,8 +138,8 @@ impl<'a> Recorder<'a> {
     }
 
     fn backward(&mut self, graph: &Graph, step: &Step, back: &BackwardStep) {
-        for place in &back.clear {
-            concat::clear(self, *place);
+        for view in &back.clear {
+            concat::clear(self, *view);
         }
         if step.activation.is_some() {
             activation::backward(self, step.activation, step.output, back.dy, back.dy, false);
@@ -172,7 +172,7 @@ impl<'a> Recorder<'a> {
             | Layer::HardSigmoid(_)
             | Layer::FakeQuantize(_)) => {
                 if let Some(dx) = back.dx[0] {
-                    activation::backward(self, layer.activation(), step.output, back.dy, dx.place, dx.accumulate);
+                    activation::backward(self, layer.activation(), step.output, back.dy, dx.view, dx.accumulate);
                 }
             }
         }
@@ -186,24 +186,24 @@ pub(super) struct Door {
     at: usize,
     floats: usize,
     /// The vectors on this side of the door, when the value itself is not in NCHW order.
-    vectors: Option<Place>,
+    vectors: Option<View>,
 }
 
 impl Door {
-    fn new(place: Place, batch: usize, staging: usize) -> Self {
-        let size = place.c * place.h * place.w;
+    fn new(view: View, batch: usize, staging: usize) -> Self {
+        let size = view.c * view.h * view.w;
         let floats = batch * size;
-        if place.pitch == place.c && (place.c == 1 || place.h * place.w == 1) {
-            return Door { at: place.offset, floats, vectors: None };
+        if view.pixel_stride == view.c && (view.c == 1 || view.h * view.w == 1) {
+            return Door { at: view.offset, floats, vectors: None };
         }
-        Self::staged(place, batch, staging)
+        Self::staged(view, batch, staging)
     }
 
     /// A door that never leads straight to the value.
-    fn staged(place: Place, batch: usize, staging: usize) -> Self {
-        let size = place.c * place.h * place.w;
+    fn staged(view: View, batch: usize, staging: usize) -> Self {
+        let size = view.c * view.h * view.w;
         let floats = batch * size;
-        let vectors = Place { offset: staging, pitch: size, c: size, h: 1, w: 1 };
+        let vectors = View { offset: staging, pixel_stride: size, c: size, h: 1, w: 1 };
         Door { at: staging, floats, vectors: Some(vectors) }
     }
 }
@@ -384,8 +384,8 @@ impl Program {
     }
 
     /// The memory of a value from its first float to its last.
-    pub(super) fn span(&self, place: Place) -> Range<'_> {
-        Range { buffer: &self.arena, offset: place.offset * 4, bytes: place.span(self.plan.batch) * 4 }
+    pub(super) fn span(&self, view: View) -> Range<'_> {
+        Range { buffer: &self.arena, offset: view.offset * 4, bytes: view.span(self.plan.batch) * 4 }
     }
 
     fn encoder(&self, device: &Device, parts: &[&[Dispatch]]) -> wgpu::CommandEncoder {
@@ -405,8 +405,8 @@ impl Program {
 /// The doors of a plan, and the first float behind them: input, output, then their gradients.
 fn doors(plan: &Plan) -> (Door, Door, Option<[Door; 2]>, usize) {
     let mut end = plan.arena.next_multiple_of(64);
-    let mut door = |make: fn(Place, usize, usize) -> Door, place: Place| {
-        let door = make(place, plan.batch, end);
+    let mut door = |make: fn(View, usize, usize) -> Door, view: View| {
+        let door = make(view, plan.batch, end);
         if door.vectors.is_some() {
             end += door.floats.next_multiple_of(64);
         }
@@ -414,7 +414,7 @@ fn doors(plan: &Plan) -> (Door, Door, Option<[Door; 2]>, usize) {
     };
     // With gradients wanted, the output is read after the backward half, which reuses its memory.
     let leave = if plan.input_grad.is_some() { Door::staged } else { Door::new };
-    let (input, output) = (door(Door::new, plan.input), door(leave, plan.heads[0].place));
+    let (input, output) = (door(Door::new, plan.input), door(leave, plan.heads[0].view));
     let grads = match (plan.heads[0].grad, plan.input_grad) {
         // The output's gradient comes in before the run and must not be cleared by it.
         (Some(head), Some(dx)) => Some([door(Door::staged, head), door(Door::new, dx)]),
@@ -443,19 +443,19 @@ fn phases(
     }
     phases.forward = r.take();
     if let Some(vectors) = output.and_then(|d| d.vectors) {
-        flatten::to_vector(r, plan.heads[0].place, vectors, false);
+        flatten::to_vector(r, plan.heads[0].view, vectors, false);
     }
     phases.output = r.take();
     let Some(training) = training else { return (phases, step_ends) };
 
-    for place in &plan.clear {
-        concat::clear(r, *place);
+    for view in &plan.clear {
+        concat::clear(r, *view);
     }
     phases.clear = r.take();
     loss::record(r, plan, training.loss);
     phases.losses = r.take();
     for back in &plan.backward {
-        for &i in &back.again {
+        for &i in &back.recompute {
             r.forward(graph, &plan.steps[i]);
         }
         r.backward(graph, &plan.steps[back.step], back);

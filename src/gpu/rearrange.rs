@@ -1,9 +1,9 @@
 //! Layers that only move values: pad, slice, channel shuffle. Each says where a value comes from, or where it went.
 
 use super::kernel::kernels;
-use super::program::{GpuPlace, Recorder};
+use super::program::{GpuView, Recorder};
 use crate::layers::Layer;
-use crate::plan::{BackwardStep, Place, Step as PlanStep};
+use crate::plan::{BackwardStep, Step as PlanStep, View};
 
 kernels!("rearrange", ["rearrange.wgsl"], REARRANGE = "rearrange");
 
@@ -11,8 +11,8 @@ kernels!("rearrange", ["rearrange.wgsl"], REARRANGE = "rearrange");
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Step {
-    a: GpuPlace,
-    y: GpuPlace,
+    a: GpuView,
+    y: GpuView,
     times: [i32; 4],
     plus: [i32; 4],
     over: [i32; 4],
@@ -25,7 +25,7 @@ struct Step {
 }
 
 impl Step {
-    fn new(r: &Recorder<'_>, a: Place, y: Place) -> Self {
+    fn new(r: &Recorder<'_>, a: View, y: View) -> Self {
         Step {
             a: a.into(),
             y: y.into(),
@@ -61,7 +61,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, layer: &Layer, step: &PlanStep) {
 
 pub(super) fn backward(r: &mut Recorder<'_>, layer: &Layer, back: &BackwardStep) {
     let Some(dx) = back.dx[0] else { return };
-    let mut numbers = Step::new(r, back.dy, dx.place);
+    let mut numbers = Step::new(r, back.dy, dx.view);
     match layer {
         Layer::Pad(pad) => numbers.plus = axes(pad.before),
         Layer::Slice(slice) => (numbers.plus, numbers.over) = (axes(slice.start).map(|v| -v), axes(slice.step)),

@@ -16,7 +16,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, step: &PlanStep) {
 pub(super) fn backward(r: &mut Recorder<'_>, step: &PlanStep, back: &BackwardStep) {
     if let Some(dx) = back.dx[0] {
         let pixels = step.output.pixels(r.batch);
-        let numbers = Step { elements: pixels as u32, ..Step::new(r, step.output, back.dy, dx.place) };
+        let numbers = Step { elements: pixels as u32, ..Step::new(r, step.output, back.dy, dx.view) };
         r.dispatch(&BACKWARD, &[("ACCUMULATE", f64::from(dx.accumulate))], 0, &numbers, pixels);
     }
 }

@@ -7,7 +7,8 @@ use super::program::{Buffers, Play, Program, TrainingBuffers};
 use super::weights::Layout;
 use super::{check_batch, check_finite};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Params, reference};
+use crate::graph::{Graph, Params};
+use crate::layers::dropout::{micro_batch_step, training_mode};
 use crate::layers::{Loss, Mode, ParamSpec};
 use crate::plan::{Optimizer, Plan, Purpose, StepReport, Update, check_clip_norm};
 use crate::tensor::{Tensor, dims};
@@ -200,7 +201,7 @@ impl Trainer {
             scale: 1.0 / (parts + 1) as f32,
             gather: u32::from(parts > 0),
             share: self.share,
-            ..Control::new(&update, self.clip_norm, self.dropout_seed(reference::draw(self.steps, parts)))
+            ..Control::new(&update, self.clip_norm, self.dropout_seed(micro_batch_step(self.steps, parts)))
         };
 
         self.device.check()?;
@@ -249,7 +250,7 @@ impl Trainer {
         let mut dparams = self.unpack_gradients(grads);
         // What running statistics are moved by is no gradient.
         for (name, _) in self.graph.params().iter().filter(|(_, spec)| !spec.role.is_trained()) {
-            dparams.get_mut(name).data.fill(0.0);
+            dparams.tensor_mut(name).data.fill(0.0);
         }
         Ok((y, dx, dparams))
     }
@@ -261,7 +262,7 @@ impl Trainer {
     pub async fn params(&self) -> Result<Params> {
         let data = self.layout.download(&self.device, &self.params).await?;
         let mut params = self.given.clone();
-        self.layout.unpack(&self.graph, &data, |name, tensor| *params.get_mut(name) = tensor);
+        self.layout.unpack(&self.graph, &data, |name, tensor| *params.tensor_mut(name) = tensor);
         Ok(params)
     }
 
@@ -317,7 +318,7 @@ impl Trainer {
 
     /// From now on each sample of a batch has this share of its own label, and the rest of the label of the one before it
     /// (the first, of the last), as in mixup (Zhang et al., 2018). 1 by default.
-    pub fn set_share(&mut self, share: f32) {
+    pub fn set_mixup_lambda(&mut self, share: f32) {
         self.share = share;
     }
 
@@ -398,7 +399,7 @@ impl Trainer {
     }
 
     fn dropout_seed(&self, step: u32) -> u32 {
-        match reference::training_mode(self.seed, step, 0) {
+        match training_mode(self.seed, step, 0) {
             Mode::Training { seed, .. } => seed,
             Mode::Inference => 0,
         }
@@ -480,9 +481,9 @@ impl Trainer {
     fn unpack_gradients(&self, data: &[f32]) -> Params {
         let mut grads = self.given.clone();
         for (name, _) in self.graph.params() {
-            grads.get_mut(&name).data.fill(0.0);
+            grads.tensor_mut(&name).data.fill(0.0);
         }
-        self.layout.unpack(&self.graph, data, |name, tensor| *grads.get_mut(name) = tensor);
+        self.layout.unpack(&self.graph, data, |name, tensor| *grads.tensor_mut(name) = tensor);
         grads
     }
 }

@@ -7,7 +7,7 @@ use super::device::{Buffer, Device, Range, Readback};
 use crate::error::Result;
 use crate::graph::{Graph, Params};
 use crate::layers::{Layer, ParamSpec, Role};
-use crate::plan::{Place, Plan};
+use crate::plan::{Plan, View};
 use crate::tensor::Tensor;
 
 /// Tensors start at multiples of this many floats: 256 bytes.
@@ -29,7 +29,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    fn new(layer: &Layer, input: &Place) -> Option<Self> {
+    fn new(layer: &Layer, input: &View) -> Option<Self> {
         match layer {
             Layer::Conv2d(conv) => Some(Form {
                 kernel: conv.window.kernel,
@@ -251,7 +251,7 @@ impl Layout {
 
     /// Writes every tensor into its bank.
     pub(super) fn upload(&self, graph: &Graph, params: &Params, device: &Device, buffers: &[Buffer]) {
-        self.upload_from(graph, |name| params.get(name), device, buffers);
+        self.upload_from(graph, |name| params.tensor(name), device, buffers);
     }
 
     /// The same, from tensors found by their names.

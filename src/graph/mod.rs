@@ -3,7 +3,9 @@
 mod builder;
 mod file;
 mod params;
+pub(crate) mod reachable;
 pub mod reference;
+pub(crate) mod value_range;
 
 pub use builder::Builder;
 pub use file::GRAPH_VERSION;
@@ -192,20 +194,8 @@ impl Graph {
 
     /// The nodes that `output` depends on, in their order.
     fn part(&self, output: Value) -> Result<Graph> {
-        let mut needed = vec![false; self.nodes.len() + 1];
-        needed[output.index()] = true;
-        for (i, node) in self.nodes.iter().enumerate().rev() {
-            if needed[Value::of_node(i).index()] {
-                node.inputs.iter().for_each(|v| needed[v.index()] = true);
-            }
-        }
-        let mut moved = vec![Value::INPUT; needed.len()];
-        let mut nodes = vec![];
-        for (i, node) in self.nodes.iter().enumerate().filter(|&(i, _)| needed[Value::of_node(i).index()]) {
-            let inputs = node.inputs.iter().map(|v| moved[v.index()]).collect();
-            nodes.push(Node { inputs, ..node.clone() });
-            moved[Value::of_node(i).index()] = Value::of_node(nodes.len() - 1);
-        }
+        let keep = reachable::reachable(&self.nodes, [output]);
+        let (nodes, moved) = reachable::retain(self.nodes.clone(), &keep);
         let outputs = vec![Output { value: moved[output.index()], loss_weight: 1.0 }];
         Graph::new(self.name.clone(), self.input.clone(), nodes, outputs)
     }

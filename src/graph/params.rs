@@ -1,6 +1,7 @@
 //! The weights of a network, by name, and their seeded initialisation.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::Graph;
 use crate::error::{Error, Result};
 use crate::layers::{Layer, ParamSpec, Role};
-use crate::quant::{self, Quantized};
 use crate::rng::Rng;
+use crate::tensor::quantized::{self, Quantized};
 use crate::tensor::{Tensor, dims};
 
 /// How weights start. Biases start at zero.
@@ -45,34 +46,10 @@ impl Init {
     }
 }
 
-/// The largest magnitude of a layer's inputs that counts, by the layer's name: what it takes to compute it in integers.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Ranges(Vec<(String, f32)>);
+/// The calibrated range of each layer's input, by the layer's name: the largest magnitude that integer layers represent.
+pub type Ranges = BTreeMap<String, f32>;
 
-impl Ranges {
-    /// That of this layer, if it is known.
-    pub fn get(&self, layer: &str) -> Option<f32> {
-        self.iter().find(|(name, _)| *name == layer).map(|(_, range)| range)
-    }
-
-    /// Sets that of this layer, which has none.
-    pub fn insert(&mut self, layer: String, range: f32) {
-        self.0.push((layer, range));
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, f32)> {
-        self.0.iter().map(|(name, range)| (name.as_str(), *range))
-    }
-}
-
-impl FromIterator<(String, f32)> for Ranges {
-    fn from_iter<I: IntoIterator<Item = (String, f32)>>(ranges: I) -> Self {
-        Ranges(ranges.into_iter().collect())
-    }
-}
-
-/// Reads the tensor of this name from the file that [`Param::Filed`] ones are in.
+/// Reads the tensor of this name from the file that [`Param::Deferred`] ones are in.
 pub type Read<'a> = dyn Fn(&str) -> Result<Param> + 'a;
 
 /// A tensor of weights. Two are equal when they have the same values, or are the same one of a file.
@@ -80,27 +57,27 @@ pub type Read<'a> = dyn Fn(&str) -> Result<Param> + 'a;
 pub enum Param {
     /// In single precision.
     Floats(Tensor),
-    /// In 8 bits.
-    Codes {
+    /// Quantized to 8 bits.
+    Quantized {
         /// The dimensions, outermost first.
         shape: Vec<usize>,
-        /// As many codes, and a scale for each entry of the first dimension.
-        codes: Quantized,
+        /// The 8-bit values in row-major order, and a scale for each entry of the first dimension.
+        quantized: Quantized,
     },
-    /// Still in its file.
-    Filed {
+    /// Not yet read from its file.
+    Deferred {
         /// The dimensions, outermost first.
         shape: Vec<usize>,
-        /// What the file calls it.
+        /// The tensor's name in the file.
         name: String,
-        /// Whether it is in 8 bits there.
-        codes: bool,
+        /// Whether the file stores the tensor in 8 bits.
+        quantized: bool,
     },
-    /// Another, whose entries of the first dimension are multiplied with a factor each.
-    Scaled {
-        /// The other.
-        of: Arc<Param>,
-        /// The factors.
+    /// A tensor whose rows, the entries of its first dimension, are each multiplied by a factor.
+    RowScaled {
+        /// The tensor before scaling.
+        base: Arc<Param>,
+        /// One factor for each row.
         factors: Vec<f64>,
     },
 }
@@ -110,8 +87,8 @@ impl Param {
     pub fn shape(&self) -> &[usize] {
         match self {
             Param::Floats(tensor) => &tensor.shape,
-            Param::Codes { shape, .. } | Param::Filed { shape, .. } => shape,
-            Param::Scaled { of, .. } => of.shape(),
+            Param::Quantized { shape, .. } | Param::Deferred { shape, .. } => shape,
+            Param::RowScaled { base, .. } => base.shape(),
         }
     }
 
@@ -119,14 +96,14 @@ impl Param {
     pub fn shape_mut(&mut self) -> &mut Vec<usize> {
         match self {
             Param::Floats(tensor) => &mut tensor.shape,
-            Param::Codes { shape, .. } | Param::Filed { shape, .. } => shape,
-            Param::Scaled { .. } => &mut self.values_mut().shape,
+            Param::Quantized { shape, .. } | Param::Deferred { shape, .. } => shape,
+            Param::RowScaled { .. } => &mut self.values_mut().shape,
         }
     }
 
     /// Whether its values are stored in 8 bits.
-    pub fn in_codes(&self) -> bool {
-        matches!(self, Param::Codes { .. } | Param::Filed { codes: true, .. })
+    pub fn is_quantized(&self) -> bool {
+        matches!(self, Param::Quantized { .. } | Param::Deferred { quantized: true, .. })
     }
 
     /// The same, no longer in a file, but not checked yet.
@@ -135,7 +112,7 @@ impl Param {
     /// Those of `read`; [`Error::Shape`] when the file is no longer what it was.
     pub(crate) fn read(self: &Arc<Self>, read: &Read) -> Result<Arc<Param>> {
         match &**self {
-            Param::Filed { shape, name, .. } => {
+            Param::Deferred { shape, name, .. } => {
                 let mut param = read(name)?;
                 let form = |shape: &[usize]| (shape.first().copied(), shape.iter().product::<usize>());
                 if form(param.shape()) != form(shape) {
@@ -145,8 +122,8 @@ impl Param {
                 param.shape_mut().clone_from(shape);
                 Ok(Arc::new(param))
             }
-            Param::Scaled { of, factors } => {
-                Ok(Arc::new(Param::Scaled { of: of.read(read)?, factors: factors.clone() }))
+            Param::RowScaled { base, factors } => {
+                Ok(Arc::new(Param::RowScaled { base: base.read(read)?, factors: factors.clone() }))
             }
             _ => Ok(self.clone()),
         }
@@ -159,11 +136,11 @@ impl Param {
     pub fn values(&self) -> Cow<'_, Tensor> {
         match self {
             Param::Floats(tensor) => Cow::Borrowed(tensor),
-            Param::Codes { shape, codes: Quantized { values, scales } } => {
-                Cow::Owned(Tensor { shape: shape.clone(), data: quant::dequantize(values, scales) })
+            Param::Quantized { shape, quantized: Quantized { values, scales } } => {
+                Cow::Owned(Tensor { shape: shape.clone(), data: quantized::dequantize(values, scales) })
             }
-            Param::Filed { name, .. } => panic!("`{name}` has not been read"),
-            Param::Scaled { .. } => Cow::Owned(Arc::new(self.clone()).into_values()),
+            Param::Deferred { name, .. } => panic!("`{name}` has not been read"),
+            Param::RowScaled { .. } => Cow::Owned(Arc::new(self.clone()).into_values()),
         }
     }
 
@@ -173,13 +150,13 @@ impl Param {
     /// As [`Param::values`].
     pub fn quantized(&self) -> Cow<'_, Quantized> {
         match self {
-            Param::Codes { codes, .. } => Cow::Borrowed(codes),
-            Param::Scaled { of, factors } if of.in_codes() => {
-                let Quantized { values, mut scales } = of.quantized().into_owned();
+            Param::Quantized { quantized, .. } => Cow::Borrowed(quantized),
+            Param::RowScaled { base, factors } if base.is_quantized() => {
+                let Quantized { values, mut scales } = base.quantized().into_owned();
                 scales.iter_mut().zip(factors).for_each(|(s, factor)| *s = (f64::from(*s) * factor) as f32);
                 Cow::Owned(Quantized { values, scales })
             }
-            _ => Cow::Owned(quant::quantize(&self.values())),
+            _ => Cow::Owned(quantized::quantize(&self.values())),
         }
     }
 
@@ -187,8 +164,8 @@ impl Param {
     pub(crate) fn into_values(self: Arc<Self>) -> Tensor {
         match Arc::unwrap_or_clone(self) {
             Param::Floats(tensor) => tensor,
-            Param::Scaled { of, factors } => {
-                let mut tensor = of.into_values();
+            Param::RowScaled { base, factors } => {
+                let mut tensor = base.into_values();
                 let row = tensor.data.len() / factors.len();
                 tensor.data.chunks_exact_mut(row).zip(factors).for_each(|(row, factor)| scale_row(row, factor));
                 tensor
@@ -222,15 +199,15 @@ impl Param {
                 let index = if is_finite(data) { None } else { data.iter().position(|v| !v.is_finite()) }?;
                 Some((index, data[index]))
             }
-            Param::Codes { codes: Quantized { values, scales }, .. } => {
+            Param::Quantized { quantized: Quantized { values, scales }, .. } => {
                 // A file's codes may be one beyond the levels.
-                let channel = scales.iter().position(|s| !(s * (quant::WEIGHT_LEVELS + 1.0)).is_finite())?;
+                let channel = scales.iter().position(|s| !(s * (quantized::WEIGHT_LEVELS + 1.0)).is_finite())?;
                 Some((channel * (values.len() / scales.len()), scales[channel]))
             }
-            Param::Filed { .. } => None,
-            Param::Scaled { of, factors } => {
+            Param::Deferred { .. } => None,
+            Param::RowScaled { base, factors } => {
                 let row = factors.iter().position(|factor| !factor.is_finite());
-                row.map(|row| (row, factors[row] as f32)).or_else(|| of.not_finite())
+                row.map(|row| (row, factors[row] as f32)).or_else(|| base.not_finite())
             }
         }
     }
@@ -252,8 +229,8 @@ fn is_finite(values: &[f32]) -> bool {
 impl PartialEq for Param {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Param::Filed { name: a, .. }, Param::Filed { name: b, .. }) => a == b,
-            (Param::Filed { .. }, _) | (_, Param::Filed { .. }) => false,
+            (Param::Deferred { name: a, .. }, Param::Deferred { name: b, .. }) => a == b,
+            (Param::Deferred { .. }, _) | (_, Param::Deferred { .. }) => false,
             _ => self.values() == other.values(),
         }
     }
@@ -265,51 +242,8 @@ impl From<Tensor> for Arc<Param> {
     }
 }
 
-/// Tensors by full name, `conv1.weight`, sorted. (A tree of them would be a tenth of the code that deals with weights.)
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tensors(Vec<(String, Arc<Param>)>);
-
-impl Tensors {
-    fn place(&self, name: &str) -> std::result::Result<usize, usize> {
-        self.0.binary_search_by(|(own, _)| own.as_str().cmp(name))
-    }
-
-    /// The tensor of this name, if there is one.
-    pub fn get(&self, name: &str) -> Option<&Arc<Param>> {
-        self.place(name).ok().map(|i| &self.0[i].1)
-    }
-
-    /// The same, to write to.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Arc<Param>> {
-        self.place(name).ok().map(|i| &mut self.0[i].1)
-    }
-
-    /// Sets the tensor of this name.
-    pub fn insert(&mut self, name: String, tensor: Arc<Param>) {
-        match self.place(&name) {
-            Ok(i) => self.0[i].1 = tensor,
-            Err(i) => self.0.insert(i, (name, tensor)),
-        }
-    }
-
-    /// Takes the tensor of this name out, if there is one.
-    pub fn remove(&mut self, name: &str) -> Option<Arc<Param>> {
-        self.place(name).ok().map(|i| self.0.remove(i).1)
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Param>)> {
-        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
-    }
-}
-
-impl FromIterator<(String, Arc<Param>)> for Tensors {
-    fn from_iter<I: IntoIterator<Item = (String, Arc<Param>)>>(named: I) -> Self {
-        let mut tensors = Tensors::default();
-        named.into_iter().for_each(|(name, tensor)| tensors.insert(name, tensor));
-        tensors
-    }
-}
+/// Tensors by their full names, such as `conv1.weight`.
+pub type Tensors = BTreeMap<String, Arc<Param>>;
 
 /// The weights of a network. Linear weights are `[out, in]` with `in` in CHW order, convolutions OIHW. A clone shares
 /// tensors until one is written to.
@@ -364,7 +298,7 @@ impl Params {
         self.ranges = Ranges::default();
         for node in graph.nodes() {
             if let Some(range) = ranges.get(&node.name) {
-                self.ranges.insert(node.name.clone(), range);
+                self.ranges.insert(node.name.clone(), *range);
             }
         }
         self
@@ -394,23 +328,23 @@ impl Params {
     ///
     /// # Panics
     /// When it does not: `Params` are only made for a graph.
-    pub fn share(&self, name: &str) -> &Arc<Param> {
+    pub fn param(&self, name: &str) -> &Arc<Param> {
         self.tensors.get(name).unwrap_or_else(|| panic!("no parameter `{name}`: these weights belong to another graph"))
     }
 
     /// Its values in single precision.
     ///
     /// # Panics
-    /// As [`Params::share`].
-    pub fn get(&self, name: &str) -> Cow<'_, Tensor> {
-        self.share(name).values()
+    /// As [`Params::param`].
+    pub fn tensor(&self, name: &str) -> Cow<'_, Tensor> {
+        self.param(name).values()
     }
 
     /// The same, to write to.
     ///
     /// # Panics
-    /// As [`Params::share`].
-    pub fn get_mut(&mut self, name: &str) -> &mut Tensor {
+    /// As [`Params::param`].
+    pub fn tensor_mut(&mut self, name: &str) -> &mut Tensor {
         let none = || panic!("no parameter `{name}`: these weights belong to another graph");
         Arc::make_mut(self.tensors.get_mut(name).unwrap_or_else(none)).values_mut()
     }
@@ -422,17 +356,17 @@ impl Params {
 
     /// The values of all tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Cow<'_, Tensor>)> {
-        self.tensors.iter().map(|(name, t)| (name, t.values()))
+        self.tensors.iter().map(|(name, t)| (name.as_str(), t.values()))
     }
 
     /// All tensors, sorted by name.
-    pub fn iter_shared(&self) -> impl Iterator<Item = (&str, &Arc<Param>)> {
-        self.tensors.iter()
+    pub fn params(&self) -> impl Iterator<Item = (&str, &Arc<Param>)> {
+        self.tensors.iter().map(|(name, param)| (name.as_str(), param))
     }
 
     /// The parameters of one node, in the order of its layer: weight, bias.
     pub fn of_node<'a>(&'a self, graph: &Graph, node: usize) -> Vec<&'a Arc<Param>> {
-        graph.param_names(node).map(|name| self.share(&name)).collect()
+        graph.param_names(node).map(|name| self.param(&name)).collect()
     }
 
     /// Whether this tensor, not one like it, has the name here.
@@ -440,21 +374,21 @@ impl Params {
         self.tensors.get(name).is_some_and(|own| Arc::ptr_eq(own, tensor))
     }
 
-    /// Lets go of a tensor that somebody else can give back.
-    pub(crate) fn lend(&mut self, name: &str) {
+    /// Drops a tensor that the engine can return.
+    pub(crate) fn release(&mut self, name: &str) {
         self.tensors.remove(name);
     }
 
-    /// Takes a tensor back that was lent.
-    pub(crate) fn take_back(&mut self, name: String, tensor: Arc<Param>) {
+    /// Puts back a tensor that [`Params::release`] dropped.
+    pub(crate) fn put_back(&mut self, name: String, tensor: Arc<Param>) {
         self.tensors.insert(name, tensor);
     }
 
     /// The same weights, those in codes as floats.
-    pub fn in_floats(&self) -> Self {
+    pub fn dequantized(&self) -> Self {
         let mut params = self.clone();
-        for (_, t) in &mut params.tensors.0 {
-            if let Param::Codes { .. } = **t {
+        for t in params.tensors.values_mut() {
+            if let Param::Quantized { .. } = **t {
                 *t = t.values().into_owned().into();
             }
         }

@@ -1,22 +1,9 @@
 //! A whole network by its layers' references, in double precision: slow, and the truth for every engine.
 
 use super::{Graph, Params, Value};
+use crate::layers::dropout::training_mode;
 use crate::layers::{Gradients, Mode};
-use crate::rng;
 use crate::tensor::Tensor;
-
-/// The mode of node `node` in training step `step` of the run `seed`: each node and step draws its own stream.
-pub fn training_mode(seed: u32, step: u32, node: usize) -> Mode {
-    Mode::Training { seed: rng::word(seed, DROPOUT_STREAM, step), stream: node as u32 }
-}
-
-/// What part `part` of a step's batch draws by, in place of the step.
-pub fn draw(step: u32, part: u32) -> u32 {
-    step ^ part.reverse_bits()
-}
-
-/// The stream from which each step's dropout seed is drawn.
-const DROPOUT_STREAM: u32 = 0xd509;
 
 /// Every value of the graph for the input batch `x` (NCHW), by [`Value::index`]. `training` is `(seed, step)`.
 pub fn forward(graph: &Graph, params: &Params, x: &Tensor<f64>, training: Option<(u32, u32)>) -> Vec<Tensor<f64>> {

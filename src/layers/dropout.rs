@@ -6,6 +6,19 @@ use super::{Gradients, LayerDef, Mismatch, Mode, Reference, only};
 use crate::rng;
 use crate::tensor::{Shape, Tensor};
 
+/// The stream from which each step's dropout seed is drawn.
+const STEP_SEEDS: u32 = 0xd509;
+
+/// The training mode of node `node` in step `step` of the run `seed`. Each node and each step draws its own random stream.
+pub fn training_mode(seed: u32, step: u32, node: usize) -> Mode {
+    Mode::Training { seed: rng::word(seed, STEP_SEEDS, step), stream: node as u32 }
+}
+
+/// The step number from which micro-batch `micro_batch` of step `step` draws its dropout masks.
+pub fn micro_batch_step(step: u32, micro_batch: u32) -> u32 {
+    step ^ micro_batch.reverse_bits()
+}
+
 /// Attributes of a dropout layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {

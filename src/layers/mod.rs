@@ -13,7 +13,7 @@ mod channel_shuffle;
 mod clip;
 mod concat;
 mod conv2d;
-mod dropout;
+pub mod dropout;
 mod fake_quantize;
 mod flatten;
 mod global_avg_pool;

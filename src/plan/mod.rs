@@ -18,14 +18,14 @@ use memory::allocate;
 use passes::{Passes, ValueStep};
 use schedule::{Event, Schedule};
 
-/// Where a value lies in the arena: NHWC, `pitch` floats from one pixel to the next. A value that is a branch of a
-/// concatenation has a pitch wider than its channels.
+/// A strided NHWC view of a value in the arena. A value that is a branch of a concatenation has a pixel stride larger
+/// than its number of channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct View {
     /// First float in the arena.
     pub offset: usize,
     /// Floats from one pixel to the next.
-    pub pitch: usize,
+    pub pixel_stride: usize,
     /// Channels.
     pub c: usize,
     /// Height.
@@ -34,7 +34,7 @@ pub struct Place {
     pub w: usize,
 }
 
-impl Place {
+impl View {
     /// Pixels in a batch of `n`.
     pub fn pixels(&self, n: usize) -> usize {
         n * self.h * self.w
@@ -42,12 +42,12 @@ impl Place {
 
     /// Floats from its first to one past its last, for a batch of `n`.
     pub fn span(&self, n: usize) -> usize {
-        (self.pixels(n) - 1) * self.pitch + self.c
+        (self.pixels(n) - 1) * self.pixel_stride + self.c
     }
 
     /// The value alone, from its whole span.
     pub(crate) fn gather(&self, span: &[f32]) -> Vec<f32> {
-        span.chunks(self.pitch).flat_map(|pixel| &pixel[..self.c]).copied().collect()
+        span.chunks(self.pixel_stride).flat_map(|pixel| &pixel[..self.c]).copied().collect()
     }
 }
 
@@ -58,13 +58,13 @@ pub struct Step {
     pub node: usize,
     /// What it reads. A concatenation reads only the inputs that do not already lie in place; what a convolution reads
     /// second is added to its result, before the activation.
-    pub inputs: Vec<Place>,
+    pub inputs: Vec<View>,
     /// For a concatenation, the first channel of each of `inputs` in the output.
     pub channels: Vec<usize>,
     /// What it writes.
-    pub output: Place,
+    pub output: View,
     /// Rounds a convolution's result before the second input is added to it.
-    pub rounding: Option<Activation>,
+    pub requantize: Option<Activation>,
     /// Applied to the output as it is written.
     pub activation: Option<Activation>,
     /// In training, whether its parameters stay as they are: a batch normalisation then uses its running statistics.
@@ -73,10 +73,10 @@ pub struct Step {
 
 impl Step {
     /// A convolution that rounds and a sum, for kernels that cannot round before they add.
-    pub(crate) fn halves(&self) -> Option<[Step; 2]> {
-        let (rounding, &[x, addend]) = (self.rounding?, &self.inputs[..]) else { return None };
-        let conv = Step { inputs: vec![x], activation: Some(rounding), rounding: None, ..self.clone() };
-        let sum = Step { inputs: vec![self.output, addend], rounding: None, ..self.clone() };
+    pub(crate) fn split_residual_add(&self) -> Option<[Step; 2]> {
+        let (requantize, &[x, addend]) = (self.requantize?, &self.inputs[..]) else { return None };
+        let conv = Step { inputs: vec![x], activation: Some(requantize), requantize: None, ..self.clone() };
+        let sum = Step { inputs: vec![self.output, addend], requantize: None, ..self.clone() };
         Some([conv, sum])
     }
 }
@@ -85,7 +85,7 @@ impl Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GradWrite {
     /// The input's gradient.
-    pub place: Place,
+    pub view: View,
     /// Add to what is there (the value has another reader, whose backward ran before).
     pub accumulate: bool,
 }
@@ -97,11 +97,11 @@ pub struct BackwardStep {
     /// Index into [`Plan::steps`].
     pub step: usize,
     /// Steps that run forward before it, because what they write was not kept: indices into [`Plan::steps`].
-    pub again: Vec<usize>,
+    pub recompute: Vec<usize>,
     /// Gradients to clear before this step, because several writers will add to parts of them.
-    pub clear: Vec<Place>,
+    pub clear: Vec<View>,
     /// The gradient of the step's output.
-    pub dy: Place,
+    pub dy: View,
     /// For each input of the step, where its gradient goes; `None` for the network's input.
     pub dx: Vec<Option<GradWrite>>,
 }
@@ -112,9 +112,9 @@ pub struct Head {
     /// The value in the graph.
     pub value: Value,
     /// Where it lies.
-    pub place: Place,
+    pub view: View,
     /// Where the loss writes its gradient (overwriting); `None` at inference.
-    pub grad: Option<Place>,
+    pub grad: Option<View>,
     /// Its weight in the loss.
     pub loss_weight: f32,
 }
@@ -130,20 +130,20 @@ pub struct Plan {
     /// How many of the steps are the forward half.
     pub forward: usize,
     /// Gradients to clear before the losses write theirs.
-    pub clear: Vec<Place>,
+    pub clear: Vec<View>,
     /// Backward operations in order; empty at inference.
     pub backward: Vec<BackwardStep>,
     /// Where the input batch goes.
-    pub input: Place,
+    pub input: View,
     /// The outputs, the main one first; at inference only that one.
     pub heads: Vec<Head>,
     /// Where the gradient of the input batch goes, when that was asked for.
-    pub input_grad: Option<Place>,
+    pub input_grad: Option<View>,
     /// Floats in the arena.
     pub arena: usize,
     /// Floats alive at once where that is largest: no plan can need less.
     pub largest_live: usize,
-    places: Vec<Option<Place>>,
+    views: Vec<Option<View>>,
 }
 
 /// What a plan is for.
@@ -188,8 +188,8 @@ impl Plan {
     }
 
     /// Where a value of the graph lies once its step has run; `None` when it is fused into the next or not computed.
-    pub fn place(&self, value: Value) -> Option<Place> {
-        self.places[value.index()]
+    pub fn view(&self, value: Value) -> Option<View> {
+        self.views[value.index()]
     }
 }
 
@@ -202,22 +202,22 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan
     };
     let layout = allocate(&schedule.lifetimes(&passes, batch));
 
-    let place = |v: Value| passes.slot(v).map(|slot| slot.place(layout.offsets[slot.buffer]));
-    let computed = |v: Value| place(v).expect("a computed value has a place");
+    let view = |v: Value| passes.slot(v).map(|slot| slot.view(layout.offsets[slot.buffer]));
+    let computed = |v: Value| view(v).expect("a computed value has a place");
     let late = |v: Value| {
         let slot = passes.slot(v).expect("a computed value has a slot");
-        slot.place(layout.offsets[schedule.late(slot.buffer)])
+        slot.view(layout.offsets[schedule.late(slot.buffer)])
     };
     let grad = |v: Value| {
         let slot = passes.slot(v).expect("a computed value has a slot");
-        slot.place(layout.offsets[2 * passes.buffers.len() + slot.buffer])
+        slot.view(layout.offsets[2 * passes.buffers.len() + slot.buffer])
     };
-    let step = |s: &ValueStep, place: &dyn Fn(Value) -> Place| Step {
+    let step = |s: &ValueStep, view: &dyn Fn(Value) -> View| Step {
         node: s.node,
-        inputs: s.inputs.iter().map(|&v| place(v)).collect(),
+        inputs: s.inputs.iter().map(|&v| view(v)).collect(),
         channels: s.channels.clone(),
-        output: place(s.output),
-        rounding: s.rounding,
+        output: view(s.output),
+        requantize: s.requantize,
         activation: s.activation,
         frozen: frozen[s.node],
     };
@@ -228,7 +228,7 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan
         .iter()
         .map(|o| Head {
             value: o.value,
-            place: computed(o.value),
+            view: computed(o.value),
             grad: training.then(|| grad(o.value)),
             loss_weight: o.loss_weight,
         })
@@ -238,7 +238,7 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan
     // Of a step whose values are dropped, a second one in the places that they have later.
     let forward = steps.len();
     let mut repeated: Vec<usize> = (0..forward).collect();
-    for i in backward.iter_mut().flat_map(|back| back.again.iter_mut().chain([&mut back.step])) {
+    for i in backward.iter_mut().flat_map(|back| back.recompute.iter_mut().chain([&mut back.step])) {
         if repeated[*i] == *i {
             let again = step(&passes.steps[*i], &late);
             if again != steps[*i] {
@@ -259,7 +259,7 @@ fn build(graph: &Graph, batch: usize, purpose: Purpose, frozen: &[bool]) -> Plan
         heads,
         arena: layout.size,
         largest_live: layout.largest_live,
-        places: graph.values().map(place).collect(),
+        views: graph.values().map(view).collect(),
     }
 }
 
@@ -269,26 +269,26 @@ fn backward_steps(
     passes: &Passes,
     schedule: &Schedule,
     heads: &[Head],
-    grad: impl Fn(Value) -> Place,
-) -> (Vec<Place>, Vec<BackwardStep>) {
+    grad: impl Fn(Value) -> View,
+) -> (Vec<View>, Vec<BackwardStep>) {
     let mut touched = vec![false; passes.buffers.len()];
     // Returns whether to accumulate, and what to clear first.
     let mut touch = |v: Value| {
         let slot = passes.slot(v).expect("a computed value has a slot");
         let first = !std::mem::replace(&mut touched[slot.buffer], true);
-        let whole = slot.c == slot.pitch;
+        let whole = slot.c == slot.pixel_stride;
         let clear = (first && !whole).then(|| {
-            let place = grad(v);
-            Place { offset: place.offset - slot.channel, c: slot.pitch, ..place }
+            let view = grad(v);
+            View { offset: view.offset - slot.channel, c: slot.pixel_stride, ..view }
         });
         (!first || clear.is_some(), clear)
     };
     let clear = heads.iter().filter_map(|h| touch(h.value).1).collect();
-    let (mut backward, mut again) = (vec![], vec![]);
+    let (mut backward, mut recompute) = (vec![], vec![]);
     for event in &schedule.events {
         let i = match *event {
-            Event::Again(i) => {
-                again.push(i);
+            Event::Recompute(i) => {
+                recompute.push(i);
                 continue;
             }
             Event::Backward(i) => i,
@@ -303,11 +303,17 @@ fn backward_steps(
                 passes.has_grad(v).then(|| {
                     let (accumulate, first) = touch(v);
                     clear.extend(first);
-                    GradWrite { place: grad(v), accumulate }
+                    GradWrite { view: grad(v), accumulate }
                 })
             })
             .collect();
-        backward.push(BackwardStep { step: i, again: std::mem::take(&mut again), clear, dy: grad(step.output), dx });
+        backward.push(BackwardStep {
+            step: i,
+            recompute: std::mem::take(&mut recompute),
+            clear,
+            dy: grad(step.output),
+            dx,
+        });
     }
     (clear, backward)
 }

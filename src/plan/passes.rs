@@ -1,24 +1,25 @@
 //! From nodes to steps: what runs, what is fused, what is only another name for memory that is already there.
 
+use crate::graph::reachable::reachable;
 use crate::graph::{Graph, Output, Value};
 use crate::layers::{Activation, Layer};
 
-use super::{Place, Purpose};
+use super::{Purpose, View};
 
 /// A value's part of a buffer, for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
     pub buffer: usize,
     pub channel: usize,
-    pub pitch: usize,
+    pub pixel_stride: usize,
     pub c: usize,
     pub h: usize,
     pub w: usize,
 }
 
 impl Slot {
-    pub(super) fn place(&self, buffer_offset: usize) -> Place {
-        Place { offset: buffer_offset + self.channel, pitch: self.pitch, c: self.c, h: self.h, w: self.w }
+    pub(super) fn view(&self, buffer_offset: usize) -> View {
+        View { offset: buffer_offset + self.channel, pixel_stride: self.pixel_stride, c: self.c, h: self.h, w: self.w }
     }
 }
 
@@ -29,7 +30,7 @@ pub(super) struct ValueStep {
     pub inputs: Vec<Value>,
     pub channels: Vec<usize>,
     pub output: Value,
-    pub rounding: Option<Activation>,
+    pub requantize: Option<Activation>,
     pub activation: Option<Activation>,
 }
 
@@ -81,18 +82,9 @@ fn has_grad(graph: &Graph, purpose: Purpose, frozen: &[bool]) -> Vec<bool> {
     has_grad
 }
 
-/// Which nodes the outputs depend on.
+/// For each node, whether an output depends on it.
 fn alive(graph: &Graph, outputs: &[Output]) -> Vec<bool> {
-    let mut alive = vec![false; graph.nodes().len()];
-    let mut stack: Vec<Value> = outputs.iter().map(|o| o.value).collect();
-    while let Some(v) = stack.pop() {
-        if let Some(i) = v.node()
-            && !std::mem::replace(&mut alive[i], true)
-        {
-            stack.extend(&graph.nodes()[i].inputs);
-        }
-    }
-    alive
+    reachable(graph.nodes(), outputs.iter().map(|o| o.value)).split_off(1)
 }
 
 /// Values that are only another name: dropout at inference; flatten where the memory need not be reordered.
@@ -237,7 +229,7 @@ fn steps(graph: &Graph, alive: &[bool], same_as: &[Value], fused: &Fusions, slic
             continue;
         }
         let mut step =
-            ValueStep { node: i, inputs: vec![], channels: vec![], output: value, rounding: None, activation: None };
+            ValueStep { node: i, inputs: vec![], channels: vec![], output: value, requantize: None, activation: None };
         if matches!(node.layer, Layer::Concat(_)) {
             let mut channel = 0;
             for &input in &node.inputs {
@@ -258,7 +250,7 @@ fn steps(graph: &Graph, alive: &[bool], same_as: &[Value], fused: &Fusions, slic
         let mut last = i;
         if let Some(sum) = sums[i] {
             step.inputs.push(sum.addend);
-            step.rounding = activation(i);
+            step.requantize = activation(i);
             last = sum.node;
         }
         step.activation = activation(last);
@@ -295,7 +287,7 @@ fn slots(graph: &Graph, steps: &[ValueStep], same_as: &[Value], slices: &Slices)
             Some((whole, channel)) => Slot { channel: whole.channel + channel, c, ..whole },
             None => {
                 buffers.push(c * h * w);
-                Slot { buffer: buffers.len() - 1, channel: 0, pitch: c, c, h, w }
+                Slot { buffer: buffers.len() - 1, channel: 0, pixel_stride: c, c, h, w }
             }
         });
     }

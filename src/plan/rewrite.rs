@@ -214,7 +214,7 @@ fn fold(tensors: &mut Tensors, producer: &str, norm_name: &str, norm: BatchNorm2
         .map(|(&w, &v)| f64::from(w) / (f64::from(v) + f64::from(norm.epsilon)).sqrt())
         .collect();
     let w = tensors.get_mut(&format!("{producer}.weight")).expect("the layer has a weight");
-    *w = Arc::new(Param::Scaled { of: w.clone(), factors: scale.clone() });
+    *w = Arc::new(Param::RowScaled { base: w.clone(), factors: scale.clone() });
     let name = format!("{producer}.bias");
     let mut b = tensors.get(&name).map_or_else(|| Tensor::zeros([scale.len()]), |b| b.values().into_owned());
     for (o, b) in b.data.iter_mut().enumerate() {
@@ -254,7 +254,7 @@ fn finish(graph: &Graph, nodes: Vec<Node>, tensors: Tensors, map: &[Value]) -> R
 /// The parameters that the graph still has.
 fn without_unused(graph: &Graph, params: &Params) -> Params {
     let own = graph.params().into_iter().map(|(name, _)| {
-        let tensor = params.share(&name).clone();
+        let tensor = params.param(&name).clone();
         (name, tensor)
     });
     Params::new(graph, own.collect()).expect("the tensors were those of a larger graph")
@@ -275,8 +275,10 @@ mod tests {
         for (name, spec) in graph.params() {
             match spec.role {
                 Role::Weight { .. } => {}
-                Role::RunningVariance => params.get_mut(&name).data.iter_mut().for_each(|v| *v = rng.range(0.5, 2.0)),
-                _ => params.get_mut(&name).data.iter_mut().for_each(|v| *v = rng.range(-1.0, 1.0)),
+                Role::RunningVariance => {
+                    params.tensor_mut(&name).data.iter_mut().for_each(|v| *v = rng.range(0.5, 2.0))
+                }
+                _ => params.tensor_mut(&name).data.iter_mut().for_each(|v| *v = rng.range(-1.0, 1.0)),
             }
         }
         params

@@ -12,7 +12,7 @@ pub(super) enum Event {
     Forward(usize),
     Losses,
     /// A step runs forward again, for values that were not kept.
-    Again(usize),
+    Recompute(usize),
     Backward(usize),
 }
 
@@ -42,7 +42,7 @@ impl Schedule {
             let mut end = passes.steps.len();
             for &start in starts.iter().rev().chain([&0]) {
                 let backward = (start..end).rev().filter(|&i| passes.has_grad(passes.steps[i].output));
-                events.extend(again(passes, &dropped, start..end).into_iter().map(Event::Again));
+                events.extend(to_recompute(passes, &dropped, start..end).into_iter().map(Event::Recompute));
                 events.extend(backward.map(Event::Backward));
                 end = start;
             }
@@ -70,7 +70,7 @@ impl Schedule {
         for (time, event) in (1..).zip(&self.events) {
             match *event {
                 Event::Forward(i) => values(i).filter_map(slot).for_each(|b| alive(b, time)),
-                Event::Again(i) => values(i).filter_map(slot).for_each(|b| alive(self.late(b), time)),
+                Event::Recompute(i) => values(i).filter_map(slot).for_each(|b| alive(self.late(b), time)),
                 Event::Losses => {
                     for o in &passes.outputs {
                         let buffer = slot(o.value).expect("an output has a slot");
@@ -114,7 +114,7 @@ fn dropped(passes: &Passes, starts: &[usize]) -> Vec<bool> {
 }
 
 /// The steps of a segment that write dropped values which its backward half needs, in order.
-fn again(passes: &Passes, dropped: &[bool], segment: Range<usize>) -> Vec<usize> {
+fn to_recompute(passes: &Passes, dropped: &[bool], segment: Range<usize>) -> Vec<usize> {
     let buffers = |i: usize| {
         let step = &passes.steps[i];
         step.inputs.iter().chain([&step.output]).filter_map(|&v| passes.slot(v)).map(|slot| slot.buffer)
@@ -124,15 +124,15 @@ fn again(passes: &Passes, dropped: &[bool], segment: Range<usize>) -> Vec<usize>
     for i in segment.clone().filter(|&i| passes.has_grad(passes.steps[i].output)) {
         buffers(i).for_each(|b| needed[b] = dropped[b]);
     }
-    let mut again = vec![];
+    let mut recomputed = vec![];
     for i in segment.rev() {
         if needed[writes(i)] {
             buffers(i).for_each(|b| needed[b] = dropped[b]);
-            again.push(i);
+            recomputed.push(i);
         }
     }
-    again.reverse();
-    again
+    recomputed.reverse();
+    recomputed
 }
 
 /// Of the schedules that drop values and compute them again, each step at most once (Chen et al., "Training Deep Nets with

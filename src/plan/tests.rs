@@ -26,8 +26,8 @@ fn activations_are_fused_and_flatten_costs_nothing() {
     assert_eq!(kinds(&graph, &plan), ["conv2d", "max_pool2d", "conv2d", "max_pool2d", "linear", "linear", "linear"]);
     assert!([0, 2, 4, 5].iter().all(|&i| plan.steps[i].activation == Some(Activation::Relu)));
     // The first linear layer reads the pooled map where it lies.
-    let place = plan.steps[4].inputs[0];
-    assert_eq!((place.c, place.h, place.w), (16, 5, 5));
+    let view = plan.steps[4].inputs[0];
+    assert_eq!((view.c, view.h, view.w), (16, 5, 5));
 }
 
 #[test]
@@ -71,9 +71,9 @@ fn a_sum_is_computed_by_the_convolution_that_it_waits_for() {
     let graph = b.finish(y).unwrap();
     let plan = Plan::new(&graph, 1, Purpose::Inference);
     assert_eq!(kinds(&graph, &plan), ["conv2d", "conv2d"]);
-    assert_eq!(plan.steps[1].inputs, [a, a].map(|v| plan.place(v).unwrap()));
+    assert_eq!(plan.steps[1].inputs, [a, a].map(|v| plan.view(v).unwrap()));
     assert_eq!(plan.steps[1].activation, Some(Activation::Relu));
-    assert_eq!(plan.place(c), None, "only the sum is written");
+    assert_eq!(plan.view(c), None, "only the sum is written");
     assert_eq!(kinds(&graph, &Plan::new(&graph, 1, TRAINING)), ["conv2d", "conv2d", "add"]);
 }
 
@@ -90,11 +90,11 @@ fn what_is_rounded_before_a_sum_is_rounded_by_the_convolution() {
     let graph = b.finish(y).unwrap();
     let plan = Plan::new(&graph, 1, Purpose::Inference);
     assert_eq!(kinds(&graph, &plan), ["conv2d", "conv2d"]);
-    let Step { inputs, rounding, activation, output, .. } = &plan.steps[1];
-    assert_eq!((inputs.len(), *output), (2, plan.place(y).unwrap()));
-    assert_eq!((*rounding, *activation), (Some(fake(9).activation()), Some(fake(3).activation())));
-    let [first, second] = plan.steps[1].halves().unwrap();
-    assert_eq!((first.inputs, first.activation), (vec![inputs[0]], *rounding));
+    let Step { inputs, requantize, activation, output, .. } = &plan.steps[1];
+    assert_eq!((inputs.len(), *output), (2, plan.view(y).unwrap()));
+    assert_eq!((*requantize, *activation), (Some(fake(9).activation()), Some(fake(3).activation())));
+    let [first, second] = plan.steps[1].split_residual_add().unwrap();
+    assert_eq!((first.inputs, first.activation), (vec![inputs[0]], *requantize));
     assert_eq!((second.inputs, second.activation), (vec![*output, inputs[1]], *activation));
 
     let mut b = Builder::new("too-late", [4, 6, 6]);
@@ -149,9 +149,9 @@ fn branches_are_written_straight_into_their_concatenation() {
     for purpose in [Purpose::Inference, TRAINING] {
         let plan = Plan::new(&graph, 2, purpose);
         assert_eq!(kinds(&graph, &plan), ["conv2d", "conv2d", "conv2d"]);
-        let [left, right, whole] = [left, right, cat].map(|v| plan.place(v).unwrap());
-        assert_eq!((left.offset, left.pitch, left.c), (whole.offset, 8, 5));
-        assert_eq!((right.offset, right.pitch, right.c), (whole.offset + 5, 8, 3));
+        let [left, right, whole] = [left, right, cat].map(|v| plan.view(v).unwrap());
+        assert_eq!((left.offset, left.pixel_stride, left.c), (whole.offset, 8, 5));
+        assert_eq!((right.offset, right.pixel_stride, right.c), (whole.offset + 5, 8, 3));
     }
 }
 
@@ -168,8 +168,8 @@ fn dense_blocks_share_one_buffer() {
     let graph = b.finish(y).unwrap();
     let plan = Plan::new(&graph, 1, Purpose::Inference);
     assert_eq!(kinds(&graph, &plan), ["conv2d"; 5]);
-    let (stem, whole) = (plan.place(stem).unwrap(), plan.place(x).unwrap());
-    assert_eq!((stem.offset, stem.pitch, whole.c), (whole.offset, 13, 13));
+    let (stem, whole) = (plan.view(stem).unwrap(), plan.view(x).unwrap());
+    assert_eq!((stem.offset, stem.pixel_stride, whole.c), (whole.offset, 13, 13));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_shared_buffer_is_cleared_when_a_part_is_written_before_the_whole() {
     let plan = Plan::new(&graph, 1, TRAINING);
     let last = &plan.backward[0];
     assert_eq!(last.clear.len(), 1);
-    assert_eq!((last.clear[0].c, last.clear[0].pitch), (8, 8));
+    assert_eq!((last.clear[0].c, last.clear[0].pixel_stride), (8, 8));
     assert_eq!(last.dx[1].map(|w| w.accumulate), Some(true));
 }
 
@@ -234,7 +234,7 @@ fn memory_is_not_reused_while_it_is_needed() {
     let graph = b.finish(x).unwrap();
     let plan = Plan::new(&graph, 2, Purpose::Inference);
     let mut owner = vec![None; plan.arena];
-    let range = |p: &Place| p.offset..p.offset + p.span(2);
+    let range = |p: &View| p.offset..p.offset + p.span(2);
     owner[range(&plan.input)].fill(Some(plan.input));
     for step in &plan.steps {
         for input in &step.inputs {
@@ -278,7 +278,7 @@ fn computing_values_again_saves_memory() {
         assert!(!kept.recomputes() && again.recomputes(), "{name}");
         assert_eq!(again.steps[..again.forward].len(), kept.steps.len());
         // Each step runs at most twice.
-        let mut repeated: Vec<usize> = again.backward.iter().flat_map(|back| back.again.clone()).collect();
+        let mut repeated: Vec<usize> = again.backward.iter().flat_map(|back| back.recompute.clone()).collect();
         let all = repeated.len();
         repeated.sort_unstable();
         repeated.dedup();
@@ -308,9 +308,9 @@ fn values_and_gradients_stay_as_long_as_they_are_needed() {
         let plan = Plan::new(&graph, 2, purpose);
         // What each float holds: the place of the value or gradient, and the node whose value it is.
         let mut holds = vec![None; plan.arena];
-        let range = |p: &Place| p.offset..p.offset + p.span(2);
+        let range = |p: &View| p.offset..p.offset + p.span(2);
         holds[range(&plan.input)].fill(Some((plan.input, usize::MAX)));
-        let run = |i: usize, holds: &mut Vec<Option<(Place, usize)>>| {
+        let run = |i: usize, holds: &mut Vec<Option<(View, usize)>>| {
             let step = &plan.steps[i];
             for input in &step.inputs {
                 assert!(holds[range(input)].iter().all(|h| h.is_some_and(|h| h.0 == *input)));
@@ -321,16 +321,16 @@ fn values_and_gradients_stay_as_long_as_they_are_needed() {
         let head = plan.heads[0].grad.unwrap();
         holds[range(&head)].fill(Some((head, usize::MAX)));
         for back in &plan.backward {
-            back.again.iter().for_each(|&i| run(i, &mut holds));
+            back.recompute.iter().for_each(|&i| run(i, &mut holds));
             let step = &plan.steps[back.step];
-            for place in step.inputs.iter().chain([&back.dy]) {
-                assert!(holds[range(place)].iter().all(|h| h.is_some_and(|h| h.0 == *place)), "{purpose:?}");
+            for view in step.inputs.iter().chain([&back.dy]) {
+                assert!(holds[range(view)].iter().all(|h| h.is_some_and(|h| h.0 == *view)), "{purpose:?}");
             }
             assert!(holds[range(&step.output)].iter().all(|h| *h == Some((step.output, step.node))), "{purpose:?}");
             for write in back.dx.iter().flatten() {
-                let there = holds[range(&write.place)].iter().all(|h| h.is_some_and(|h| h.0 == write.place));
+                let there = holds[range(&write.view)].iter().all(|h| h.is_some_and(|h| h.0 == write.view));
                 assert!(there || !write.accumulate, "{purpose:?}");
-                holds[range(&write.place)].fill(Some((write.place, usize::MAX)));
+                holds[range(&write.view)].fill(Some((write.view, usize::MAX)));
             }
         }
     }

@@ -148,7 +148,7 @@ impl Trainer {
         let Batch { x, labels, share, epoch, part } = batch;
         let next = part.end..part.end + part.len();
         let ahead = !matches!(self.backend, Backend::Cpu(_)) && next.end <= self.order.len();
-        self.engine.set_share(*share);
+        self.engine.set_mixup_lambda(*share);
         let step = async {
             match last {
                 true => self.engine.step(x, labels, learning_rate).await,
@@ -422,7 +422,7 @@ mod tests {
             assert!((a.loss - b.loss).abs() < 1e-5 && (a.accuracy - b.accuracy).abs() < 1e-6);
         }
         for (name, want) in want.iter() {
-            assert!(got.get(name).data.iter().zip(&want.data).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+            assert!(got.tensor(name).data.iter().zip(&want.data).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
         }
         // More than there are: all of them.
         assert_eq!(run(12, 100).0[0].samples, 48);

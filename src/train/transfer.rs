@@ -103,7 +103,7 @@ pub fn with_head(base: &Model, head: &Model) -> Result<Model> {
     let graph = Graph::new(base.graph.name(), base.graph.input().clone(), nodes, base.graph.outputs().to_vec())?;
     let new = head.params.clone().into_tensors();
     let kept = graph.params().into_iter().filter(|(name, _)| new.get(name).is_none());
-    let kept = kept.map(|(name, _)| (name.clone(), base.params.share(&name).clone()));
+    let kept = kept.map(|(name, _)| (name.clone(), base.params.param(&name).clone()));
     let new = new.iter().map(|(name, tensor)| (name.to_string(), tensor.clone()));
     let params = Params::new(&graph, kept.chain(new).collect())?;
     let provenance = BTreeMap::from([("base".into(), base.graph.name().into())]);
@@ -247,9 +247,9 @@ mod tests {
         assert_ne!(head(1).params, head(2).params);
         let whole = with_head(&base, &head(1)).unwrap();
         for (name, tensor) in whole.params.iter().filter(|(name, _)| !name.starts_with("fc.")) {
-            assert_eq!(tensor, base.params.get(name), "{name}");
+            assert_eq!(tensor, base.params.tensor(name), "{name}");
         }
-        assert_eq!(whole.params.get("fc.weight"), head(1).params.get("fc.weight"));
+        assert_eq!(whole.params.tensor("fc.weight"), head(1).params.tensor("fc.weight"));
     }
 
     #[test]

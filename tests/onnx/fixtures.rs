@@ -50,7 +50,7 @@ fn affine_constants_are_folded() {
 fn shape_arithmetic_becomes_a_flatten_and_a_shuffle() {
     let (kinds, imported) = check("shape_arithmetic");
     assert_eq!(kinds, ["conv2d", "channel_shuffle", "clip", "max_pool2d", "flatten", "linear"]);
-    assert_eq!(imported.params.get("m.bias").data.len(), 5);
+    assert_eq!(imported.params.tensor("m.bias").data.len(), 5);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn quantized_networks_round_where_the_file_says() {
         imported.scales
     );
     // The first convolution's file has a code for each weight.
-    assert!(imported.params.share("r.weight").in_codes());
+    assert!(imported.params.param("r.weight").is_quantized());
     check("qlinear");
     check("dynamic");
 }

@@ -83,7 +83,7 @@ impl Network {
         let name = self.graph.name();
         assert!((f64::from(loss) - self.loss).abs() <= tolerance * self.loss, "{name}: {loss}, JAX says {}", self.loss);
         self.check_gradients(tolerance, |name| {
-            let (before, after) = (&self.params.get(name).data, &after.get(name).data);
+            let (before, after) = (&self.params.tensor(name).data, &after.tensor(name).data);
             before.iter().zip(after).map(|(before, after)| f64::from(*before) - f64::from(*after)).collect()
         });
     }

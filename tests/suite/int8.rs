@@ -6,8 +6,8 @@ use std::sync::Arc;
 use convoke::cpu::{Algorithm, Engine, Pool, Prefer};
 use convoke::graph::{Builder, Node, Params, Ranges, Value, reference};
 use convoke::layers::{Conv2d, Layer, Linear, Relu};
-use convoke::quant::{INPUT_LEVELS, quantize};
 use convoke::tensor::Tensor;
+use convoke::tensor::quantized::{INPUT_LEVELS, quantize};
 
 use super::Case;
 
@@ -124,8 +124,8 @@ struct Outputs {
 
 impl Outputs {
     fn of(params: &Params, name: &str, has_bias: bool, range: f32) -> (Vec<i64>, Self) {
-        let weights = quantize(&params.get(&format!("{name}.weight")));
-        let bias = has_bias.then(|| params.get(&format!("{name}.bias")).data.clone());
+        let weights = quantize(&params.tensor(&format!("{name}.weight")));
+        let bias = has_bias.then(|| params.tensor(&format!("{name}.bias")).data.clone());
         let values = weights.values.iter().map(|&q| i64::from(q)).collect();
         (values, Outputs { step: range / INPUT_LEVELS, scales: weights.scales, bias })
     }

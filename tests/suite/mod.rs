@@ -46,7 +46,7 @@ impl Case {
         let graph = &self.graph;
         let mut params = Params::init(graph, Init::Xavier, 11);
         for (stream, (name, spec)) in graph.params().into_iter().enumerate() {
-            let values = &mut params.get_mut(&name).data;
+            let values = &mut params.tensor_mut(&name).data;
             match spec.role {
                 Role::Weight { .. } => {}
                 // A variance is positive.

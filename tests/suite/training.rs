@@ -79,7 +79,7 @@ pub fn limited_step(
     for ((name, spec), gradient) in gradients().filter(|(param, _)| learns(param)) {
         let update = Update { learning_rate: update.learning_rate * rate(&name), ..update };
         let state = state.entry(name.clone()).or_insert_with(|| vec![[0.0; 2]; gradient.data.len()]);
-        for ((w, g), state) in params.get_mut(&name).data.iter_mut().zip(&gradient.data).zip(state) {
+        for ((w, g), state) in params.tensor_mut(&name).data.iter_mut().zip(&gradient.data).zip(state) {
             *w = update.apply(f64::from(*w), scale * g, state, spec.role.decays()) as f32;
         }
     }
@@ -96,10 +96,10 @@ fn move_statistics(norm: &BatchNorm2d, params: &mut Params, name: &str, x: &Tens
     let count = x.data.len() / mean.len();
     for (c, batch) in mean.into_iter().zip(var).enumerate() {
         let [m, v] = ["running_mean", "running_var"].map(|part| format!("{name}.{part}"));
-        let running = (f64::from(params.get(&m).data[c]), f64::from(params.get(&v).data[c]));
+        let running = (f64::from(params.tensor(&m).data[c]), f64::from(params.tensor(&v).data[c]));
         let moved = norm.moved(running, batch, count);
-        params.get_mut(&m).data[c] = moved.0 as f32;
-        params.get_mut(&v).data[c] = moved.1 as f32;
+        params.tensor_mut(&m).data[c] = moved.0 as f32;
+        params.tensor_mut(&v).data[c] = moved.1 as f32;
     }
 }
 
@@ -141,7 +141,7 @@ pub fn half_frozen_params(graph: &Graph) -> Params {
     let mut params = Params::init(graph, Init::He, 4);
     for (i, name) in ["below_bn", "above_bn"].into_iter().enumerate() {
         for (part, shift) in [("running_mean", 0.0), ("running_var", 1.5), ("weight", 1.0), ("bias", 0.0)] {
-            let tensor = params.get_mut(&format!("{name}.{part}"));
+            let tensor = params.tensor_mut(&format!("{name}.{part}"));
             let values = random(&tensor.shape, 70 + i as u32);
             tensor.data.iter_mut().zip(values.data).for_each(|(t, v)| *t = shift + 0.3 * v);
         }
@@ -166,15 +166,15 @@ pub fn with_scales(graph: &Graph, params: &Params) -> (Graph, Params) {
     let scaled = b.finish(x).expect("a valid graph");
     let mut to = Params::init(&scaled, Init::He, 4);
     for (name, _) in scaled.params() {
-        to.get_mut(&name).data.copy_from_slice(&params.get(&name).data);
+        to.tensor_mut(&name).data.copy_from_slice(&params.tensor(&name).data);
     }
     for node in graph.nodes() {
         let Layer::BatchNorm2d(norm) = &node.layer else { continue };
-        let part = |part: &str| params.get(&format!("{}.{part}", node.name)).into_owned().data;
+        let part = |part: &str| params.tensor(&format!("{}.{part}", node.name)).into_owned().data;
         for c in 0..part("weight").len() {
             let scale = part("weight")[c] / (part("running_var")[c] + norm.epsilon).sqrt();
-            to.get_mut(&format!("{}.weight", node.name)).data[c] = scale;
-            to.get_mut(&format!("{}.bias", node.name)).data[c] = part("bias")[c] - scale * part("running_mean")[c];
+            to.tensor_mut(&format!("{}.weight", node.name)).data[c] = scale;
+            to.tensor_mut(&format!("{}.bias", node.name)).data[c] = part("bias")[c] - scale * part("running_mean")[c];
         }
     }
     (scaled, to)

@@ -37,7 +37,7 @@ fn on_cpu(case: &Case) -> Result<(), String> {
     case.check("y", &y, &problem.y, CPU_TOLERANCE)?;
     case.check("dx", &dx, &problem.dx, CPU_TOLERANCE)?;
     problem.dparams.iter().try_for_each(|(name, want)| {
-        case.check(&format!("gradient of {name}"), &dparams.get(name), want, CPU_TOLERANCE)
+        case.check(&format!("gradient of {name}"), &dparams.tensor(name), want, CPU_TOLERANCE)
     })
 }
 
@@ -52,7 +52,7 @@ async fn on_gpu(case: &Case, device: &gpu::Device) -> Result<(), String> {
     case.check("y", &y, &problem.y, GPU_TOLERANCE)?;
     case.check("dx", &dx, &problem.dx, GPU_TOLERANCE)?;
     problem.dparams.iter().try_for_each(|(name, want)| {
-        case.check(&format!("gradient of {name}"), &dparams.get(name), want, GPU_TOLERANCE)
+        case.check(&format!("gradient of {name}"), &dparams.tensor(name), want, GPU_TOLERANCE)
     })
 }
 

@@ -62,8 +62,9 @@ impl Args {
         };
         let ranges = ranges(model, &batches, method)?;
         let errors = errors(model, &ranges, &batches[0])?;
-        let kept = ranges.iter().filter(|(name, _)| errors[*name] <= MAX_ERROR).map(|(n, r)| (n.to_string(), r));
-        model.params = model.params.clone().calibrated(&model.graph, &kept.collect());
+        let mut kept = ranges.clone();
+        kept.retain(|name, _| errors[name] <= MAX_ERROR);
+        model.params = model.params.clone().calibrated(&model.graph, &kept);
         print(model, &ranges, &errors)
     }
 }
@@ -123,10 +124,10 @@ fn pool() -> Arc<Pool> {
 /// square of the differences, relative to that of the outputs.
 fn errors(model: &Model, ranges: &Ranges, x: &Tensor) -> Result<BTreeMap<String, f64>> {
     let exact = engine(model, &Ranges::default(), Prefer::Exactness)?.run(x)?;
-    let error = |(name, range): (&str, f32)| {
-        let only = Ranges::from_iter([(name.to_string(), range)]);
+    let error = |(name, range): (&String, &f32)| {
+        let only = Ranges::from_iter([(name.clone(), *range)]);
         let y = engine(model, &only, Prefer::Only(Algorithm::Int8))?.run(x)?;
-        Ok((name.to_string(), relative(&exact, &y)))
+        Ok((name.clone(), relative(&exact, &y)))
     };
     ranges.iter().map(error).collect()
 }

@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Outcome {
     } else {
         (by_name(&args)?, Meta::default(), Params::default())
     };
-    let codes = params.iter_shared().any(|(_, tensor)| matches!(**tensor, Param::Codes { .. }));
+    let codes = params.params().any(|(_, tensor)| matches!(**tensor, Param::Quantized { .. }));
     let need = Footprint::of(&graph, codes, params.ranges(), &Pool::single())?;
     let text = match args.format {
         Format::Table => table(&graph, &meta, &need),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::host::{Data, Host};
 use crate::graph::Param;
-use crate::quant::Quantized;
 use crate::tensor::Tensor;
+use crate::tensor::quantized::Quantized;
 
 /// Constants `code * scale`, with one scale, or one for each index of an axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +68,6 @@ impl Coded {
             }
             _ => return None,
         };
-        Some(Arc::new(Param::Codes { shape, codes: Quantized { values, scales } }))
+        Some(Arc::new(Param::Quantized { shape, quantized: Quantized { values, scales } }))
     }
 }

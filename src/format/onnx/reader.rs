@@ -9,9 +9,12 @@ use super::node::{Op, Step, Stop, unsupported};
 use super::proto::{DataType, DimensionProto, DimensionValue, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use super::{Imported, Options, Scale, linear, operators};
 use crate::error::{Error, Result};
+use crate::graph::reachable;
+use crate::graph::value_range::is_nonnegative;
 use crate::graph::{Graph, INPUT, MAX_NODES, Node, Output, Param, Params, Ranges, Tensors, Value};
 use crate::layers::{Dropout, Flatten, Layer, Permute, Slice};
 use crate::quant;
+use crate::tensor::quantized;
 use crate::tensor::{MAX_ELEMENTS, Shape, Tensor, dims};
 
 /// The batch size in shape arithmetic: no real dimension is so large, and its sums and products with real ones stay
@@ -352,29 +355,16 @@ impl<'a> Reader<'a> {
 
     /// Nodes that no output needs are left out, with their weights.
     fn drop_unused(&mut self, outputs: Vec<Value>) -> Vec<Output> {
-        let mut needed = vec![false; self.nodes.len() + 1];
-        outputs.iter().for_each(|v| needed[v.index()] = true);
-        for (i, node) in self.nodes.iter().enumerate().rev() {
-            if needed[i + 1] {
-                node.inputs.iter().for_each(|v| needed[v.index()] = true);
+        let keep = reachable::reachable(&self.nodes, outputs.iter().copied());
+        for (node, _) in self.nodes.iter().zip(&keep[1..]).filter(|(_, keep)| !**keep) {
+            for suffix in PARAMETERS {
+                self.tensors.remove(&format!("{}.{suffix}", node.name));
             }
         }
-        let mut map = vec![Value::INPUT];
-        let (mut kept, mut scales): (Vec<Node>, _) = (vec![], vec![None]);
-        for node in std::mem::take(&mut self.nodes) {
-            if needed[map.len()] {
-                let inputs = node.inputs.iter().map(|v| map[v.index()]).collect();
-                kept.push(Node { inputs, ..node });
-                scales.push(self.scales[map.len()]);
-                map.push(Value::of_node(kept.len() - 1));
-            } else {
-                for suffix in PARAMETERS {
-                    self.tensors.remove(&format!("{}.{suffix}", node.name));
-                }
-                map.push(Value::INPUT);
-            }
-        }
-        (self.nodes, self.scales) = (kept, scales);
+        let mut kept = keep.iter();
+        self.scales.retain(|_| *kept.next().expect("one for each value"));
+        let (nodes, map) = reachable::retain(std::mem::take(&mut self.nodes), &keep);
+        self.nodes = nodes;
         // The first output is the main one; others are given out, but have no part in a loss.
         let weight = |i| if i == 0 { 1.0 } else { 0.0 };
         outputs.iter().enumerate().map(|(i, v)| Output { value: map[v.index()], loss_weight: weight(i) }).collect()
@@ -573,17 +563,18 @@ impl<'a> Reader<'a> {
         let name = self.unique(format!("{}{suffix}", op.name));
         let specs = layer.def().params(&shapes);
         assert_eq!(specs.len(), params.len(), "operators give every parameter");
-        let never_negative = self.stays_positive(&layer, inputs, &params);
         let scale = self.moved_scale(&layer, inputs);
+        let node = Node { name, layer, inputs: inputs.to_vec() };
+        let never_negative = is_nonnegative(&node, |v| self.is_never_negative(v), Some(&params));
         for (spec, param) in specs.iter().zip(params) {
             if spec.shape != param.shape() {
                 let expected = dims(&spec.shape);
                 return Err(op.invalid(format!("shape of `{}`", spec.name), expected, dims(param.shape())));
             }
-            self.tensors.insert(format!("{name}.{}", spec.name), param);
+            self.tensors.insert(format!("{}.{}", node.name, spec.name), param);
         }
         inputs.iter().for_each(|v| self.readers[v.index()] += 1);
-        self.nodes.push(Node { name, layer, inputs: inputs.to_vec() });
+        self.nodes.push(node);
         self.shapes.push(shape);
         self.readers.push(0);
         self.never_negative.push(never_negative);
@@ -719,24 +710,6 @@ impl<'a> Reader<'a> {
         self.never_negative[value.index()]
     }
 
-    /// The same of the output of a layer that is about to be added.
-    fn stays_positive(&self, layer: &Layer, inputs: &[Value], params: &[Arc<Param>]) -> bool {
-        // The third parameter, a running mean, is subtracted.
-        let positive = |(i, p): (usize, &Arc<Param>)| match &**p {
-            Param::Floats(p) => p.data.iter().all(|&v| if i == 2 { v <= 0.0 } else { v >= 0.0 }),
-            _ => false,
-        };
-        match layer {
-            Layer::Relu(_) | Layer::Sigmoid(_) | Layer::HardSigmoid(_) | Layer::Softmax(_) => true,
-            Layer::Mul(_) if inputs[0] == inputs[1] => true,
-            Layer::Clip(clip) if clip.min >= 0.0 => true,
-            Layer::Clip(clip) if clip.max < 0.0 => false,
-            Layer::Pad(pad) if pad.value < 0.0 => false,
-            Layer::LogSoftmax(_) => false,
-            _ => inputs.iter().all(|&v| self.is_never_negative(v)) && params.iter().enumerate().all(positive),
-        }
-    }
-
     /// The scale of which a value is multiples, if the file gives it one.
     pub(super) fn scale(&self, value: Value) -> Option<Scale> {
         self.scales[value.index()]
@@ -781,7 +754,7 @@ fn ranges(graph: &Graph, scales: &[Option<Scale>]) -> Ranges {
     let mut ranges = Ranges::default();
     for node in graph.nodes() {
         if let (Layer::Conv2d(_) | Layer::Linear(_), Some(scale)) = (&node.layer, scales[node.inputs[0].index()]) {
-            let range = scale.scale * quant::INPUT_LEVELS;
+            let range = scale.scale * quantized::INPUT_LEVELS;
             if quant::is_range(range) {
                 ranges.insert(node.name.clone(), range);
             }

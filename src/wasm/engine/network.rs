@@ -235,7 +235,7 @@ impl Network {
         if !graph.params().iter().any(|(own, _)| own == name) {
             return Err(Error::argument("weights", format_args!("names of `{}`'s", graph.name()), name).into());
         }
-        Ok(tensor_to_js(&params.get(name)))
+        Ok(tensor_to_js(&params.tensor(name)))
     }
 
     /// How long each step takes on the CPU for a batch `[N, C, H, W]`.

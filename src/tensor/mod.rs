@@ -1,5 +1,7 @@
 //! Plain tensors and shapes.
 
+pub mod quantized;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
