@@ -58,7 +58,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of the backend, of `read`, and [`crate::Error::NotFinite`].
-    #[cfg(feature = "bindings")]
+    #[cfg(all(feature = "bindings", target_arch = "wasm32"))]
     pub(crate) async fn borrowing(
         graph: &Graph,
         params: &mut Params,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::algorithm::{Algorithm, Calibrated, Prefer};
 use super::codes;
-#[cfg(feature = "bindings")]
+#[cfg(all(feature = "bindings", target_arch = "wasm32"))]
 use super::engine::READ_AT_ONCE;
 use super::operation::{Sizes, nothing_frozen};
 use super::pool::Pool;
@@ -127,13 +127,13 @@ impl Footprint {
     }
 
     /// Whether the file is worth keeping beside the engine for the weights that kernels have in a second form: most are.
-    #[cfg(feature = "bindings")]
+    #[cfg(all(feature = "bindings", target_arch = "wasm32"))]
     pub(crate) fn keeps_file(&self) -> bool {
         2 * self.originals >= self.weights
     }
 
     /// The most that is taken at once where the file stays outside this memory.
-    #[cfg(feature = "bindings")]
+    #[cfg(all(feature = "bindings", target_arch = "wasm32"))]
     pub(crate) fn peak_beside_file(&self) -> u64 {
         let read = 4 * READ_AT_ONCE as u64 + self.packing;
         self.weights - self.originals + self.transformed + read + self.activations

@@ -193,7 +193,7 @@ impl<'a> Container<'a> {
     }
 
     /// The same file, of which weights are not read yet.
-    #[cfg(feature = "bindings")]
+    #[cfg(all(feature = "bindings", target_arch = "wasm32"))]
     pub(crate) fn lazy(self) -> Self {
         Container { lazy: true, ..self }
     }
@@ -210,7 +210,7 @@ impl<'a> Container<'a> {
     }
 
     /// Whether some tensors are in 8 bits.
-    #[cfg(feature = "bindings")]
+    #[cfg(all(feature = "bindings", target_arch = "wasm32"))]
     pub(crate) fn has_codes(&self) -> bool {
         self.names().iter().any(|name| self.layout.info(name).is_some_and(|info| info.dtype == Dtype::I8))
     }

@@ -116,7 +116,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::from_bytes`], without those of metadata.
-    #[cfg(feature = "bindings")]
+    #[cfg(all(feature = "bindings", target_arch = "wasm32"))]
     pub(crate) fn from_weights(file: &Container, graph: Graph) -> Result<Model> {
         let params = weights::of(&graph, file)?;
         Ok(Model { graph, params, meta: Meta::default() })

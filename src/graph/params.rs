@@ -308,7 +308,7 @@ impl Params {
     ///
     /// # Errors
     /// As [`Param::read`], and [`Error::NotFinite`].
-    #[cfg(feature = "bindings")]
+    #[cfg(all(feature = "bindings", target_arch = "wasm32"))]
     pub(crate) fn read(&self, read: &Read) -> Result<Self> {
         let read = |(name, param): (&str, &Arc<Param>)| {
             let param = param.read(read)?;
