@@ -52,6 +52,8 @@ neon: ## test the NEON kernels in an emulator of aarch64
 	@scripts/neon.sh
 
 check: ## format, lint, types and documentation of everything
+	@# wasm-pack's, which would hide new files of the package from Git.
+	@rm -f pkg/.gitignore
 	@node scripts/test.mjs --only check
 
 doc: ## the Rust documentation, into target/doc
