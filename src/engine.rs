@@ -75,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// Puts tensors back that [`Engine::borrowing`] took.
+    /// Puts tensors back that `Engine::borrowing` took.
     pub fn give_back(&self, params: &mut Params) {
         match self {
             Engine::Cpu(engine) => engine.give_back(params),
