@@ -8,7 +8,7 @@ wasm_env() {
   WASM_PROFILE=${2:-wasm}
   WASM_FEATURES="--no-default-features --features bindings,gpu"
   WASM_BINDGEN_FLAGS=
-  # LLVM's loop strength reduction ruins the address arithmetic of the kernels: see .cargo/config.toml.
+  # LLVM's loop strength reduction ruins the address arithmetic of the kernels: without it, f32 kernels run twice as fast.
   local flags="-Cllvm-args=-disable-lsr"
   # Panic messages carry source paths. Shortened paths make the file independent of the place where it was built.
   local registry
