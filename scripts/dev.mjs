@@ -26,7 +26,7 @@ const server = await createServer({
   server: { host: "127.0.0.1", port: Number(process.env.PORT || 8080), strictPort: true },
 });
 await server.listen();
-console.log(`dev: http://127.0.0.1:${server.config.server.port}/ with the tier ${tier}; watching src, pkg/src and www`);
+console.log(`dev: http://127.0.0.1:${server.config.server.port}/ with the tier ${tier}`);
 
 // One build at a time; what changes meanwhile is built after it.
 const changed = new Set();
