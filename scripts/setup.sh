@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, at pinned versions; skips what is there.
-#   scripts/setup.sh [debian|rust|js|python|all]
-# Expects rustup (Rust 1.95 or newer), Node 20.19 or newer, and Python 3; Debian or Ubuntu for `debian`.
+#   scripts/setup.sh [page|all|debian|rust|js|python]     (default: all)
+# `page` installs only what `make demo` and `make dev` need: no browser, no wasm-pack, no ONNX Runtime.
+# Expects rustup (Rust 1.95 or newer) and Node 20.19 or newer; Python 3 for `python`, Debian or Ubuntu for `debian`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,8 +11,10 @@ WASM_PACK=0.15.1
 # ONNX's own tests and checker, and a runtime to compare with: tests/onnx uses them.
 # Pillow only makes golden numbers: tests/golden/images.py.
 PYTHON_PACKAGES="onnx==1.19.1 onnxruntime==1.32.0 numpy==2.4.6 pillow==12.3.0"
-# Rust links with gcc; the tests need a browser, a software GPU and pictures of clothes.
-APT_PACKAGES="gcc libc6-dev chromium chromium-driver libvulkan1 mesa-vulkan-drivers dataset-fashion-mnist"
+# Rust links with gcc; the page trains on pictures of clothes too.
+PAGE_PACKAGES="gcc libc6-dev dataset-fashion-mnist"
+# The tests need a browser and a software GPU besides.
+TEST_PACKAGES="chromium chromium-driver libvulkan1 mesa-vulkan-drivers"
 
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }
@@ -22,7 +25,7 @@ as_root() {
 }
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -1)" = "$1" ]; }
 
-rust() {
+rust_page() {
   command -v rustup >/dev/null || die "rustup is missing: install it (see rustup.rs), with Rust 1.95 or newer"
   local version
   version=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
@@ -36,21 +39,26 @@ rust() {
   # The standard library's source: the threaded tier compiles it with atomics.
   if [ -d "$libs/src/rust/library" ]; then say "rust-src: there"
   else say "rust-src: adding"; rustup --quiet component add rust-src; fi
+
+  # Without TLS, which only remote WebDriver servers need, and unoptimized: it works for a second on each module.
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo_program wasm-bindgen wasm-bindgen-cli $WASM_BINDGEN "two minutes" --no-default-features
+}
+
+rust() {
+  rust_page
   # rustup's minimal profile leaves these out.
   if cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; then say "rustfmt, clippy: there"
   else say "rustfmt, clippy: adding"; rustup --quiet component add rustfmt clippy; fi
-
-  cargo_program wasm-bindgen wasm-bindgen-cli $WASM_BINDGEN
-  cargo_program wasm-pack wasm-pack $WASM_PACK --locked
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo_program wasm-pack wasm-pack $WASM_PACK "two minutes" --locked
 }
 
-cargo_program() { # program crate version [flags]
-  local program=$1 crate=$2 version=$3
-  shift 3
+cargo_program() { # program crate version time [flags]
+  local program=$1 crate=$2 version=$3 time=$4
+  shift 4
   if [ "$("$program" --version 2>/dev/null)" = "$program $version" ]; then
     say "$program $version: there"
   else
-    say "$program $version: compiling (a few minutes)"
+    say "$program $version: compiling (about $time on two cores)"
     # Outside the repository, so that its target folder and settings do not matter.
     (cd / && env -u CARGO_TARGET_DIR cargo install --quiet --force "$crate" --version "$version" "$@")
     [ "$("$program" --version 2>/dev/null)" = "$program $version" ] ||
@@ -58,28 +66,28 @@ cargo_program() { # program crate version [flags]
   fi
 }
 
-debian() {
+debian() { # packages
   local missing=() package
-  for package in $APT_PACKAGES; do
+  for package in "$@"; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
-  if [ ${#missing[@]} = 0 ]; then say "linker, browser, software GPU, Fashion-MNIST: there"; return; fi
-  command -v apt-get >/dev/null || die "no apt-get here; install the equivalents of: $APT_PACKAGES"
+  if [ ${#missing[@]} = 0 ]; then say "$*: there"; return; fi
+  command -v apt-get >/dev/null || die "no apt-get here; install the equivalents of: $*"
   say "installing ${missing[*]}"
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-js() {
+js() { # folders
   command -v node >/dev/null || die "Node is missing: install version 20.19 or newer"
   at_least 20.19.0 "$(node --version | tr -d v)" || die "Node $(node --version) is too old: 20.19 or newer"
   local folder
-  for folder in pkg www tests; do
+  for folder in "$@"; do
     if [ "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ]; then
       say "$folder/node_modules: there"
     else
       say "$folder/node_modules: npm ci"
-      (cd $folder && npm ci --loglevel=error --no-audit --no-fund && touch node_modules/.package-lock.json)
+      (cd "$folder" && npm ci --loglevel=error --no-audit --no-fund && touch node_modules/.package-lock.json)
     fi
   done
 }
@@ -100,8 +108,13 @@ python() {
   echo "$PYTHON_PACKAGES" >$folder/installed
 }
 
+# shellcheck disable=SC2086 # one word for each package
 case ${1:-all} in
-  debian | rust | js | python) "$1" ;;
-  all) debian; rust; js; python ;; # the linker before what is linked
-  *) die "usage: scripts/setup.sh [debian|rust|js|python|all]" ;;
+  page) debian $PAGE_PACKAGES; rust_page; js pkg www ;; # the linker before what is linked
+  debian) debian $PAGE_PACKAGES $TEST_PACKAGES ;;
+  rust) rust ;;
+  js) js pkg www tests ;;
+  python) python ;;
+  all) debian $PAGE_PACKAGES $TEST_PACKAGES; rust; js pkg www tests; python ;;
+  *) die "usage: scripts/setup.sh [page|all|debian|rust|js|python]" ;;
 esac

@@ -1,6 +1,6 @@
 //! Convoke classifies with and trains convolutional networks: SIMD kernels on the CPU, WebGPU beside them.
 //!
-//! The way from bytes to an answer: [`format`] reads a [`graph::Graph`] and its [`graph::Params`], [`plan`] decides how
+//! The way from bytes to an answer: [`mod@format`] reads a [`graph::Graph`] and its [`graph::Params`], [`plan`] decides how
 //! the graph runs, an engine ([`cpu`], [`gpu`]) runs the plan. Activations are NCHW at every public door and NHWC inside
 //! the engines.
 

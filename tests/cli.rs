@@ -739,3 +739,19 @@ fn digits_are_exported_for_the_page_and_classified() {
     assert_eq!(json["preprocess"]["pad"], 2);
     assert_eq!(json["preprocess"]["mean"], serde_json::json!([0.1307]));
 }
+
+#[test]
+fn the_script_for_the_page_writes_the_files_of_the_command() {
+    installed(&repository().join(MNIST));
+    installed(Path::new(FASHION));
+    let (exported, written) = (folder("exported"), folder("written"));
+    for name in ["mnist", "fashion-mnist"] {
+        succeed(&["data", "export", name, "--out", text(&exported)]);
+        let script = ["scripts/digits.mjs", text(&written), name];
+        assert!(Command::new("node").args(script).current_dir(repository()).status().unwrap().success());
+        for end in ["-train.bin", "-heldout.bin", ".json"] {
+            let read = |folder: &Path| std::fs::read(folder.join(format!("{name}{end}"))).unwrap();
+            assert!(read(&exported) == read(&written), "{name}{end} differs");
+        }
+    }
+}
