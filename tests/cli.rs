@@ -473,7 +473,7 @@ fn calibrate(model: &Path, data: &Path, other: &Path, top1: f64) {
         // The first and the last layer stay in floats.
         assert!(!row("conv1 ").contains('%') && row("fc3 ").ends_with("direct"), "{said}");
         let ranges = read(&out).params.ranges().clone();
-        assert_eq!(ranges.iter().map(|(layer, _)| layer).collect::<Vec<_>>(), ["conv2", "fc1", "fc2"], "{said}");
+        assert_eq!(ranges.keys().collect::<Vec<_>>(), ["conv2", "fc1", "fc2"], "{said}");
         let range = ranges.get("conv2").unwrap();
         assert!(*range <= widest, "{method} is wider than all that was seen");
         widest = if method == "minmax" { *range } else { widest };

@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 /// An import of one file by another. Paths are relative to the repository, with slashes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Import {
+    /// The importing file.
     pub from: String,
+    /// The imported file, which defines the item.
     pub to: String,
 }
 
