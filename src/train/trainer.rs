@@ -8,9 +8,10 @@ use std::task::Poll;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::{check_batch_size, check_learning_rate};
 use super::groups::rates;
 use super::metrics::{check_fits, evaluate};
-use super::{Config, Dataset, Evaluation, Variation, check_batch_size, check_learning_rate};
+use super::{Config, Dataset, Evaluation, Variation};
 use crate::cpu::Pool;
 use crate::engine::{Backend, Engine, Training};
 use crate::error::Result;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::panic::PanicHookInfo;
 use std::sync::Mutex;
 
-use js_sys::{Object, Reflect};
 use wasm_bindgen::JsValue;
 
+use super::values::{set, to_js};
 use crate::error::Error;
 
 /// The text of the last panic: the trap that follows it has none.
@@ -27,14 +27,9 @@ impl From<Error> for JsValue {
     fn from(error: Error) -> JsValue {
         let js = js_sys::Error::new(&error.to_string());
         set(&js, "code", &error.code().into());
-        set(&js, "details", &super::to_js(&BTreeMap::from_iter(details_of(&error))));
+        set(&js, "details", &to_js(&BTreeMap::from_iter(details_of(&error))));
         js.into()
     }
-}
-
-/// Sets a property of an object that was made here.
-pub fn set(object: &Object, name: &str, value: &JsValue) {
-    Reflect::set(object, &name.into(), value).expect("a plain object takes every property");
 }
 
 /// The parts of an error for programs, which need not read its message.

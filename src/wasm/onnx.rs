@@ -2,7 +2,7 @@
 
 use wasm_bindgen::prelude::*;
 
-use super::bytes_to_js;
+use super::values::bytes_to_js;
 use crate::format::{Model, Weights, onnx};
 
 /// The network in an ONNX file as a model file, in which weights of 8 bits stay such.

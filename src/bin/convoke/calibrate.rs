@@ -15,7 +15,8 @@ use convoke::{Error, Result};
 use indicatif::ProgressBar;
 
 use crate::data::{self, Samples, Source};
-use crate::{Outcome, files};
+use crate::files;
+use crate::outcome::Outcome;
 
 /// Images that are run at once.
 const BATCH: usize = 32;

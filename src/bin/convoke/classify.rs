@@ -7,7 +7,8 @@ use convoke::engine::Engine;
 use convoke::vision::top_k;
 use serde_json::json;
 
-use crate::{Outcome, backend, files, picture, preprocess};
+use crate::outcome::Outcome;
+use crate::{backend, files, picture, preprocess};
 
 /// Classify images with a model.
 #[derive(clap::Args)]

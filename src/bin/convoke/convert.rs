@@ -7,7 +7,8 @@ use convoke::format::{Model, Weights, onnx};
 use convoke::{Error, Result};
 
 use crate::files::{self, Format};
-use crate::{Failure, Outcome, preprocess, train};
+use crate::outcome::{Failure, Outcome};
+use crate::{preprocess, train};
 
 /// Convert a model between Convoke's file (.safetensors) and ONNX (.onnx).
 #[derive(clap::Args)]

@@ -12,7 +12,8 @@ use convoke::zoo;
 use serde_json::json;
 
 use crate::files::grouped;
-use crate::{Failure, Outcome, diagram, files, plan};
+use crate::outcome::{Failure, Outcome};
+use crate::{diagram, files, plan};
 
 /// Describe a network or a model file: layers, shapes, parameters, multiply-accumulates, memory.
 #[derive(clap::Args)]

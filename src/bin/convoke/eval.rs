@@ -14,7 +14,8 @@ use indicatif::ProgressBar;
 
 use crate::confusion::Confusion;
 use crate::data::{self, Samples};
-use crate::{Outcome, backend, files, preprocess};
+use crate::outcome::Outcome;
+use crate::{backend, files, preprocess};
 
 /// Images that are decoded and run at once.
 const BATCH: usize = 64;

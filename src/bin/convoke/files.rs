@@ -9,7 +9,7 @@ use convoke::{Error, Result, zoo};
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
-use crate::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome};
 
 /// An error about the file or folder at `path`.
 pub fn io(path: &Path, reason: impl std::fmt::Display) -> Error {

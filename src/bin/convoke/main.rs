@@ -11,6 +11,7 @@ mod diagram;
 mod eval;
 mod files;
 mod memory;
+mod outcome;
 mod picture;
 mod plan;
 mod preprocess;
@@ -20,7 +21,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use convoke::Error;
+use outcome::Failure;
 
 /// Train, quantize, evaluate, describe and convert convolutional networks.
 #[derive(Parser)]
@@ -45,22 +46,6 @@ enum Command {
     Convert(convert::Args),
     Data(data::export::Args),
 }
-
-/// Why a command ended early.
-enum Failure {
-    /// What was asked for makes no sense: status 2, like a word that clap does not know.
-    Usage(Error),
-    /// It could not be done: status 1.
-    Failed(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Failed(error)
-    }
-}
-
-type Outcome<T = ()> = Result<T, Failure>;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {

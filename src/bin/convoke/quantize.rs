@@ -6,7 +6,8 @@ use convoke::format::{Model, Weights};
 use convoke::quant;
 
 use crate::data::{self, Source};
-use crate::{Outcome, backend, calibrate, eval, files};
+use crate::outcome::Outcome;
+use crate::{backend, calibrate, eval, files};
 
 /// Quantize a model: weights in 8 bits, one scale for each output channel; with --calibrate layers that compute in integers.
 #[derive(clap::Args)]

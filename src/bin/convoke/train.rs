@@ -20,7 +20,8 @@ use serde::Serialize;
 
 use crate::confusion::Confusion;
 use crate::data::{self, Prepared};
-use crate::{Failure, Outcome, backend, eval, files, memory};
+use crate::outcome::{Failure, Outcome};
+use crate::{backend, eval, files, memory};
 
 /// Train a network and write it to a file.
 #[derive(clap::Args)]

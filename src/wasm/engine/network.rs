@@ -17,7 +17,7 @@ use crate::runner::ModelRunner;
 use crate::seed;
 use crate::tensor::Tensor;
 use crate::vision::Image;
-use crate::wasm::{bytes_to_js, clock, tensor_to_js, to_js};
+use crate::wasm::values::{bytes_to_js, clock, tensor_to_js, to_js};
 
 /// A network, its weights, and the engine it was planned on.
 #[wasm_bindgen]

@@ -7,7 +7,7 @@ use super::network::backend_named;
 use super::{Network, memory};
 use crate::error::Error;
 use crate::train::{Images, Report, Role, RunStep, Session};
-use crate::wasm::{bytes_to_js, from_js, to_js};
+use crate::wasm::values::{bytes_to_js, from_js, to_js};
 
 /// Trains a network's weights; a run begins when the data comes.
 #[wasm_bindgen]

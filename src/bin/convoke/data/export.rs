@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::{Source, fashion_mnist, mnist};
-use crate::{Outcome, files};
+use crate::files;
+use crate::outcome::Outcome;
 
 /// Data sets: write them as plain bytes for a page.
 #[derive(clap::Args)]

@@ -8,7 +8,7 @@ use convoke::Result;
 use convoke::train::Dataset;
 use flate2::read::GzDecoder;
 
-use super::{Known, first_folder, gray_28, malformed};
+use super::known::{Known, first_folder, gray_28, malformed};
 use crate::files;
 
 const LABELS: [&str; 10] =

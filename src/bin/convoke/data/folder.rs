@@ -7,7 +7,7 @@ use convoke::train::Dataset;
 use convoke::vision::{Channels, Preprocess};
 use convoke::{Error, Result};
 
-use super::{Prepared, reserve};
+use super::prepared::{Prepared, reserve};
 use crate::memory::Budget;
 use crate::{files, picture};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use convoke::Result;
 use serde::Deserialize;
 
-use super::{Known, first_folder, gray_28, malformed};
+use super::known::{Known, first_folder, gray_28, malformed};
 use crate::files;
 
 /// Digits that are never trained on.
