@@ -159,6 +159,7 @@ const stages = {
       { name: "clippy, native", command: bash("cargo clippy --release --all-targets --features cli -- -D warnings") },
       // Missing documentation and broken links are errors too: the lints in Cargo.toml.
       { name: "documentation", command: ["cargo", "doc", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } },
+      { name: "order of folders", command: ["cargo", "test", "--release", "--quiet", "--test", "architecture"] },
       clippyWasm("simd128"),
       clippyWasm("threads"),
       clippyWasm("onnx"),
@@ -209,6 +210,7 @@ const stages = {
   "wasm-pack": { steps: [{ name: "wasm-pack", command: ["node", "scripts/test-wasm-pack.mjs"] }] },
   package: { needs: "pkg/tests", steps: [vitest("package", "pkg", "pkg")] },
   consumers: { needs: "tests/consumers/vitest.config.ts", steps: [vitest("consumers", "tests/consumers")] },
+  page: { needs: "tests/page/vitest.config.ts", steps: [vitest("page", "tests/page")] },
   e2e: { needs: "tests/e2e/vitest.config.ts", steps: [vitest("e2e", "tests/e2e")] },
 };
 
