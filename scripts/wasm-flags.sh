@@ -10,6 +10,8 @@ wasm_env() {
   WASM_BINDGEN_FLAGS=
   # LLVM's loop strength reduction ruins the address arithmetic of the kernels: without it, f32 kernels run twice as fast.
   local flags="-Cllvm-args=-disable-lsr"
+  # Kernels ask for inlining themselves; elsewhere, calls are smaller than copies of what is called.
+  flags+=" -Cllvm-args=-inline-threshold=25"
   # Panic messages carry source paths. Shortened paths make the file independent of the place where it was built.
   local registry
   for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
