@@ -310,7 +310,7 @@ impl Params {
     /// As [`Param::read`], and [`Error::NotFinite`].
     #[cfg(all(feature = "bindings", target_arch = "wasm32"))]
     pub(crate) fn read(&self, read: &Read) -> Result<Self> {
-        let read = |(name, param): (&str, &Arc<Param>)| {
+        let read = |(name, param): (&String, &Arc<Param>)| {
             let param = param.read(read)?;
             param.check(name)?;
             Ok((name.to_string(), param))
