@@ -48,6 +48,7 @@ wasm_env() {
       ;;
     onnx)
       WASM_FEATURES="--no-default-features --features onnx" WASM_OPT_FEATURES=
+      [ "$WASM_PROFILE" != wasm ] || WASM_PROFILE=wasm-onnx
       # Every conversion begins with a fresh memory, because one that has grown never shrinks.
       WASM_BINDGEN_FLAGS=--experimental-reset-state-function
       ;;
