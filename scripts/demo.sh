@@ -11,14 +11,14 @@ step() { # what time
   printf '\n[%d/%d] %s (about %s; %d s since the start)\n' $step $steps "$1" "$2" $((SECONDS - begin))
 }
 
-step "tools: linker, wasm32 target, wasm-bindgen, Vite" "TOOLS_TIME"
+step "tools: linker, wasm32 target, wasm-bindgen, Vite" "4 minutes"
 scripts/setup.sh page
 for module in threads relaxed simd128 onnx; do
   case $module in
-    threads) what="the tier with threads, and the standard library for it" time="THREADS_TIME" ;;
-    relaxed) what="the tier with relaxed SIMD" time="RELAXED_TIME" ;;
-    simd128) what="the tier for all other browsers" time="SIMD_TIME" ;;
-    onnx) what="the module that reads ONNX files" time="ONNX_TIME" ;;
+    threads) what="the tier with threads, and the standard library for it" time="2 minutes" ;;
+    relaxed) what="the tier with relaxed SIMD" time="1 minute" ;;
+    simd128) what="the tier for all other browsers" time="1 minute" ;;
+    onnx) what="the module that reads ONNX files" time="1 minute" ;;
   esac
   step "$what" "$time"
   scripts/build-wasm.sh --fast $module

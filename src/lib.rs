@@ -4,8 +4,6 @@
 //! the graph runs, an engine ([`cpu`], [`gpu`]) runs the plan. Activations are NCHW at every public door and NHWC inside
 //! the engines.
 
-#![cfg_attr(optimize_attribute, feature(optimize_attribute))]
-
 pub mod cpu;
 pub mod engine;
 pub mod error;

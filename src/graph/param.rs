@@ -196,14 +196,12 @@ impl Param {
 }
 
 /// Multiplies a row by `factor`. Hot: folded weights all pass through here when a network is loaded.
-#[cfg_attr(optimize_attribute, optimize(speed))]
 fn scale_row(row: &mut [f32], factor: f64) {
     row.iter_mut().for_each(|w| *w = (f64::from(*w) * factor) as f32);
 }
 
 /// Returns whether all values are finite. Compares the largest exponent and mantissa bits, which vectorizes. Hot: all
 /// weights pass through here when a network is loaded.
-#[cfg_attr(optimize_attribute, optimize(speed))]
 fn is_finite(values: &[f32]) -> bool {
     values.iter().fold(0, |largest, v| (v.to_bits() & i32::MAX as u32).max(largest)) < f32::INFINITY.to_bits()
 }

@@ -127,7 +127,6 @@ pub(crate) fn floats(layout: &Layout) -> usize {
 }
 
 /// Weights in 8 bits as the kernels read them: panels of words of channels.
-#[cfg_attr(optimize_attribute, optimize(speed))]
 pub(crate) fn pack(layout: &Layout, values: &[i8]) -> Buffer {
     let mut packed = Buffer::zeros(floats(layout));
     let to = packed.as_i8_mut();
@@ -136,7 +135,6 @@ pub(crate) fn pack(layout: &Layout, values: &[i8]) -> Buffer {
 }
 
 /// What [`pack`] was given.
-#[cfg_attr(optimize_attribute, optimize(speed))]
 pub(crate) fn unpack(layout: &Layout, packed: &Buffer) -> Vec<i8> {
     let Layout { groups, cig, taps, panels, .. } = *layout;
     let mut values = vec![0; groups * panels.n * cig * taps];

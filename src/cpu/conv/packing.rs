@@ -115,7 +115,6 @@ impl Layout {
         }
     }
 
-    #[cfg_attr(optimize_attribute, optimize(speed))]
     fn pack_weight(&self, oihw: &[f32]) -> Buffer {
         if self.algorithm == Algorithm::Winograd {
             return winograd::pack(self, oihw);
@@ -126,7 +125,6 @@ impl Layout {
         packed
     }
 
-    #[cfg_attr(optimize_attribute, optimize(speed))]
     fn unpack_weight(&self, packed: &[f32]) -> Vec<f32> {
         let mut oihw = vec![0.0; self.groups * self.panels.n * self.panels.k];
         self.exchange(|to, at| oihw[to] = packed[at]);

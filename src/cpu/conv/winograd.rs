@@ -282,7 +282,6 @@ pub(crate) fn pack(layout: &Layout, oihw: &[f32]) -> Buffer {
 }
 
 /// Row after row of a panel, so that every position is written in its own order.
-#[cfg_attr(optimize_attribute, optimize(speed))]
 fn pack_kernels<const SIZE: usize>(layout: &Layout, oihw: &[f32]) -> Buffer {
     let (panels, taps) = (layout.panels, SIZE * SIZE);
     let plane = apart(panels.floats());

@@ -69,7 +69,6 @@ mod choose {
     /// # Safety
     /// The kernel's fields must keep what its documentation asks for.
     #[inline(never)]
-    #[cfg_attr(optimize_attribute, optimize(speed))]
     pub(crate) unsafe fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: the kernel's fields keep what its documentation asks for.
         unsafe { kernel.run(Only) }
