@@ -59,7 +59,7 @@ impl Backend {
 /// let mut engine = Engine::new(&graph, &params, &Backend::Cpu(Pool::single())).await?;
 /// let logits = engine.run(&Tensor::zeros([2, 1, 32, 32])).await?;
 /// assert_eq!(logits.shape, [2, 10]);
-/// # convoke::Result::Ok(()) }).unwrap();
+/// # Ok::<(), convoke::Error>(()) }).unwrap();
 /// ```
 pub enum Engine {
     /// On the CPU.

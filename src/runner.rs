@@ -34,7 +34,7 @@ use crate::zoo::{self, Options};
 /// network.plan(Backend::Cpu(pool)).await?;
 /// let logits = network.run(Tensor::zeros([1, 1, 32, 32])).await?;
 /// assert_eq!(logits.shape, [1, 3]);
-/// # convoke::Result::Ok(()) }).unwrap();
+/// # Ok::<(), convoke::Error>(()) }).unwrap();
 /// ```
 pub struct ModelRunner<F> {
     /// The model without the weights that the engine holds in their place, or that are still in the file.

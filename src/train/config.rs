@@ -30,7 +30,7 @@ use crate::{json, seed};
 /// };
 /// assert_eq!(config.learning_rate, 0.001);
 /// config.validate()?;
-/// # convoke::Result::Ok(())
+/// # Ok::<(), convoke::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -196,6 +196,11 @@ impl Config {
     /// # Errors
     /// [`Error::Argument`] for values outside their ranges.
     pub fn validate(&self) -> Result<()> {
+        // JSON has no NaN, so the check below could not name the value.
+        let numbers = [("learningRate", self.learning_rate), ("warmup", self.warmup), ("clipNorm", self.clip_norm)];
+        if let Some((name, value)) = numbers.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::argument(name, "a finite number", value));
+        }
         options::validate("", self, Range::Object(TRAINING))
     }
 

@@ -34,7 +34,7 @@ use crate::graph::Params;
 /// }
 /// let best = run.params().await?;
 /// # assert!(best.iter().count() > 0);
-/// # convoke::Result::Ok(()) }).unwrap();
+/// # Ok::<(), convoke::Error>(()) }).unwrap();
 /// ```
 pub struct Run {
     trainer: Trainer,
