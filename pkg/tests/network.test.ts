@@ -265,7 +265,11 @@ test("a hundred networks leave nothing behind", async () => {
 test("training: the loss falls, the reports add up, the same seed gives the same run", async () => {
   const run = async () => {
     using net = await Network.create("lenet5", { seed: 1, classes: 8 });
-    using trainer = await net.trainer({ optimizer: { kind: "sgd", learningRate: 0.02, momentum: 0.9 }, batchSize: 16, seed: 1 });
+    using trainer = await net.trainer({
+      optimizer: { kind: "sgd", learningRate: 0.02, momentum: 0.9 },
+      batchSize: 16,
+      seed: 1,
+    });
     const reports = await all(trainer.fit(squares(64), { epochs: 12, validation: squares(16) }));
     const logits = await net.run(gray);
     return { reports, logits };
@@ -483,7 +487,11 @@ test("weights are held once, and come back as they were", async () => {
 test("a patient run ends when it gets no better, with the weights that were best", async () => {
   using net = await Network.create("lenet5", { classes: 8, seed: 1 });
   const validation = squares(24);
-  using trainer = await net.trainer({ batchSize: 16, seed: 1, optimizer: { kind: "sgd", learningRate: 0.02, momentum: 0.9 } });
+  using trainer = await net.trainer({
+    batchSize: 16,
+    seed: 1,
+    optimizer: { kind: "sgd", learningRate: 0.02, momentum: 0.9 },
+  });
   const losses: number[] = [];
   const run = async (patience: number, rate: number) => {
     trainer.learningRate = rate;
@@ -511,7 +519,12 @@ test("a patient run ends when it gets no better, with the weights that were best
 test("accumulated batches are one step, and a step says what memory it takes", async () => {
   const run = async (batchSize: number, accumulate: number) => {
     using net = await Network.create("lenet5", { classes: 8, seed: 1 });
-    using trainer = await net.trainer({ batchSize, accumulate, seed: 1, optimizer: { kind: "sgd", learningRate: 0.01 } });
+    using trainer = await net.trainer({
+      batchSize,
+      accumulate,
+      seed: 1,
+      optimizer: { kind: "sgd", learningRate: 0.01 },
+    });
     const reports: StepReport[] = [];
     for await (const report of trainer.fit(squares(64), { epochs: 2 })) reports.push(report);
     return { reports, memory: trainer.memory };

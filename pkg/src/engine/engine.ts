@@ -89,7 +89,12 @@ export class LocalEngine implements EngineRpc {
     return this.#networks.add(await this.#networks.withWeights(id, copied));
   }
 
-  async transfer(id: number, classes: string[], seed: number | undefined, from: string | undefined): Promise<TransferParts> {
+  async transfer(
+    id: number,
+    classes: string[],
+    seed: number | undefined,
+    from: string | undefined,
+  ): Promise<TransferParts> {
     const entries = await this.#networks.withWeights(id, async ({ runtime, network }) => {
       const backend = network.backend as Backend;
       const base = from === undefined ? network.copy() : network.cut(from);

@@ -143,6 +143,7 @@ pub(crate) trait Simd: Copy + 'static {
 }
 
 /// Implements functions of [`Simd`] that access no memory.
+#[allow(unused_macros, reason = "the portable set needs neither")]
 macro_rules! arithmetic {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty = $body:expr;)*) => {
         $(#[inline(always)]
@@ -155,6 +156,7 @@ macro_rules! arithmetic {
 }
 
 /// Implements loads and stores of [`Simd`].
+#[allow(unused_macros, reason = "the portable set needs neither")]
 macro_rules! accesses {
     ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:expr;)*) => {
         $(#[inline(always)]
