@@ -94,8 +94,8 @@ impl OptionSpec {
             Range::OneOf(kinds) => return check_kind(path, value, kinds),
             Range::List(options) => match value.as_array() {
                 Some(items) => {
-                    let indexed = items.iter().enumerate();
-                    return indexed.map(|(i, item)| check_object(&format!("{path}[{i}]"), item, options)).collect();
+                    let mut indexed = items.iter().enumerate();
+                    return indexed.try_for_each(|(i, item)| check_object(&format!("{path}[{i}]"), item, options));
                 }
                 None => false,
             },

@@ -167,7 +167,7 @@ impl<F: Source + Clone> ModelRunner<F> {
     /// # Errors
     /// The file's own errors.
     pub fn copy(&self) -> Result<Self> {
-        let copy = self.from_model(self.without_loading()?);
+        let copy = self.with_model(self.without_loading()?);
         Ok(ModelRunner { interrupted: self.interrupted.clone(), seed: self.seed, ..copy })
     }
 
@@ -176,7 +176,7 @@ impl<F: Source + Clone> ModelRunner<F> {
     /// # Errors
     /// [`Error::Argument`] when there is no such layer.
     pub fn until(&self, layer: &str) -> Result<Self> {
-        Ok(self.from_model(self.without_loading()?.until(layer)?))
+        Ok(self.with_model(self.without_loading()?.until(layer)?))
     }
 
     /// The part of the network that ends in this layer, with a head behind it that is to be replaced: [`transfer::cut`].
@@ -412,7 +412,7 @@ impl<F: Source + Clone> ModelRunner<F> {
     }
 
     /// Wraps a model that was made from [`ModelRunner::without_loading`].
-    fn from_model(&self, model: Model) -> Self {
+    fn with_model(&self, model: Model) -> Self {
         ModelRunner { file: self.file.clone(), ..Self::of(model, self.pool.clone()) }
     }
 

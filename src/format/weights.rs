@@ -60,7 +60,7 @@ pub(crate) fn of(graph: &Graph, file: &Container) -> Result<Params> {
         }
         // If two tensors have one name in the network, the tensor that has this name in the file stays, and the other is
         // reported as unexpected.
-        let taken = own != *name && (names.contains(&own) || tensors.get(&own).is_some());
+        let taken = own != *name && (names.contains(&own) || tensors.contains_key(&own));
         tensors.insert(if taken { name.clone() } else { own }, Arc::new(tensor));
     }
     Params::new(graph, tensors)

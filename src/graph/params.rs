@@ -75,7 +75,7 @@ impl Params {
                 }
             }
         }
-        let unexpected: Vec<String> = tensors.iter().map(|(name, _)| name.to_string()).collect();
+        let unexpected: Vec<String> = tensors.into_keys().collect();
         if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
             return Err(Error::Weights { graph: graph.name().into(), missing, unexpected, misshapen });
         }
@@ -200,6 +200,6 @@ impl Params {
 
     /// Returns the number of values in all tensors.
     pub fn count(&self) -> usize {
-        self.tensors.iter().map(|(_, t)| t.shape().iter().product::<usize>()).sum()
+        self.tensors.values().map(|t| t.shape().iter().product::<usize>()).sum()
     }
 }

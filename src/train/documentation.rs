@@ -143,7 +143,8 @@ fn tables_name_every_field() {
     };
     let mut table: Vec<&str> = TRAINING.iter().map(|spec| spec.name).collect();
     let mut fields = names(serde_json::to_value(Config::default()).unwrap());
-    (table.sort_unstable(), fields.sort_unstable());
+    table.sort_unstable();
+    fields.sort_unstable();
     assert_eq!(table, fields);
 }
 

@@ -45,9 +45,7 @@ pub fn cut(base: &Model, layer: &str) -> Result<Model> {
     let graph = Graph::new(part.graph.name(), part.graph.input().clone(), nodes, vec![output])?;
     let mut tensors = part.params.into_tensors();
     for (name, spec) in graph.params() {
-        if tensors.get(&name).is_none() {
-            tensors.insert(name, Tensor::zeros(spec.shape).into());
-        }
+        tensors.entry(name).or_insert_with(|| Tensor::zeros(spec.shape).into());
     }
     Ok(Model { params: Params::new(&graph, tensors)?, graph, meta: part.meta })
 }
@@ -102,7 +100,7 @@ pub fn with_head(base: &Model, head: &Model) -> Result<Model> {
     }
     let graph = Graph::new(base.graph.name(), base.graph.input().clone(), nodes, base.graph.outputs().to_vec())?;
     let new = head.params.clone().into_tensors();
-    let kept = graph.params().into_iter().filter(|(name, _)| new.get(name).is_none());
+    let kept = graph.params().into_iter().filter(|(name, _)| !new.contains_key(name));
     let kept = kept.map(|(name, _)| (name.clone(), base.params.param(&name).clone()));
     let new = new.iter().map(|(name, tensor)| (name.to_string(), tensor.clone()));
     let params = Params::new(&graph, kept.chain(new).collect())?;

@@ -149,13 +149,13 @@ impl Kernel for Backward<'_> {
                 let mut c = 0;
                 while c + S::LANES <= row.c {
                     let (y, dy) = (s.load(row.y.add(out + c)), s.load(dy.add(out + c)));
-                    route(s, Whole, &row, row.x.add(at + c), dx.add(at + c), span.taps, y, dy);
+                    route(s, Whole, &row, row.x.add(at + c), dx.add(at + c), span.taps, [y, dy]);
                     c += S::LANES;
                 }
                 if c < row.c {
                     let part = Part(row.c - c);
                     let (y, dy) = (part.load(s, row.y.add(out + c)), part.load(s, dy.add(out + c)));
-                    route(s, part, &row, row.x.add(at + c), dx.add(at + c), span.taps, y, dy);
+                    route(s, part, &row, row.x.add(at + c), dx.add(at + c), span.taps, [y, dy]);
                 }
             }
         }
@@ -171,8 +171,7 @@ unsafe fn route<S: Simd, A: Access>(
     x: *const f32,
     dx: *mut f32,
     taps: usize,
-    y: S::F32,
-    dy: S::F32,
+    [y, dy]: [S::F32; 2],
 ) {
     // SAFETY: see Backward.
     unsafe {
