@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// The reason why JSON is not what a reader expects.
@@ -41,6 +42,12 @@ pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ReadErr
         let path = if e.path().iter().len() == 0 { String::new() } else { e.path().to_string() };
         ReadError { path, message: e.inner().to_string() }
     })
+}
+
+/// Serializes numbers in single precision by their decimal digits: 0.9, and not 0.8999999761581421.
+pub(crate) fn in_decimal<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = serde_json::to_string(value).expect("the value is plain data");
+    serde_json::from_str::<Value>(&text).expect("JSON that was just written").serialize(serializer)
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::cpu::{self, Algorithm, Footprint};
 use crate::engine::{Backend, Engine};
 use crate::error::{Error, Result};
 use crate::format::{Container, Meta, Model, Source};
 use crate::graph::{Cost, Init, Params, Ranges};
+use crate::json;
 use crate::self_test::{LayerError, self_test};
 use crate::tensor::{Tensor, dims};
 use crate::train::transfer::{self, check_labels};
@@ -73,14 +73,8 @@ pub struct NetworkInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     /// The configuration of the interrupted run that the network was loaded from.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_decimal")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::in_decimal")]
     pub interrupted: Option<Config>,
-}
-
-/// Serializes numbers in single precision by their decimal digits: 0.9, and not 0.8999999761581421.
-fn in_decimal<S: Serializer>(config: &Option<Config>, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = serde_json::to_string(config).expect("a configuration is plain data");
-    serde_json::from_str::<Value>(&text).expect("JSON that was just written").serialize(serializer)
 }
 
 /// The time of one step of a run.

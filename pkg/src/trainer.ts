@@ -45,7 +45,7 @@ export class BaseTrainer<N> implements Disposable {
    * not given. A trainer with this seed, and equal options and data, repeats the run.
    *
    * @example
-   * const again = await other.trainer({ seed: trainer.seed });
+   * const again = await trainer.network.trainer({ seed: trainer.seed });
    */
   readonly seed: number;
   #handle: Handle;
