@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Types `wasm-pack build --target web` in a fresh clone of HEAD. Nothing that it writes may show in `git status`, and a
-// page must be able to import the module from pkg/ and run a network.
+// Types `wasm-pack build --target web` in a fresh clone of HEAD, with the folder that the README names for its output.
+// Nothing that it writes may show in `git status`, and a page must be able to import the module and run a network.
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
@@ -9,6 +9,8 @@ import { extname, join, resolve } from "node:path";
 
 // In target/, where it is ignored and on the same disk. Its build shares what was compiled of the dependencies before.
 const clone = resolve("target/wasm-pack/clone");
+// By default wasm-pack writes into pkg/, over the package.json and README.md of the npm package.
+const OUT = "target/web";
 const inClone = (command, ...args) =>
   execFileSync(command, args, {
     cwd: clone,
@@ -19,10 +21,10 @@ const inClone = (command, ...args) =>
 rmSync(clone, { recursive: true, force: true });
 execFileSync("git", ["clone", "--quiet", "--no-hardlinks", ".", clone]);
 
-inClone("wasm-pack", "build", "--target", "web");
+inClone("wasm-pack", "build", "--target", "web", "--out-dir", OUT);
 const status = inClone("git", "status", "--porcelain");
 if (status !== "") throw new Error(`wasm-pack build leaves changes:\n${status}`);
-console.log("git status: clean after wasm-pack build --target web");
+console.log("git status: clean after wasm-pack build");
 
 const types = { ".js": "text/javascript", ".wasm": "application/wasm" };
 const server = createServer(({ url }, response) => {
@@ -31,7 +33,7 @@ const server = createServer(({ url }, response) => {
     return;
   }
   try {
-    const body = readFileSync(join(clone, "pkg", url));
+    const body = readFileSync(join(clone, OUT, url));
     response.setHeader("Content-Type", types[extname(url)]).end(body);
   } catch {
     response.writeHead(404).end();

@@ -207,7 +207,8 @@ const stages = {
   "wasm-relaxed": wasmTests("relaxed"),
   "wasm-threads": wasmTests("threads"),
   size: { needs: "pkg/package.json", steps: [{ name: "size", run: checkSize }] },
-  "wasm-pack": { steps: [{ name: "wasm-pack", command: ["node", "scripts/test-wasm-pack.mjs"] }] },
+  // It compiles everything once more: with --long.
+  ...(long && { "wasm-pack": { steps: [{ name: "wasm-pack", command: ["node", "scripts/test-wasm-pack.mjs"] }] } }),
   package: { needs: "pkg/tests", steps: [vitest("package", "pkg", "pkg")] },
   consumers: { needs: "tests/consumers/vitest.config.ts", steps: [vitest("consumers", "tests/consumers")] },
   page: { needs: "tests/page/vitest.config.ts", steps: [vitest("page", "tests/page")] },
