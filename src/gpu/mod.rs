@@ -22,7 +22,8 @@ mod optimizer;
 mod program;
 mod recorder;
 mod split_sum;
-#[cfg(test)]
+// naga is part of wgpu on native targets alone.
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 mod trainer;
 mod uniforms;
