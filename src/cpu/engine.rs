@@ -49,7 +49,7 @@ impl Engine {
     /// Packs the weights and plans for single samples.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when one sample does not fit the memory that can be addressed.
+    /// [`crate::Error::TooLarge`] when one sample does not fit the memory that can be addressed.
     pub fn new(graph: &Graph, params: &Params, pool: &Arc<Pool>) -> Result<Self> {
         Self::with(graph, params, pool, Prefer::default())
     }
@@ -76,7 +76,7 @@ impl Engine {
     /// never more than these.
     ///
     /// # Errors
-    /// As [`Engine::new`], those of `read`, and [`Error::NotFinite`].
+    /// As [`Engine::new`], those of `read`, and [`crate::Error::NotFinite`].
     pub(crate) fn reading(
         graph: &Graph,
         params: &mut Params,
@@ -178,7 +178,7 @@ impl Engine {
     /// the same.
     ///
     /// # Errors
-    /// [`Error::Shape`] and [`Error::NotFinite`] for the input, [`Error::TooLarge`] for the batch.
+    /// [`crate::Error::Shape`] and [`crate::Error::NotFinite`] for the input, [`crate::Error::TooLarge`] for the batch.
     pub fn run(&mut self, x: &Tensor) -> Result<Tensor> {
         self.run_watched(x, &mut |_| {})
     }
