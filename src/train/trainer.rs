@@ -16,7 +16,6 @@ use crate::cpu::Pool;
 use crate::engine::{Backend, Engine, Training};
 use crate::error::Result;
 use crate::graph::{Graph, Params};
-use crate::json::in_decimal;
 use crate::plan::{Optimizer, StepReport};
 use crate::tensor::Tensor;
 
@@ -67,13 +66,10 @@ pub struct Report {
     /// Counts from 0.
     pub epoch: u32,
     /// The mean loss of the batch, before the update.
-    #[serde(serialize_with = "in_decimal")]
     pub loss: f32,
     /// The part of the batch that was classified right, before the update: 0 to 1.
-    #[serde(serialize_with = "in_decimal")]
     pub accuracy: f32,
     /// The step size.
-    #[serde(serialize_with = "in_decimal")]
     pub learning_rate: f32,
     /// Samples in the batch.
     pub samples: usize,

@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::*;
 use super::network::backend_named;
 use super::{Network, memory};
 use crate::error::Error;
+use crate::json::in_decimal;
 use crate::train::{Images, Report, Role, RunStep, Session};
 use crate::wasm::values::{bytes_to_js, from_js, to_js};
 
@@ -21,8 +22,11 @@ pub struct Trainer {
 struct StepReport {
     step: u64,
     epoch: u32,
+    #[serde(serialize_with = "in_decimal")]
     loss: f32,
+    #[serde(serialize_with = "in_decimal")]
     accuracy: f32,
+    #[serde(serialize_with = "in_decimal")]
     learning_rate: f32,
     samples: usize,
     epoch_done: bool,
