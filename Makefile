@@ -1,4 +1,4 @@
-# `make` lists the tasks. What each one does is in scripts/, pkg/, www/ and Cargo.toml.
+# `make` lists the tasks. What each one does is in scripts/, pkg/npm/, www/ and Cargo.toml.
 
 PORT ?= 8080
 export PORT
@@ -15,11 +15,11 @@ help: ## list the tasks
 setup: ## install what building and testing need; quick when it is all there
 	@scripts/setup.sh
 
-wasm: ## build the wasm modules of the release into pkg/wasm
+wasm: ## build the wasm modules of the release into pkg/npm/wasm
 	@scripts/build-wasm.sh
 
-package: wasm ## build the npm package into pkg/dist
-	@cd pkg && npm run --silent build
+package: wasm ## build the npm package into pkg/npm/dist
+	@cd pkg/npm && npm run --silent build
 	@echo "package: built"
 
 page: package digits ## build the demo page into www/dist
@@ -38,7 +38,7 @@ dev: ## serve the page, build again what changes, and reload it (PORT=8080 TIER=
 	@scripts/setup.sh page
 	@scripts/build-wasm.sh --fast --missing
 	@scripts/build-wasm.sh --fast $(TIER)
-	@[ -e pkg/dist/index.js ] || (cd pkg && npm run --silent build)
+	@[ -e pkg/npm/dist/index.js ] || (cd pkg/npm && npm run --silent build)
 	@$(MAKE) digits
 	@exec node scripts/dev.mjs $(TIER)
 
@@ -52,7 +52,7 @@ neon: ## test the NEON kernels in an emulator of aarch64
 	@scripts/neon.sh
 
 check: ## format, lint, types and documentation of everything
-	@# wasm-pack's, which would hide new files of the package from Git.
+	@# wasm-pack writes it; it would hide new files of the npm package from Git.
 	@rm -f pkg/.gitignore
 	@node scripts/test.mjs --only check
 
@@ -61,7 +61,7 @@ doc: ## the Rust documentation, into target/doc
 
 format: ## rewrite the sources as `make check` wants them
 	@cargo fmt
-	@pkg/node_modules/.bin/biome check --write .
+	@pkg/npm/node_modules/.bin/biome check --write .
 
 bench: setup package ## compare with other runtimes, side by side in one Chromium; writes docs/benchmarks.md
 	@node bench/run.mjs
@@ -80,4 +80,4 @@ fuzz: ## fuzz each reader of foreign files for a minute (FUZZ_SECONDS=60); needs
 		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 clean: ## remove everything built, but not what setup installed
-	@rm -rf target target-* pkg/dist pkg/wasm pkg/*.tgz www/dist www/public/data
+	@rm -rf target target-* pkg/npm/dist pkg/npm/wasm pkg/npm/*.tgz www/dist www/public/data

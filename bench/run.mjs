@@ -56,9 +56,9 @@ const taskIds = pick(args.tasks?.split(",") ?? Object.keys(TASKS), TASKS, "task"
 const engineIds = pick(args.engines?.split(",") ?? Object.keys(ENGINES), ENGINES, "engine").filter(
   (id) => !(args.peers && ENGINES[id].ours),
 );
-const PACKAGE = path.join(ROOT, "pkg");
+const PACKAGE = path.join(ROOT, "pkg", "npm");
 if (engineIds.some((id) => ENGINES[id].ours) && !fs.existsSync(path.join(PACKAGE, "dist", "index.js"))) {
-  fail("pkg/dist/index.js is not there: build the package first, or measure the peers alone with --peers");
+  fail("pkg/npm/dist/index.js is not there: build the package first, or measure the peers alone with --peers");
 }
 
 // ------------------------------------------------------------------ browser and pages

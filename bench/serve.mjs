@@ -10,7 +10,7 @@ import { ENGINES, TASKS } from "./table.mjs";
 
 const { values: args } = parseArgs({ options: { port: { type: "string", default: "8090" } } });
 if (!fs.existsSync(path.join(ROUTES["/convoke/"], "dist", "index.js"))) {
-  console.error("bench: pkg/dist/index.js is not there: build the package first (make package)");
+  console.error("bench: pkg/npm/dist/index.js is not there: build the package first (make package)");
   process.exit(1);
 }
 setup();

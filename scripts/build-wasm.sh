@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the wasm modules of the package into pkg/wasm/<module>/: the engine's tiers, and `onnx`.
+# Builds the wasm modules of the package into pkg/npm/wasm/<module>/: the engine's tiers, and `onnx`.
 #   scripts/build-wasm.sh [--fast] [--missing] [simd128] [relaxed] [threads] [onnx]     (default: all)
 # A module that is newer than the sources is skipped; with --missing, any module that exists. --fast builds with the
 # profile `wasm-fast`: kernels as fast as in the release, files three times as large, compiled in a third of the time.
@@ -24,7 +24,7 @@ inputs() { # folders included: their time changes when a file is removed
 
 # The profile is remembered beside the other build files, because the package ships the whole folder of a module.
 up_to_date() { # module
-  local wasm=pkg/wasm/$1/convoke_bg.wasm built
+  local wasm=pkg/npm/wasm/$1/convoke_bg.wasm built
   [ -f "$wasm" ] || return 1
   [ -z "$missing_only" ] || return 0
   built=$(cat "target/wasm-profiles/$1" 2>/dev/null) || return 1
@@ -33,7 +33,7 @@ up_to_date() { # module
 }
 
 build() (
-  module=$1 out=pkg/wasm/$1 tmp=pkg/wasm/.$1
+  module=$1 out=pkg/npm/wasm/$1 tmp=pkg/npm/wasm/.$1
   if up_to_date "$module"; then
     echo "wasm $module: up to date"
     exit
@@ -62,14 +62,14 @@ build() (
 )
 
 shrink() {
-  # Debian's binaryen is too old for relaxed SIMD; use the one pinned in pkg/package.json.
-  if [ ! -x pkg/node_modules/.bin/wasm-opt ]; then
+  # Debian's binaryen is too old for relaxed SIMD; use the one pinned in pkg/npm/package.json.
+  if [ ! -x pkg/npm/node_modules/.bin/wasm-opt ]; then
     echo "wasm-opt is missing: run 'make setup' first" >&2
     exit 1
   fi
   # shellcheck disable=SC2086
-  pkg/node_modules/.bin/wasm-opt -O3 $WASM_OPT_FEATURES "$tmp/convoke_bg.wasm" -o "$tmp/convoke_bg.wasm"
-  pkg/node_modules/.bin/terser "$tmp/convoke.js" --module --compress --mangle --output "$tmp/convoke.js"
+  pkg/npm/node_modules/.bin/wasm-opt -O3 $WASM_OPT_FEATURES "$tmp/convoke_bg.wasm" -o "$tmp/convoke_bg.wasm"
+  pkg/npm/node_modules/.bin/terser "$tmp/convoke.js" --module --compress --mangle --output "$tmp/convoke.js"
 }
 
 for module in ${@:-$WASM_MODULES}; do build "$module"; done

@@ -26,7 +26,7 @@ done
 step "data: digits and clothes" "5 s"
 node scripts/digits.mjs --if-missing www/public/data
 step "package and page" "20 s"
-(cd pkg && npm run --silent build)
+(cd pkg/npm && npm run --silent build)
 (cd www && node_modules/.bin/vite build --logLevel warn)
 printf '\nbuilt in %d s\n' $((SECONDS - begin))
 exec node www/serve.mjs

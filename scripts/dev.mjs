@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Serves the page for development: `make dev`. A change in www/ shows at once; one in pkg/src builds the package again,
+// Serves the page for development: `make dev`. A change in www/ shows at once; one in pkg/npm/src builds the package again,
 // one in src/ the wasm tier; then the page reloads.
 //   scripts/dev.mjs [tier]     (default: threads; PORT=8080)
 import { spawn } from "node:child_process";
@@ -18,7 +18,7 @@ function run(command) {
   });
 }
 const wasm = () => run(`scripts/build-wasm.sh --fast ${tier}`);
-const bundle = () => run("node pkg/scripts/bundle.mjs"); // neither checked nor minified
+const bundle = () => run("node pkg/npm/scripts/bundle.mjs"); // neither checked nor minified
 
 const { createServer } = await import(pathToFileURL(createRequire(join(process.cwd(), "www/x")).resolve("vite")).href);
 const server = await createServer({
@@ -37,7 +37,7 @@ async function build() {
   building = true;
   while (changed.size > 0) {
     const begin = performance.now();
-    const builds = [changed.has("src") && wasm, changed.has("pkg/src") && bundle].filter(Boolean);
+    const builds = [changed.has("src") && wasm, changed.has("pkg/npm/src") && bundle].filter(Boolean);
     changed.clear();
     let works = true;
     for (const step of builds) works &&= await step();
@@ -49,7 +49,7 @@ async function build() {
   building = false;
 }
 
-for (const folder of ["src", "pkg/src"]) {
+for (const folder of ["src", "pkg/npm/src"]) {
   let wait;
   watch(folder, { recursive: true }, () => {
     changed.add(folder);

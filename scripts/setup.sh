@@ -110,11 +110,11 @@ python() {
 
 # shellcheck disable=SC2086 # one word for each package
 case ${1:-all} in
-  page) debian $PAGE_PACKAGES; rust_page; js pkg www ;; # the linker before what is linked
+  page) debian $PAGE_PACKAGES; rust_page; js pkg/npm www ;; # the linker before what is linked
   debian) debian $PAGE_PACKAGES $TEST_PACKAGES ;;
   rust) rust ;;
-  js) js pkg www tests ;;
+  js) js pkg/npm www tests ;;
   python) python ;;
-  all) debian $PAGE_PACKAGES $TEST_PACKAGES; rust; js pkg www tests; python ;;
+  all) debian $PAGE_PACKAGES $TEST_PACKAGES; rust; js pkg/npm www tests; python ;;
   *) die "usage: scripts/setup.sh [page|all|debian|rust|js|python]" ;;
 esac

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Types `wasm-pack build --target web` in a fresh clone of HEAD, with the folder that the README names for its output.
+// Types `wasm-pack build --target web` in a fresh clone of HEAD.
 // Nothing that it writes may show in `git status`, and a page must be able to import the module and run a network.
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
@@ -9,8 +9,8 @@ import { extname, join, resolve } from "node:path";
 
 // In target/, where it is ignored and on the same disk. Its build shares what was compiled of the dependencies before.
 const clone = resolve("target/wasm-pack/clone");
-// By default wasm-pack writes into pkg/, over the package.json and README.md of the npm package.
-const OUT = "target/web";
+// The default of wasm-pack; the npm package is in a folder of its own below it.
+const OUT = "pkg";
 const inClone = (command, ...args) =>
   execFileSync(command, args, {
     cwd: clone,
@@ -21,7 +21,7 @@ const inClone = (command, ...args) =>
 rmSync(clone, { recursive: true, force: true });
 execFileSync("git", ["clone", "--quiet", "--no-hardlinks", ".", clone]);
 
-inClone("wasm-pack", "build", "--target", "web", "--out-dir", OUT);
+inClone("wasm-pack", "build", "--target", "web");
 const status = inClone("git", "status", "--porcelain");
 if (status !== "") throw new Error(`wasm-pack build leaves changes:\n${status}`);
 console.log("git status: clean after wasm-pack build");

@@ -144,13 +144,13 @@ const stages = {
       { name: "format, Rust", command: ["cargo", "fmt", "--check"] },
       {
         name: "lint and format, TypeScript",
-        command: ["pkg/node_modules/.bin/biome", "check", "--error-on-warnings", "."],
+        command: ["pkg/npm/node_modules/.bin/biome", "check", "--error-on-warnings", "."],
       },
       // The page and the tests see the package as users do: through its built declarations.
       {
         name: "types, package",
         command: bash(
-          "scripts/build-wasm.sh --fast --missing; cd pkg; npm run --silent typecheck; npm run --silent build",
+          "scripts/build-wasm.sh --fast --missing; cd pkg/npm; npm run --silent typecheck; npm run --silent build",
         ),
       },
       { name: "types, page", command: ["www/node_modules/.bin/tsc", "-p", "www"] },
@@ -206,10 +206,10 @@ const stages = {
   "wasm-simd128": wasmTests("simd128"),
   "wasm-relaxed": wasmTests("relaxed"),
   "wasm-threads": wasmTests("threads"),
-  size: { needs: "pkg/package.json", steps: [{ name: "size", run: checkSize }] },
+  size: { needs: "pkg/npm/package.json", steps: [{ name: "size", run: checkSize }] },
   // It compiles everything once more: with --long.
   ...(long && { "wasm-pack": { steps: [{ name: "wasm-pack", command: ["node", "scripts/test-wasm-pack.mjs"] }] } }),
-  package: { needs: "pkg/tests", steps: [vitest("package", "pkg", "pkg")] },
+  package: { needs: "pkg/npm/tests", steps: [vitest("package", "pkg/npm", "pkg/npm")] },
   consumers: { needs: "tests/consumers/vitest.config.ts", steps: [vitest("consumers", "tests/consumers")] },
   page: { needs: "tests/page/vitest.config.ts", steps: [vitest("page", "tests/page")] },
   e2e: { needs: "tests/e2e/vitest.config.ts", steps: [vitest("e2e", "tests/e2e")] },
@@ -221,13 +221,13 @@ function checkSize() {
     brotliCompressSync(readFileSync(file), {
       params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 },
     }).length / 1024;
-  const modules = readdirSync("pkg/dist", { recursive: true })
+  const modules = readdirSync("pkg/npm/dist", { recursive: true })
     .filter((file) => file.endsWith(".js") && file !== "node.js")
-    .reduce((sum, file) => sum + brotli(`pkg/dist/${file}`), 0);
+    .reduce((sum, file) => sum + brotli(`pkg/npm/dist/${file}`), 0);
   const total = { passed: 0, failed: 0 };
   const check = (name, modules, budget) => {
-    const glue = brotli(`pkg/wasm/${name}/convoke.js`);
-    const wasm = brotli(`pkg/wasm/${name}/convoke_bg.wasm`);
+    const glue = brotli(`pkg/npm/wasm/${name}/convoke.js`);
+    const wasm = brotli(`pkg/npm/wasm/${name}/convoke_bg.wasm`);
     const sum = modules + glue + wasm;
     const parts = [modules, glue, wasm].map((n) => n.toFixed(1));
     console.log(

@@ -31,7 +31,7 @@ export default defineConfig({
     assetsInlineLimit: 0, // data: URLs would break the policy
     chunkSizeWarningLimit: 1000,
   },
-  // The package is a link to ../pkg, outside this folder.
+  // The package is a link to ../pkg/npm, outside this folder.
   server: { headers: isolation, fs: { allow: [".."] } },
   // Pre-bundling would move the package's code away from its workers and wasm files.
   optimizeDeps: { exclude: ["convoke"] },

@@ -15,7 +15,7 @@ export const BENCH = path.dirname(path.dirname(fileURLToPath(import.meta.url))),
 export const ROUTES = {
   "/page/": path.join(BENCH, "page"),
   "/models/": MODELS,
-  "/convoke/": path.join(path.dirname(BENCH), "pkg"),
+  "/convoke/": path.join(path.dirname(BENCH), "pkg", "npm"),
   "/ort/": path.join(MODULES, "onnxruntime-web", "dist"),
   "/tfjs/": path.join(MODULES, "@tensorflow"),
   "/litert/": path.join(MODULES, "@litertjs"),

@@ -6,10 +6,10 @@ use super::{Config, TRAINING};
 use crate::options::{OptionSpec, Range};
 use crate::plan::Optimizer;
 
-const README: &str = include_str!("../../pkg/README.md");
+const README: &str = include_str!("../../pkg/npm/README.md");
 const TYPES: &str = concat!(
-    include_str!("../../pkg/src/shared/types/training.ts"),
-    include_str!("../../pkg/src/shared/types/optimization.ts"),
+    include_str!("../../pkg/npm/src/shared/types/training.ts"),
+    include_str!("../../pkg/npm/src/shared/types/optimization.ts"),
 );
 
 /// The numbers that TypeScript's comments and the README write otherwise than Rust does.
@@ -101,7 +101,7 @@ fn every_kind_is_documented_with_its_defaults_and_ranges() {
             let fields: String = known.map(|(name, value)| format!(", {name}: {}", written(value))).collect();
             let line = format!("{{ kind: \"{kind}\"{}{fields}", rate.unwrap_or_default());
             if !README.contains(&line) {
-                wrong.push(format!("pkg/README.md lacks `{line}`"));
+                wrong.push(format!("pkg/npm/README.md lacks `{line}`"));
             }
         }
     }
@@ -129,7 +129,7 @@ fn every_option_is_documented_with_its_default_and_range() {
         let plain = !matches!(spec.range, Range::OneOf(_) | Range::List(_) | Range::Object(_));
         let line = format!("{}: {}", spec.name, written(&defaults[spec.name]));
         if plain && !["seed", "epochs"].contains(&spec.name) && !README.contains(&line) {
-            wrong.push(format!("pkg/README.md lacks `{line}`"));
+            wrong.push(format!("pkg/npm/README.md lacks `{line}`"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -127,7 +127,7 @@ test("Node", () => {
 
 for (const [name, path] of [
   ["repository", "README.md"],
-  ["package", "pkg/README.md"],
+  ["package", "pkg/npm/README.md"],
 ] as const) {
   test(`the example in the README of the ${name} runs as it stands`, async () => {
     const readme = readFileSync(join(root, path), "utf8");

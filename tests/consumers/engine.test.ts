@@ -19,12 +19,12 @@ interface Told {
 
 declare global {
   // Globals of main.js, for the functions that the page evaluates.
-  var convoke: typeof import("../../pkg/dist/index.js");
+  var convoke: typeof import("../../pkg/npm/dist/index.js");
   /** Returns the error that a promise rejects with. */
   var failure: (promise: Promise<unknown>) => Promise<Told>;
   /** Returns images of eight classes, told apart by the position of a bright square. */
-  var squares: (count: number) => import("../../pkg/dist/index.js").TrainingData;
-  var gray: () => import("../../pkg/dist/index.js").TensorData;
+  var squares: (count: number) => import("../../pkg/npm/dist/index.js").TrainingData;
+  var gray: () => import("../../pkg/npm/dist/index.js").TensorData;
   /** The bytes of all buffers of the worker's GPU that were not destroyed. */
   var onDevice: number;
   var device: GpuDevice;

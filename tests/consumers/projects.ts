@@ -21,7 +21,7 @@ const html = `<!doctype html><html lang="en"><link rel="icon" href="data:,">
 /** Makes a folder with the tarball of `npm pack`. */
 export function pack(): string {
   const base = mkdtempSync(join(tmpdir(), "convoke-consumers-"));
-  execFileSync("npm", ["pack", "--silent", "--pack-destination", base], { cwd: join(root, "pkg") });
+  execFileSync("npm", ["pack", "--silent", "--pack-destination", base], { cwd: join(root, "pkg/npm") });
   return base;
 }
 

@@ -53,8 +53,8 @@ for (const options of [
 }
 
 test("the project uses all that is exported", () => {
-  const declared = (file: string) => readFileSync(join(root, "pkg/dist", file), "utf8");
-  const files = readdirSync(join(root, "pkg/dist/shared/types"));
+  const declared = (file: string) => readFileSync(join(root, "pkg/npm/dist", file), "utf8");
+  const files = readdirSync(join(root, "pkg/npm/dist/shared/types"));
   const all = files.map((file) => declared(`shared/types/${file}`)).join("");
   const types = [...all.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name);
   const named = [...declared("index.d.ts").matchAll(/^export \{(.*)\}/gm)].flatMap(([, names]) =>

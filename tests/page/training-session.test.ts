@@ -1,7 +1,7 @@
 // The page's state of a training run: which events change it, and what it then allows.
 
 import { describe, expect, test } from "vitest";
-import type { StepReport } from "../../pkg/dist/index.js";
+import type { StepReport } from "../../pkg/npm/dist/index.js";
 import { controls, idle, next, type TrainingEvent, type TrainingSession } from "../../www/src/training-session.js";
 
 const report = (fields: Partial<StepReport> = {}): StepReport =>

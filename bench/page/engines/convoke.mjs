@@ -1,4 +1,4 @@
-// Convoke through its public API, from the package of this checkout (pkg/dist and pkg/wasm).
+// Convoke through its public API, from the package of this checkout (pkg/npm/dist and pkg/npm/wasm).
 import { batch, input } from "../data.mjs";
 
 // Names of the zoo that differ from torchvision's.

@@ -1,6 +1,6 @@
 //! Networks, trainers and the pool.
 //!
-//! The npm package (`pkg/src/engine/`) is the only caller. It serializes the calls of each network, because an async
+//! The npm package (`pkg/npm/src/engine/`) is the only caller. It serializes the calls of each network, because an async
 //! method borrows its object until it is done.
 
 mod memory;

@@ -7,7 +7,7 @@ import { type ConvokeError, liveBytes, Network, type Progress } from "../src/nod
 import { initSync } from "../wasm/onnx/convoke.js";
 import { failure, serve } from "./support.js";
 
-const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const at = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const read = (path: string) => new Uint8Array(readFileSync(at(path)));
 
 const golden = readdirSync(at("tests/golden/onnx")).filter((name) => name.endsWith(".onnx"));

@@ -14,9 +14,9 @@ import {
 } from "../src/node.js";
 import { failure, serve } from "./support.js";
 
-const path = fileURLToPath(new URL("../../models/lenet5-mnist.safetensors", import.meta.url));
+const path = fileURLToPath(new URL("../../../models/lenet5-mnist.safetensors", import.meta.url));
 const file = new Uint8Array(readFileSync(path));
-const digit = JSON.parse(readFileSync(new URL("../../tests/consumers/digit.json", import.meta.url), "utf8")) as {
+const digit = JSON.parse(readFileSync(new URL("../../../tests/consumers/digit.json", import.meta.url), "utf8")) as {
   pixels: number[];
 };
 const seven = {

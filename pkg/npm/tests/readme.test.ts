@@ -5,7 +5,7 @@ import { expect, test, vi } from "vitest";
 import * as convoke from "../src/node.js";
 import { pkg, readmeBlocks } from "./documentation.js";
 
-const model = (name: string) => join(pkg, "../models", `${name}.safetensors`);
+const model = (name: string) => join(pkg, "../../models", `${name}.safetensors`);
 
 /** Three digits of noise for each of four classes. */
 function noise(seed: number): convoke.TrainingData {
