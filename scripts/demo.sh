@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 node www/serve.mjs --check
 begin=$SECONDS step=0 steps=7
-# The times were measured on two cores with nothing installed; what is there already takes no time.
+# The times were measured on two cores with nothing installed; finished steps take no time.
 step() { # what time
   step=$((step + 1))
   printf '\n[%d/%d] %s (about %s; %d s since the start)\n' $step $steps "$1" "$2" $((SECONDS - begin))

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-WASM_BINDGEN=0.2.130 # the same as in Cargo.toml: the program and the crate must match exactly
+WASM_BINDGEN=0.2.130 # must equal the crate's version in Cargo.toml
 WASM_PACK=0.15.1
 # ONNX's own tests and checker, and a runtime to compare with: tests/onnx uses them.
 # Pillow only makes golden numbers: tests/golden/images.py.

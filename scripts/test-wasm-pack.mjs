@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { extname, join, resolve } from "node:path";
 
-// In target/, where it is ignored and on the same disk. Its build shares what was compiled of the dependencies before.
+// In target/, which Git ignores. Builds share a target folder, so that dependencies are compiled once.
 const clone = resolve("target/wasm-pack/clone");
 // The default of wasm-pack; the npm package is in a folder of its own below it.
 const OUT = "pkg";

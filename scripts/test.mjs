@@ -57,7 +57,7 @@ const rustReport = {
     const named = (outcome) => events.filter((e) => e?.event === outcome).map((e) => e.name);
     return { passed: named("ok").length, failed: named("failed").length, names: named("failed") };
   },
-  /** What is shown of a line: the name of a test, and the output of one that failed. */
+  /** Returns the part of a line to show: the name of a test, or the output of a failed one. */
   show(line) {
     const event = testEvent(line);
     if (event)
@@ -215,7 +215,7 @@ const stages = {
   e2e: { needs: "tests/e2e/vitest.config.ts", steps: [vitest("e2e", "tests/e2e")] },
 };
 
-/** What a page downloads for each tier: the package's modules, the tier's glue and its wasm; and what ONNX adds. */
+/** Returns the download of each tier (the package's modules, the tier's glue and wasm) and of the ONNX module. */
 function checkSize() {
   const brotli = (file) =>
     brotliCompressSync(readFileSync(file), {
@@ -242,7 +242,7 @@ function checkSize() {
 
 // --- running ---
 
-/** Runs a command, streams what it prints, and returns it with the exit status. */
+/** Runs a command, streams its output, and returns the output with the exit status. */
 function execute({ command, env, show }) {
   return new Promise((resolve) => {
     let output = "";

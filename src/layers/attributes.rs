@@ -44,7 +44,7 @@ fn check_size(name: &str, value: &Json) -> Result<(), Mismatch> {
     }
 }
 
-/// The mismatch that an error of the reader tells: the attribute, what was expected, and what the file has there.
+/// Converts an error of the reader to the attribute, the expected value and the value in the file.
 fn mismatch(fields: &Fields, error: &json::ReadError) -> Mismatch {
     let quoted = |prefix| error.message.strip_prefix(prefix).and_then(|rest| rest.split_once('`'));
     if let Some((name, _)) = quoted("missing field `") {

@@ -250,7 +250,7 @@ fn memory_is_not_reused_while_it_is_needed() {
     assert!(plan.arena as f64 <= 1.2 * plan.largest_live as f64);
 }
 
-/// Of no network does the memory exceed by more than a fifth what is alive at once.
+/// The memory of a network exceeds its largest set of live values by at most a fifth.
 #[test]
 fn networks_take_little_more_memory_than_they_must() {
     for name in zoo::names() {
@@ -295,7 +295,7 @@ fn recomputing_values_saves_memory() {
     }
 }
 
-/// In both halves of a training plan, everything that is read is what was written for it.
+/// Both halves of a training plan read each value before another overwrites it.
 #[test]
 fn values_and_gradients_stay_as_long_as_they_are_needed() {
     let mut b = Builder::new("residual", [3, 16, 16]);

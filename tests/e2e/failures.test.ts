@@ -1,4 +1,4 @@
-// Downloads that go wrong, one after the other in every way, and what the page says.
+// Downloads that fail in every way, and the page's messages.
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { launch } from "../support/browser.js";

@@ -1,4 +1,4 @@
-// Every network of the list, files of other tools, and what a network sees.
+// Every network of the list, files of other tools, and the view into a network.
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";

@@ -1,4 +1,4 @@
-// What the tests of the page do over and over.
+// Steps that the tests of the page share.
 import { readFileSync } from "node:fs";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 
@@ -49,7 +49,7 @@ export async function answers(page: Page, digit: number): Promise<void> {
   );
 }
 
-/** Waits until the answer belongs to what is drawn, and gives it. */
+/** Waits until the answer belongs to the current drawing, and returns it. */
 export async function settled(page: Page): Promise<string> {
   await page.waitForSelector("#answer[aria-busy=false]");
   return text(page, "answer");
@@ -61,7 +61,7 @@ export async function switchTo(page: Page, backend: "cpu" | "webgpu"): Promise<v
   await page.waitForFunction((n) => document.getElementById("engine")?.textContent?.startsWith(n), name);
 }
 
-/** Starts training and waits for so many steps; gives the loss that was shown first and the last one. */
+/** Starts training and waits for `steps` steps; returns the first loss shown and the last. */
 export async function trainFor(page: Page, steps: number): Promise<{ first: number; last: number }> {
   // Seen from within the page: from outside, a quick run is many steps further when it is asked.
   const first = page.evaluate(

@@ -76,7 +76,7 @@ test("learns own IDX files, one step at a time, and shows what it makes of them"
   await page.waitForSelector("#watched:not([hidden])");
   expect(await text(page, "watched-text")).toMatch(/^conv1: 6 maps of 28 × 28/);
   expect(await text(page, "watched-filters-text")).toMatch(/^conv1.weight: 6 filters of 5 × 5, from -0\.\d+ \(black\)/);
-  // What is no pair of files is refused, and the digits are back.
+  // A truncated pair of files is refused, and the digits are back.
   await chooseIdx(page, images.subarray(0, 9000), labels);
   await page.waitForFunction(() => document.getElementById("train-errors")?.textContent);
   expect(await page.textContent("#train-errors")).toContain("expected 313600 bytes of images, got 8984");
@@ -160,7 +160,7 @@ test("a run survives a reload, and its checkpoint goes to a file and back", asyn
   const checkpoint = readFileSync(await download.path());
   expect(download.suggestedFilename()).toMatch(/^lenet5-step2\d\d\.safetensors$/);
 
-  await page.waitForTimeout(500); // what is kept is written
+  await page.waitForTimeout(500); // until the kept run is written
   await page.reload();
   await classified(page);
   await page.waitForSelector("#kept:not([hidden])");

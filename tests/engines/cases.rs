@@ -7,7 +7,7 @@ use pollster::block_on;
 use crate::list::{Engines, List};
 use crate::suite::{self, Case, checks};
 
-/// The cases, shared by all tests: what the references find is computed once.
+/// The cases, shared by all tests, so that the references compute each once.
 pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(suite::cases);
 
 pub fn add(list: &mut List) {

@@ -39,7 +39,7 @@ pub const FLOAT: i64 = 1;
 pub const STRING: i64 = 8;
 pub const INT64: i64 = 7;
 
-/// A tensor of as many floats as it says.
+/// A tensor of floats, with values for each element of `dims`.
 pub fn tensor(name: &str, dims: &[i64]) -> Vec<u8> {
     let n = dims.iter().product::<i64>() as usize;
     typed(name, dims, FLOAT, &raw_floats(&vec![0.5; n]))
@@ -65,7 +65,7 @@ pub fn ints_attribute(name: &str, values: &[i64]) -> Vec<u8> {
     [named(1, name), values.iter().flat_map(|&v| int(8, v)).collect(), int(20, 7)].concat()
 }
 
-/// An input or output of floats; the batch is dynamic, and so is what is negative.
+/// An input or output of floats; the batch and negative sizes are dynamic.
 pub fn info(name: &str, sample: &[i64]) -> Vec<u8> {
     let size = |&d: &i64| field(1, &if d < 0 { named(2, "?") } else { int(1, d) });
     let dims = [-1].iter().chain(sample).flat_map(size).collect::<Vec<u8>>();

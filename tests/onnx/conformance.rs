@@ -4,7 +4,7 @@
 //! `scripts/setup.sh python` installs the package into `tests/.onnx`. `supported.txt` lists the tests that pass; one that
 //! no longer does fails the run, and so does a wrong number anywhere. `CONVOKE_RECORD=1` writes the list anew.
 //!
-//! What is not supported must be no 2-D CNN: the reason falls in one of [`CLASSES`], and anything else fails the run.
+//! A test that Convoke refuses must be no 2-D CNN: the reason falls in one of [`CLASSES`], and anything else fails the run.
 //!
 //! A test whose operator can be computed for a network's input is; one that only makes sense for shapes and weights
 //! (`Shape`, a `Cast` to integers) is folded from constants, as when a file is read.
@@ -31,8 +31,8 @@ use crate::{difference, each_output, run};
 /// The operators whose node tests count.
 static OPERATORS: LazyLock<BTreeSet<String>> = LazyLock::new(supported_operators);
 
-/// Why a test is no 2-D CNN, with what the reasons of such tests hold. A sample's three spatial dimensions show in its
-/// shape ([`is_volume`]).
+/// The reasons why a test is no 2-D CNN, with the words by which a refusal is recognized. Tests with three spatial
+/// dimensions are recognized by their shape ([`is_volume`]).
 const CLASSES: &[(&str, &[&str])] = &[
     ("sequences and optional values", &["expected a tensor of known rank, got none"]),
     ("training: random zeros, statistics of a batch", &["training_mode"]),
@@ -40,7 +40,7 @@ const CLASSES: &[(&str, &[&str])] = &[
     ("expected numbers that wrap around where the standard has them end", &["wraps around"]),
 ];
 
-/// Tests whose expected codes are those of a cast that wraps around: -236 becomes 20, and not -128.
+/// Tests that expect a cast which wraps around: -236 becomes 20, and not -128.
 const WRAPPED: &[&str] = &[
     "test_qlinearmatmul_2D_int8_float16",
     "test_qlinearmatmul_2D_int8_float32",
@@ -212,7 +212,8 @@ fn case(folder: &Path, engines: &Engines) -> Option<Outcome> {
     })
 }
 
-/// On the engine if it can be imported with some of its inputs free, else by folding; the reason is that of the engine.
+/// Runs a test on the engine if it can be imported with some of its inputs free, else by folding. The reason of a
+/// refusal is the engine's.
 fn attempt(bytes: &[u8], inputs: &[Constant], outputs: &[Constant], engines: &Engines) -> Outcome {
     let reason = match import(bytes, inputs) {
         Ok((imported, free)) => match stacked(&imported, &inputs[..free]) {
@@ -238,7 +239,7 @@ fn options(bytes: &[u8], inputs: &[Constant], free: usize) -> Options {
 }
 
 /// Reads a model with the first inputs free and the rest as constants: one free input if that can be, else all, else
-/// what lies between. The error is that of one input.
+/// the numbers between. The error is the one of a single free input.
 fn import(bytes: &[u8], inputs: &[Constant]) -> Result<(Imported, usize), Error> {
     let with = |free: usize| read_with(bytes.to_vec(), &options(bytes, inputs, free));
     let first = match with(1) {
@@ -278,7 +279,7 @@ fn compare(imported: &Imported, x: &Tensor, outputs: &[Constant], engines: &Engi
     }
 }
 
-/// The same on the GPU engine, unless the adapter has no buffer for so many weights.
+/// Compares the GPU engine's outputs too, unless the weights exceed the adapter's largest buffer.
 fn on_device(
     graph: &Graph,
     params: &Params,
@@ -304,7 +305,7 @@ fn scale(imported: &Imported, i: usize) -> Option<Scale> {
     imported.scales.get(&imported.graph.nodes()[node].name).copied()
 }
 
-/// What is wrong with the outputs. Codes of 8 bits are the nearest to the float that is given in their place.
+/// Returns the first difference between the outputs. Floats in place of expected 8-bit values are quantized first.
 fn same(got: &[Tensor], outputs: &[Constant], scale: impl Fn(usize) -> Option<Scale>) -> Option<Outcome> {
     if got.len() != outputs.len() {
         return Some(Outcome::Failed(format!("{} outputs instead of {}", got.len(), outputs.len())));

@@ -1,4 +1,4 @@
-//! ONNX files: what is written comes back, what others wrote is read, and what cannot be read is said.
+//! ONNX files: written files read back as they were, files of other exporters load, and refusals name their reason.
 
 mod bytes;
 mod conformance;
@@ -39,7 +39,7 @@ fn write(graph: &Graph, params: &Params) -> Vec<u8> {
     onnx::write(&model).expect("it is small")
 }
 
-/// The same by the references.
+/// Computes the outputs of `graph` by the references.
 fn by_reference(graph: &Graph, params: &Params, x: &Tensor) -> Vec<Tensor> {
     let values = reference::forward(graph, params, &x.to_f64(), None);
     graph.outputs().iter().map(|o| values[o.value.index()].to_f32()).collect()

@@ -1,4 +1,4 @@
-//! Files that are no networks for Convoke, and what it says of them.
+//! Files that Convoke refuses, and its messages.
 
 use convoke::Error;
 use convoke::format::onnx::{self, Options};
@@ -15,7 +15,7 @@ fn lenet() -> (Graph, Params) {
     (graph, params)
 }
 
-/// LeNet-5's file with every text replaced by another of the same length.
+/// LeNet-5's file with every text replaced by another of equal length.
 fn edited(from: &str, to: &str) -> Error {
     assert_eq!(from.len(), to.len());
     let (graph, params) = lenet();

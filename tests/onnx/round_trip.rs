@@ -1,4 +1,4 @@
-//! Every layer, written and read back, gives the same numbers.
+//! Every layer, written and read back, gives equal numbers.
 
 use convoke::Error;
 use convoke::format::{Meta, Model, onnx};

@@ -1,4 +1,4 @@
-// What the page allows at each point of teaching own classes.
+// The actions that the page allows at each point of teaching own classes.
 import { expect, test } from "vitest";
 import { controls, type TeachingSession } from "../../www/src/teaching-session.js";
 

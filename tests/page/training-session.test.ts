@@ -1,4 +1,4 @@
-// The page's state of a training run: which events change it, and what it then allows.
+// The page's state of a training run: which events change it, and which actions it then allows.
 
 import { describe, expect, test } from "vitest";
 import type { StepReport } from "../../pkg/npm/dist/index.js";

@@ -68,7 +68,7 @@ impl Case {
         (params, random(&graph.input().batched(self.batch), 1))
     }
 
-    /// Returns what the references compute in training mode, where dropout acts. Computed once, for all tests.
+    /// Returns the results of the references in training mode, where dropout acts. Computed once, for all tests.
     pub fn problem(&self) -> &Problem {
         self.problem.get_or_init(|| self.solve())
     }

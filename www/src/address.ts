@@ -1,4 +1,4 @@
-// What the page's address can force, for tests and the curious: ?tier=simd128&backend=webgpu&threads=1
+// Settings in the page's address, for tests and the curious: ?tier=simd128&backend=webgpu&threads=1
 import type { Backend, Tier } from "convoke";
 
 export interface Forced {

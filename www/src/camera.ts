@@ -8,7 +8,7 @@ export const SIDE = 224;
 export interface Camera {
   /** Whether there are frames. */
   isOpen(): boolean;
-  /** The square in the middle of what it sees now; nothing while it is closed. */
+  /** Returns the central square of the current frame; undefined while the camera is closed. */
   frame(): HTMLCanvasElement | undefined;
   close(): void;
   /** Called back when it may have opened or closed. */

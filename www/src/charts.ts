@@ -9,9 +9,9 @@ const EVERY = 80; // ms between redraws
 export interface Chart {
   /** The running mean after this step is returned. */
   add(step: number, batch: number, heldOut: number | undefined): number;
-  /** Begins anew; what is there stays, faintly, as the run before. */
+  /** Begins a new run; the current curve stays, faintly, for comparison. */
   clear(): void;
-  /** Lets go of the run before, too. */
+  /** Removes the previous run, too. */
   forget(): void;
 }
 

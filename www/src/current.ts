@@ -10,7 +10,7 @@ export interface Current {
   network: Network;
   /** Where it comes from, as the page says it. */
   origin: string;
-  /** What it was loaded from: it is loaded again when its worker has crashed. Shipped ones have an address. */
+  /** The source of the network, from which it is loaded again when its worker has crashed. */
   source: string | Blob | Uint8Array | Created;
 }
 

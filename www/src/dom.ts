@@ -22,7 +22,7 @@ export function context2d(canvas: HTMLCanvasElement, settings?: CanvasRenderingC
   return context;
 }
 
-/** The value of a custom property of the style sheet, for what is drawn by script. */
+/** The value of a custom property of the style sheet, for drawing by script. */
 export function styleValue(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }

@@ -49,7 +49,7 @@ export function createPad(
     else waiting = requestAnimationFrame(() => changed(prepare(read()), false));
   }
 
-  /** What is inked, halved in size: more than enough for 28x28. */
+  /** Returns the drawing at half size, which is more than enough for 28x28. */
   function read(): Grey {
     const { data } = context.getImageData(0, 0, size, size);
     const half = size >> 1;

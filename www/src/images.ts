@@ -1,4 +1,4 @@
-// What a run learns from: images that come with the page, or of one's own, which are read when they are chosen.
+// The images of a training run: shipped with the page, or the user's own, which are read when they are chosen.
 import { collect } from "./collect.js";
 import { type Collection, isFetched, type Kind } from "./collection.js";
 import { byId } from "./dom.js";
@@ -7,15 +7,15 @@ import { bytes, count } from "./text.js";
 import { beginWait } from "./waits.js";
 
 export interface Images {
-  /** Those of this kind, read again only when others were chosen. */
+  /** Returns the images of this kind, read again only when others were chosen. */
   gather(kind: Kind, control: AbortController): Promise<Collection>;
-  /** Takes those of a run of an earlier visit. */
+  /** Takes the images of a run from an earlier visit. */
   bring(kind: Kind, collection: Collection): void;
-  /** Whether those of this kind are at hand, or can be fetched. */
+  /** Returns whether images of this kind are at hand or can be fetched. */
   has(kind: Kind): boolean;
 }
 
-/** What a wait for them is called. */
+/** The labels of the progress bars. */
 const WAITS: Record<Kind, string> = { digits: "Digits", clothes: "Clothes", idx: "Images", folder: "Images" };
 
 export function createImages(errors: HTMLElement, waits: HTMLElement): Images {
@@ -60,7 +60,7 @@ export function createImages(errors: HTMLElement, waits: HTMLElement): Images {
     });
     picker.addEventListener("change", () => {
       files = [...(picker.files ?? [])];
-      picker.value = ""; // the same files can be chosen again
+      picker.value = ""; // lets the user choose these files again
       void read(kind as Kind);
     });
   }

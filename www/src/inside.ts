@@ -1,4 +1,4 @@
-// What the network in use makes of a picture: classes, the time of each layer, and any layer's feature maps.
+// The view into the network in use: classes of a picture, the time of each layer, and any layer's feature maps.
 import type { TensorData } from "convoke";
 import { createBars } from "./bars.js";
 import type { CurrentNetwork } from "./current.js";
@@ -78,7 +78,7 @@ export function setUpInside(current: CurrentNetwork): void {
 
   input.addEventListener("change", () => {
     const chosen = input.files?.[0];
-    input.value = ""; // the same file can be chosen again
+    input.value = ""; // lets the user choose this file again
     if (chosen) void show(chosen);
   });
   addEventListener("drop", (event) => {

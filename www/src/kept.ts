@@ -7,7 +7,7 @@ import type { Collection } from "./collection.js";
 import type { Settings } from "./settings.js";
 
 const KEY = "convoke-run";
-/** Own images up to so many bytes are kept along. */
+/** The user's images are kept with the run up to this many bytes. */
 const MOST_BYTES = 256 * 2 ** 20;
 
 export interface Kept {

@@ -1,4 +1,4 @@
-// The network in use: what it is, its layers, its file.
+// The network in use: its description, its layers, its file.
 import { type LoadOptions, Network, type Progress } from "convoke";
 import alexnetUrl from "../../models/alexnet-fashion-mnist.safetensors?url";
 import densenetUrl from "../../models/densenet22-fashion-mnist.safetensors?url";
@@ -73,7 +73,7 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
     }
   }
 
-  /** What the page knows of a file of the user's. */
+  /** Returns the options for loading a file of the user's. */
   function own(source: Current["source"]): LoadOptions {
     if (source instanceof File && source.name.toLowerCase().endsWith(".onnx")) return { format: "onnx" };
     return arch.value ? { arch: arch.value } : {};
@@ -121,7 +121,7 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
   for (const button of saves) button.addEventListener("click", () => void save(button.id));
   file.addEventListener("change", () => {
     const chosen = file.files?.[0];
-    file.value = ""; // the same file can be chosen again
+    file.value = ""; // lets the user choose this file again
     if (chosen) void loadFile(chosen);
   });
   // Dropping a file anywhere opens it.
@@ -158,7 +158,7 @@ export function setUpNetwork(current: CurrentNetwork, forced: Forced): () => voi
   };
 }
 
-/** What the file itself says of its training. */
+/** Shows the provenance that the file records of its training. */
 function showProvenance({ provenance }: Network): void {
   const entries = Object.entries(provenance);
   byId("provenance").hidden = entries.length === 0;

@@ -33,7 +33,7 @@ export interface Settings {
 /** Fitting learning rates to start from. */
 const RATES = { sgd: "0.005", adam: "0.001", adamw: "0.001", rmsprop: "0.001" };
 
-/** How images may be varied and still be of the same class; digits are not mirrored. */
+/** Augmentations that keep the class of an image; digits are not mirrored. */
 const AUGMENT: Record<string, AugmentOptions> = {
   none: {},
   move: { shift: 2, rotate: 10, scale: 0.1 },

@@ -9,7 +9,7 @@ import { controls } from "./teaching-session.js";
 import { count, percent } from "./text.js";
 import { beginWait } from "./waits.js";
 
-/** Every fifth picture of a class judges what was learnt from the others. */
+/** The fraction of each class that is held out to measure accuracy. */
 const HELD_OUT = 0.2;
 
 type Picture = Blob | HTMLCanvasElement;
@@ -132,7 +132,7 @@ export function setUpTeaching(current: CurrentNetwork): void {
 
     input.addEventListener("change", () => {
       const files = [...(input.files ?? [])];
-      input.value = ""; // the same files can be chosen again
+      input.value = ""; // lets the user choose these files again
       void addAll(name, files);
     });
     take.addEventListener("click", () => {
@@ -227,7 +227,7 @@ export function setUpTeaching(current: CurrentNetwork): void {
   });
   test.addEventListener("change", () => {
     const picture = test.files?.[0];
-    test.value = ""; // the same file can be chosen again
+    test.value = ""; // lets the user choose this file again
     if (!picture) return;
     camera.close(); // its pictures would take the answer's place
     clearErrors(errors);

@@ -72,7 +72,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
               onProgress,
             });
         const { optimizer, schedule, augment, batchSize, seed } = chosen;
-        // A checkpoint has all that, with what was changed while it ran.
+        // A checkpoint holds these options, with the changes made during the run.
         trainer = await network.trainer(checkpoint ? {} : { optimizer, schedule, augment, batchSize, seed });
       } finally {
         wait.end();
@@ -136,7 +136,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     const remedies: Remedy[] = [];
     if (checkpoint) {
       const resume = () => {
-        revive(); // The classifier had the same worker.
+        revive(); // The classifier shared the crashed worker.
         void run(chosen, checkpoint);
       };
       remedies.push({ label: "Continue from the checkpoint", run: resume });
@@ -188,7 +188,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
   view.loadRun.addEventListener("click", () => runFile.click());
   runFile.addEventListener("change", async () => {
     const chosen = runFile.files?.[0];
-    runFile.value = ""; // the same file can be chosen again
+    runFile.value = ""; // lets the user choose this file again
     const form = settings.read();
     if (!chosen || !form) return;
     clearErrors(errors);
@@ -199,7 +199,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     }
   });
 
-  /** A copy of what was learnt so far goes to the classifier, so training may go on. */
+  /** Gives the classifier a copy of the current weights, so that training may go on. */
   async function useIt(): Promise<void> {
     if (!trainer || !session.last) return;
     clearErrors(errors);
@@ -223,7 +223,7 @@ export function setUpTraining(current: CurrentNetwork, forced: Forced, revive: (
     const chosen = settings.read();
     if (chosen && !view.start.disabled) void run(chosen);
   });
-  // Figure 9 of the notes, on a scale that fits minutes: the same recipe with and without shortcuts.
+  // Figure 9 of the notes, on a scale that fits minutes: one recipe with and without shortcuts.
   view.twins.addEventListener("click", async () => {
     const chosen = settings.read();
     if (!chosen) return;

@@ -10,7 +10,7 @@ export interface Wait {
   downloaded(loaded: number, total: number | undefined): void;
   /** Without a share the bar only shows that something goes on. */
   doing(what: string, share?: number): void;
-  /** What the package reports. */
+  /** Shows a progress report of the package. */
   progress(progress: Progress): void;
   end(): void;
 }

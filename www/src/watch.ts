@@ -1,13 +1,13 @@
-// What a network in training makes of one held-out image, layer by layer, and by which filters, as it learns.
+// The feature maps and filters of a network in training, for one held-out image.
 import type { Network, TrainingData } from "convoke";
 import { byId, make } from "./dom.js";
 import { draw } from "./inside.js";
 import { prepared } from "./judge.js";
 
-/** Between looks: each takes a run of the network. */
+/** Milliseconds between updates, each of which takes a run of the network. */
 const EVERY_MS = 2000;
 
-/** Returns what is to be called after each step. */
+/** Returns a function to call after each training step. */
 export function watch(network: Network, heldOut: TrainingData): () => void {
   const choice = byId("watched-layer", HTMLSelectElement);
   const maps = network.layers.filter(({ kind, shape }) => kind === "conv2d" && shape.length === 3);

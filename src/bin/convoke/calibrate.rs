@@ -121,8 +121,8 @@ fn pool() -> Arc<Pool> {
     Pool::new(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// For each layer, how far the outputs are from those of floats when it alone is computed in integers: the root mean
-/// square of the differences, relative to that of the outputs.
+/// Returns the error of each layer computed alone in integers: the root mean square of the differences between the
+/// outputs and the float outputs, relative to the root mean square of the float outputs.
 fn errors(model: &Model, ranges: &Ranges, x: &Tensor) -> Result<BTreeMap<String, f64>> {
     let exact = engine(model, &Ranges::default(), Prefer::Exactness)?.run(x)?;
     let error = |(name, range): (&String, &f32)| {

@@ -1,4 +1,4 @@
-//! `convoke classify`: what is in these images.
+//! `convoke classify`: names the contents of images.
 
 use std::path::PathBuf;
 

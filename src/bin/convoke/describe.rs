@@ -1,4 +1,4 @@
-//! `convoke describe`: what a network is made of and what it costs.
+//! `convoke describe`: lists the layers of a network and their costs.
 
 use std::fmt::Write;
 
@@ -31,8 +31,8 @@ pub struct Args {
     /// How to print it.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
-    /// What the CPU engine does instead: each step with its algorithm, timed here on one thread. A network by name gets
-    /// random weights.
+    /// Print the plan of the CPU engine instead: each step with its algorithm, timed here on one thread. A network by name
+    /// gets random weights.
     #[arg(long, conflicts_with = "format")]
     plan: bool,
     /// With --plan: without algorithms that round differently from a sum of products (Winograd's).

@@ -22,7 +22,7 @@ pub fn dot(graph: &Graph) -> String {
     format!("digraph \"{}\" {{\n    node [shape=box];\n{}}}", dot_text(graph.name()), body(graph, node, edge))
 }
 
-/// The lines of all nodes, each from its number and its name, kind and shape, and then those of all edges.
+/// Returns a line for each node (from its number, and its name, kind and shape), then a line for each edge.
 fn body(graph: &Graph, node: impl Fn(usize, [String; 3]) -> String, edge: impl Fn(usize, usize) -> String) -> String {
     let mut lines = String::new();
     for value in graph.values() {

@@ -136,7 +136,7 @@ fn check_classes(model: &Model, samples: &Samples, loss: Loss) -> Result<()> {
     Ok(())
 }
 
-/// The same for a model that must know its preprocessing.
+/// Evaluates a model with the preprocessing in its metadata, which must be there.
 pub async fn evaluate_own(model: &Model, path: &Path, samples: &Samples, backend: &Backend) -> Result<Evaluation> {
     let missing = || Error::format(path.display().to_string(), "`preprocess` in its metadata", "none");
     let preprocess = model.meta.preprocess.as_ref().ok_or_else(missing)?;

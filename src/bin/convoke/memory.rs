@@ -7,23 +7,23 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 #[derive(clap::Args)]
 pub struct Args {
     /// The most memory to take, in bytes or with K, M or G behind the number: a run that needs more is refused before it
-    /// starts [default: what is available].
+    /// starts [default: the available memory].
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
 }
 
-/// What is left of it.
+/// The memory that a run may still take, in bytes.
 pub struct Budget(u64);
 
 impl Args {
-    /// All of it.
+    /// Returns the whole budget, of which nothing is taken yet.
     pub fn budget(&self) -> Budget {
         Budget(self.memory.unwrap_or_else(available))
     }
 }
 
 impl Budget {
-    /// Bytes that nothing was set aside of.
+    /// Returns the bytes that are still free.
     pub fn left(&self) -> u64 {
         self.0
     }
@@ -31,7 +31,7 @@ impl Budget {
     /// Sets `bytes` aside.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when there are not as many left.
+    /// [`Error::TooLarge`] when fewer are left.
     pub fn take(&mut self, what: impl std::fmt::Display, bytes: u64) -> Result<()> {
         let Some(left) = self.0.checked_sub(bytes) else {
             return Err(Error::TooLarge { what: format!("bytes of memory for {what}"), actual: bytes, limit: self.0 });

@@ -33,10 +33,10 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     Ok(image)
 }
 
-/// The pixels of a JPEG as libjpeg, and so Pillow, has them: those in Rust that were tried find colours of half the resolution otherwise.
-/// `None` for printers' colours.
+/// Decodes a JPEG by libjpeg, as Pillow does: the decoders in Rust that were tried upsample colour of half resolution
+/// in another way. Returns `None` for CMYK.
 fn jpeg(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
-    // What is cut off is gray to libjpeg.
+    // libjpeg fills the missing part of a truncated file with gray instead of failing.
     let scan = bytes.windows(2).rposition(|marker| marker == [0xff, 0xda]).unwrap_or(0);
     if !bytes[scan..].windows(2).any(|marker| marker == [0xff, 0xd9]) {
         return Err("the JPEG is cut off".into());
@@ -52,7 +52,7 @@ fn jpeg(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
         started.finish()?;
         Ok::<_, std::io::Error>(RgbImage::from_raw(width, height, pixels))
     };
-    // It unwinds with what is wrong.
+    // mozjpeg reports an error by unwinding with a message.
     let unwound = catch_unwind(AssertUnwindSafe(pixels));
     let done =
         unwound.map_err(|said| said.downcast_ref::<String>().cloned().unwrap_or_else(|| "no valid JPEG".into()))?;

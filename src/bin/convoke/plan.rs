@@ -1,4 +1,4 @@
-//! The table of `convoke describe --plan`: what the CPU engine does with a network, step by step.
+//! The table of `convoke describe --plan`: the steps of a network on the CPU engine.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};

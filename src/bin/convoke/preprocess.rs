@@ -7,7 +7,7 @@ use convoke::format::Model;
 use convoke::vision::{Channels, Preprocess};
 use convoke::{Error, Result};
 
-/// How an image becomes an input; each option replaces what the model file says.
+/// How an image becomes an input; each option replaces the setting in the model file.
 #[derive(Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "Preprocessing")]
 pub struct Args {
@@ -38,7 +38,7 @@ enum Colours {
 }
 
 impl Args {
-    /// What the file says, with the options in place of it.
+    /// Returns the preprocessing of the model file, with the given options in place of its settings.
     pub fn complete(&self, model: &Model, path: &Path) -> Result<Preprocess> {
         let given = self.size.is_some() || self.resize.is_some() || self.crop.is_some();
         let mut p = match &model.meta.preprocess {
@@ -64,7 +64,7 @@ impl Args {
         Ok(p)
     }
 
-    /// The same, where a model may do without.
+    /// Returns the preprocessing as [`Args::complete`] does, or `None` where neither the file nor an option gives any.
     pub fn optional(&self, model: &Model, path: &Path) -> Result<Option<Preprocess>> {
         if *self == Args::default() { Ok(model.meta.preprocess.clone()) } else { self.complete(model, path).map(Some) }
     }

@@ -75,7 +75,7 @@ pub struct Args {
     /// Batches whose gradients are averaged for one update: as if they were one batch, in the memory of one.
     #[arg(long, value_name = "BATCHES", default_value_t = 1)]
     accumulate: usize,
-    /// Compute activations again in the backward half rather than keep them: the same results in less memory, a third more
+    /// Compute activations again in the backward half rather than keep them: equal results in less memory, for a third more
     /// work. Done in any case where a step would not fit into the memory otherwise.
     #[arg(long)]
     recompute: bool,
@@ -98,14 +98,14 @@ pub struct Args {
     /// The factor of each step.
     #[arg(long, default_value_t = 0.1)]
     gamma: f32,
-    /// End when the held-out loss was not lower than before for so many epochs, with the weights of the best epoch.
+    /// End after this many epochs without a lower held-out loss, with the weights of the best epoch.
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
     patience: Option<u32>,
     /// Probability given to wrong classes.
     #[arg(long, value_name = "E", default_value_t = 0.0)]
     label_smoothing: f32,
     /// Vary training images at random: shift=PIXELS,rotate=DEGREES,scale=FRACTION,flip,crop=PIXELS,cutout=PIXELS,
-    /// jitter=FRACTION,mixup=ALPHA; those that are named.
+    /// jitter=FRACTION,mixup=ALPHA; any of these, separated by commas.
     #[arg(long, value_name = "HOW", default_value = "none")]
     augment: Augment,
     /// Decides initial weights, order, augmentation and dropout [default: drawn at random, and told].
@@ -387,7 +387,7 @@ async fn write(args: &Args, setup: Setup, params: Params, epochs: u32) -> Outcom
     Ok(())
 }
 
-/// Says of each class how many of its images are found, and what is taken for what.
+/// Prints the recall of each class and the most frequent confusions, and writes the whole matrix to `file`.
 fn report(confusion: &Confusion, file: Option<&Path>) -> Outcome {
     if let Some(table) = confusion.table() {
         files::print(table)?;
@@ -399,7 +399,7 @@ fn report(confusion: &Confusion, file: Option<&Path>) -> Outcome {
     Ok(())
 }
 
-/// What one epoch did, as `--log` writes it; errors are fractions.
+/// The figures of one epoch, as `--log` writes them; errors are fractions.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Figures {
@@ -421,7 +421,7 @@ struct Log {
 }
 
 impl Log {
-    /// A log of a run that has done this many epochs: what a file holds of later ones is not part of the run.
+    /// Opens the log of a run that has completed `epochs` epochs; lines of later epochs in the file are dropped.
     fn open(path: &Path, epochs: u32) -> Result<Self> {
         let kept = if epochs == 0 { vec![] } else { files::read(path)? };
         let kept = String::from_utf8_lossy(&kept).lines().take(epochs as usize).map(|l| format!("{l}\n")).collect();

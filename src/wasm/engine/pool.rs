@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::cpu;
 
-/// Threads for the CPU engine. Lives as long as the page: what a thread works on must never go away under it.
+/// Threads for the CPU engine. Lives as long as the page, because its threads never stop reading it.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Pool {
@@ -28,7 +28,7 @@ impl Pool {
         Pool { inner }
     }
 
-    /// What the other threads enter it by.
+    /// Returns the address that the other threads pass to `enterPool`.
     #[cfg(target_feature = "atomics")]
     pub fn address(&self) -> usize {
         Arc::as_ptr(&self.inner) as usize

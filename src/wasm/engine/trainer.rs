@@ -54,7 +54,7 @@ impl Trainer {
         Ok(Trainer { session: Session::new(graph, &options, runner.interrupted.as_ref(), backend, pool)? })
     }
 
-    /// Bytes that a step takes: on the CPU, and about as many on a GPU.
+    /// Bytes that a step takes on the CPU; a step on a GPU takes about as much.
     #[wasm_bindgen(getter, unchecked_return_type = "any")]
     pub fn memory(&self) -> Result<JsValue, JsValue> {
         Ok(to_js(&self.session.footprint(memory::available())?))

@@ -37,7 +37,7 @@ fn part(dir: &Path, name: &str) -> Result<Dataset> {
 /// The bytes of an IDX file: zero, zero, 8 (unsigned bytes), the number of dimensions, each dimension as four bytes
 /// (big-endian), the values. The first dimension counts the items.
 fn idx(path: &Path, item: &[u32]) -> Result<Vec<u8>> {
-    /// Ten times as much as there is: a limit for what a wrong file may unpack to.
+    /// Bytes that a file may unpack to: ten times the size of the real one, against hostile files.
     const LIMIT: u64 = 500_000_000;
     let mut bytes = vec![];
     let file = File::open(path).map_err(|e| files::io(path, e))?;

@@ -79,7 +79,7 @@ impl Folder {
         }
     }
 
-    /// That these labels have each class; `what` says what the first that is missing has none of.
+    /// Fails unless each class occurs in `labels`; `what` names the missing images of the first absent class.
     fn check_classes(&self, labels: &[u32], what: impl Fn(&str) -> String) -> Result<()> {
         let has = |class: usize| labels.iter().any(|&label| label as usize == class);
         match (0..self.classes.len()).find(|&class| !has(class)) {
@@ -117,7 +117,8 @@ pub fn prepare(
     Ok((graph, Prepared { train, held_out, labels: folder.classes, preprocess }))
 }
 
-/// The images to train with, and those of `test`, if there are both folders. Each class must have some.
+/// Opens the training images and, where the folder has a sub-folder `test`, the held-out images. Each class must have
+/// some.
 fn open(path: &Path, name: &str) -> Result<(Folder, Option<Folder>)> {
     let open = |path: &Path, name: &str| {
         let folder = Folder::open(path)?;

@@ -11,7 +11,7 @@ use crate::files;
 /// Digits that are never trained on.
 const HELD_OUT: usize = 1000;
 
-/// Decides which ones: every command, the page and the published figures mean the same thousand.
+/// Selects the held-out digits, so that every command, the page and the published figures hold out one set.
 const SPLIT_SEED: u32 = 1998;
 
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use crate::memory::Budget;
 /// Which images a smaller training set has, whatever the seed of the run.
 const LIMIT_SEED: u32 = 9;
 
-/// What a training run needs to know of its data.
+/// The data of a training run, ready for use.
 pub struct Prepared {
     pub train: Dataset,
     pub held_out: Dataset,
@@ -18,7 +18,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// The same with this many training images, as even over the classes as there are images.
+    /// Keeps `images` training images, spread over the classes as evenly as possible; `None` keeps all.
     pub fn limited(self, images: Option<usize>) -> Result<Self> {
         let all = self.train.len();
         match images {
@@ -30,8 +30,8 @@ impl Prepared {
     }
 }
 
-/// Sets memory aside for so many images as bytes: twice, for while they are split into training and held-out ones both
-/// are there.
+/// Reserves memory for `images` images, a byte a value, twice: a split into training and held-out images holds both
+/// copies for a while.
 pub fn reserve(memory: &mut Budget, name: &str, images: usize, shape: [usize; 3]) -> Result<()> {
     let bytes = 2 * images as u64 * shape.iter().product::<usize>() as u64;
     let [c, h, w] = shape;
