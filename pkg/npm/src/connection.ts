@@ -1,7 +1,8 @@
 // The way to the engine: in one worker for the whole page, or on the caller's own thread.
+import { copyFloats } from "./arguments.js";
 import type { EngineRpc } from "./shared/engine-rpc.js";
 import { environment } from "./shared/environment.js";
-import { ConvokeError } from "./shared/errors.js";
+import { ConvokeError, wrongArgument } from "./shared/errors.js";
 import { proxy, transfer, wrap } from "./shared/rpc.js";
 
 export abstract class Connection {
@@ -18,9 +19,9 @@ export abstract class Connection {
     return value;
   }
 
-  /** Does `work` with these numbers in memory that the engine can read. */
+  /** Does `work` with a copy of these numbers in memory that the engine can read. */
   share<T>(numbers: Float32Array, work: (numbers: Float32Array) => Promise<T>): Promise<T> {
-    return work(numbers);
+    return work(copyFloats("data", numbers));
   }
 }
 
@@ -61,9 +62,11 @@ class InWorker extends Connection {
     if (this.#crashed) return Promise.reject(this.#crashed);
     return new Promise<T>((resolve, reject) => {
       this.#waiting.add(reject);
-      Promise.resolve(work(this.#engine))
+      // An executor that throws rejects its promise, but would leave `reject` among the waiting ones.
+      const answer = (async () => work(this.#engine))();
+      answer
         .then(resolve, (error) => {
-          reject(error);
+          reject(unsendable(error));
           // A trap leaves the engine's memory in an unknown state.
           if (error instanceof ConvokeError && error.code === "worker-crashed") this.#crash(error);
         })
@@ -81,16 +84,27 @@ class InWorker extends Connection {
 
   /** Uses shared memory where the page may have it: cloning an image into a message takes as long as a small network. */
   override async share<T>(numbers: Float32Array, work: (numbers: Float32Array) => Promise<T>): Promise<T> {
-    if (!globalThis.crossOriginIsolated) return work(numbers);
-    let memory = this.#free;
-    this.#free = undefined;
-    if (!memory || memory.byteLength < numbers.byteLength) memory = new SharedArrayBuffer(numbers.byteLength);
+    const memory = this.#sharedMemory(numbers.byteLength);
+    if (!memory) return super.share(numbers, work);
     const shared = new Float32Array(memory, 0, numbers.length);
     shared.set(numbers);
     try {
       return await work(shared);
     } finally {
       this.#free = memory;
+    }
+  }
+
+  /** Returns shared memory, where the browser has it and may send it. Isolation alone does not prove either. */
+  #sharedMemory(bytes: number): SharedArrayBuffer | undefined {
+    if (!globalThis.crossOriginIsolated || typeof SharedArrayBuffer !== "function") return undefined;
+    const memory = this.#free;
+    this.#free = undefined;
+    if (memory && memory.byteLength >= bytes) return memory;
+    try {
+      return new SharedArrayBuffer(bytes);
+    } catch {
+      return undefined; // No room: a copy may still find some.
     }
   }
 
@@ -113,6 +127,12 @@ function startWorker(name: string): Worker {
     const hint = "serve the package from the page's origin, or pass worker: false";
     throw new ConvokeError("unsupported", `the engine's worker could not be started: ${cause}; ${hint}`, {}, { cause });
   }
+}
+
+/** Types the error of a message that the browser refused to send. */
+function unsendable(error: unknown): unknown {
+  if (!(error instanceof DOMException && error.name === "DataCloneError")) return error;
+  return wrongArgument("arguments", "values that can be sent to the engine's worker", error.message);
 }
 
 function reason(event: Event): ConvokeError {

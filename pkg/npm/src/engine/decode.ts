@@ -1,5 +1,5 @@
 // Decodes images into RGBA bytes.
-import { isPixelData, type Pixels, undecodable } from "../shared/pixels.js";
+import { isPixelData, PIXELS_AS_STORED, type Pixels, undecodable } from "../shared/pixels.js";
 
 /** The RGBA bytes of an image, row by row. */
 export interface Rgba {
@@ -8,7 +8,7 @@ export interface Rgba {
   height: number;
 }
 
-/** Returns the bytes of an image. A bitmap that is made here is closed here. */
+/** Returns the bytes of an image. A bitmap is closed: the caller copied it for this call. */
 export async function decode(image: Pixels): Promise<Rgba> {
   if (isPixelData(image)) {
     const { data, width, height } = image;
@@ -17,18 +17,23 @@ export async function decode(image: Pixels): Promise<Rgba> {
   if (typeof OffscreenCanvas !== "function")
     throw undecodable("there is no OffscreenCanvas here: pass { data, width, height }");
   const bitmap = image instanceof Blob ? await bitmapOf(image) : image;
-  const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  if (!context) throw undecodable("a canvas could not be created");
-  context.drawImage(bitmap, 0, 0);
-  if (bitmap !== image) bitmap.close();
-  const { data } = context.getImageData(0, 0, width, height);
-  return { data: new Uint8Array(data.buffer), width, height };
+  try {
+    const { width, height } = bitmap;
+    const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    if (!context) throw undecodable("a canvas could not be created");
+    context.drawImage(bitmap, 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
+    return { data: new Uint8Array(data.buffer), width, height };
+  } catch (cause) {
+    throw undecodable(cause);
+  } finally {
+    bitmap.close();
+  }
 }
 
 async function bitmapOf(blob: Blob): Promise<ImageBitmap> {
   try {
-    return await createImageBitmap(blob);
+    return await createImageBitmap(blob, PIXELS_AS_STORED);
   } catch (cause) {
     throw undecodable(cause);
   }

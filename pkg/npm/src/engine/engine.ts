@@ -183,8 +183,8 @@ export class LocalEngine implements EngineRpc {
     return this.#trainers.begin(id, data, validation, length);
   }
 
-  resume(id: number, checkpoint: Bytes, data: CheckedData, validation: CheckedData | undefined): Promise<void> {
-    return this.#trainers.resume(id, checkpoint, data, validation);
+  resume(id: number, checkpoint: Bytes): Promise<void> {
+    return this.#trainers.resume(id, checkpoint);
   }
 
   step(id: number, controls: StepControls): Promise<StepReport | undefined> {

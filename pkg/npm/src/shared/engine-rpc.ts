@@ -140,7 +140,7 @@ export interface EngineRpc {
   begin(id: number, data: CheckedData, validation: CheckedData | undefined, run: RunLength): Promise<TrainingMemory>;
 
   /** Resumes the run from its checkpoint, on a new device, after the GPU of trainer `id` was lost. */
-  resume(id: number, checkpoint: Bytes, data: CheckedData, validation: CheckedData | undefined): Promise<void>;
+  resume(id: number, checkpoint: Bytes): Promise<void>;
 
   /** Makes one training step. Returns nothing when the run is over; the network then has its final weights. */
   step(id: number, controls: StepControls): Promise<StepReport | undefined>;
