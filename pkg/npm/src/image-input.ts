@@ -1,7 +1,7 @@
 // Images on their way from the page to the engine.
 import { checkBytes, checkFloats, checkWhole, copyBytes, copyFloats, kindOf } from "./arguments.js";
 import type { Connection } from "./connection.js";
-import { type ConvokeError, wrongArgument } from "./shared/errors.js";
+import { ConvokeError, wrongArgument } from "./shared/errors.js";
 import { isPixelData, isTensor, PIXELS_AS_STORED, type Pixels, undecodable } from "./shared/pixels.js";
 import type { ImageSource, PixelData, TensorData } from "./shared/types.js";
 
@@ -56,12 +56,10 @@ function copyPixels({ data, width, height }: PixelData): PixelData {
       2 ** 29,
     );
   }
-  if (bytes.length !== 4 * width * height) {
-    throw wrongArgument(
-      "image.data",
-      `${4 * width * height} bytes, four for each of ${width}x${height} pixels`,
-      bytes.length,
-    );
+  const expected = 4 * width * height;
+  if (bytes.length !== expected) {
+    const text = `image.data: expected ${expected} bytes, four for each of ${width}x${height} pixels, got ${bytes.length}`;
+    throw new ConvokeError("shape", text, { name: "image.data", expected: `${expected}`, actual: `${bytes.length}` });
   }
   return { data: bytes, width, height };
 }

@@ -398,9 +398,9 @@ export class Network implements Disposable {
    * @example
    * const bytes = await net.save({ quantize: "int8" });
    */
-  async save({ quantize }: SaveOptions = {}): Promise<Uint8Array> {
+  async save({ quantize, signal }: SaveOptions = {}): Promise<Uint8Array> {
     checkText("quantize", quantize);
-    return this.#handle.call((engine, id) => engine.save(id, quantize));
+    return this.#handle.abortable(signal, (engine, id) => engine.save(id, quantize));
   }
 
   /**
@@ -409,8 +409,8 @@ export class Network implements Disposable {
    * @example
    * const bytes = await net.toOnnx();
    */
-  async toOnnx(): Promise<Uint8Array> {
-    return this.#handle.call((engine, id) => engine.toOnnx(id));
+  async toOnnx({ signal }: Pick<SaveOptions, "signal"> = {}): Promise<Uint8Array> {
+    return this.#handle.abortable(signal, (engine, id) => engine.toOnnx(id));
   }
 
   /**

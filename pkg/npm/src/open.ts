@@ -1,6 +1,7 @@
 // Starts the engine and gives it a network, both at once.
 import { checkCallback, checkObject, checkSignal, copyOptions } from "./arguments.js";
 import { type Connection, connect } from "./connection.js";
+import { aborted } from "./handle.js";
 import type { OpenedNetwork, OpenOptions } from "./shared/engine-rpc.js";
 import { digest, type Hash } from "./shared/integrity.js";
 import type { CreateOptions, LoadOptions } from "./shared/types.js";
@@ -48,18 +49,14 @@ export async function openNetwork(
     return { connection, opened };
   };
   try {
-    return await Promise.race([open(), aborted(control.signal)]);
+    const opening = open();
+    return await Promise.race([opening, aborted(control.signal, opening)]);
   } catch (error) {
     stop(error);
     throw error;
   } finally {
     options.signal?.removeEventListener("abort", abort);
   }
-}
-
-/** Rejects when the signal aborts. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 }
 
 /** Returns the options that can be posted to the worker. */

@@ -221,7 +221,7 @@ export class BaseTrainer<N> implements Disposable {
    * trainer.dispose();
    */
   dispose(): void {
-    this.#gate.open();
+    this.#gate.end();
     this.#handle.dispose();
   }
 

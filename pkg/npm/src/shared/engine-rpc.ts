@@ -79,6 +79,9 @@ export interface TrainerState extends StepControls {
  * method rejects with `ConvokeError`: `disposed` for a number that is not in use, `worker-crashed` after a trap.
  */
 export interface EngineRpc {
+  /** Holds the Web Lock `lock` for as long as the engine's thread lives. Returns false where there are no locks. */
+  hold(lock: string): Promise<boolean>;
+
   /**
    * Starts the engine while a file is on its way, and warms it up until `open` or `abort` comes with this ticket. The
    * caller chooses the ticket, a number that no other load has.

@@ -137,6 +137,13 @@ export interface SaveOptions {
    * @example { quantize: "int8" }
    */
   quantize?: "int8";
+  /**
+   * Aborts the call, which then rejects with the signal's reason.
+   *
+   * @defaultValue no signal
+   * @example { signal: AbortSignal.timeout(10_000) }
+   */
+  signal?: AbortSignal;
 }
 
 /** The source of a model file. In Node, text is a path or a URL. */
