@@ -41,7 +41,7 @@ export interface EngineOptions {
    */
   threads?: number;
   /**
-   * Whether the engine runs in a worker rather than on the caller's thread.
+   * Whether the engine runs in a worker rather than on the caller's thread. By default it does where one may be started.
    *
    * @defaultValue `true` on pages, `false` in Node and inside workers
    * @example { worker: false }
