@@ -1,4 +1,4 @@
-// Serves the built page on 127.0.0.1 with the headers of vite.config.ts.
+// Serves the built page on 127.0.0.1. Every answer, of any status, has the headers of vite.config.ts.
 //   node serve.mjs [--check]        PORT=8080; --check only looks whether the port is free
 import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vite";
+import { type Connect, defineConfig, type Plugin } from "vite";
 import { samples } from "./samples.ts";
 
 // Shared memory, and so threads, exists only on pages that send these.
@@ -20,8 +20,30 @@ const policy = [
   "img-src 'self' blob: data:",
 ].join("; ");
 
+/**
+ * Sends the headers with every answer, of any status: a browser refuses a worker whose script came by a 304 without them.
+ * Vite itself sends them with files only. Names with a hash never get another content.
+ */
+function headers(): Plugin {
+  const all =
+    (sent: Record<string, string>): Connect.NextHandleFunction =>
+    (request, response, next) => {
+      const isHashed = /^\/assets\/.*-[\w-]{8}\.\w+(\?|$)/.test(request.url ?? "");
+      const caching = isHashed ? "public, max-age=31536000, immutable" : "no-cache";
+      for (const [name, value] of Object.entries(sent)) response.setHeader(name, value);
+      response.setHeader("Cache-Control", caching);
+      next();
+    };
+  return {
+    name: "headers",
+    configureServer: (server) => void server.middlewares.use(all(isolation)),
+    configurePreviewServer: (server) =>
+      void server.middlewares.use(all({ ...isolation, "Content-Security-Policy": policy })),
+  };
+}
+
 export default defineConfig({
-  plugins: [samples(fileURLToPath(new URL("public/data", import.meta.url)))],
+  plugins: [headers(), samples(fileURLToPath(new URL("public/data", import.meta.url)))],
   assetsInclude: ["**/*.safetensors"],
   base: "./", // works from any folder of any host
   appType: "mpa", // a missing file is a 404, not the page
@@ -32,11 +54,8 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
   },
   // The package is a link to ../pkg/npm, outside this folder.
-  server: { headers: isolation, fs: { allow: [".."] } },
+  server: { fs: { allow: [".."] } },
   // Pre-bundling would move the package's code away from its workers and wasm files.
   optimizeDeps: { exclude: ["convoke"] },
-  preview: {
-    strictPort: true,
-    headers: { ...isolation, "Content-Security-Policy": policy },
-  },
+  preview: { strictPort: true },
 });

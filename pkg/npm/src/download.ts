@@ -1,3 +1,4 @@
+import { checkDownload } from "./arguments.js";
 import { connect } from "./connection.js";
 import { downloadFile } from "./download-file.js";
 import { digest } from "./shared/integrity.js";
@@ -20,7 +21,8 @@ import { resolveSource } from "./source.js";
  * });
  */
 export async function download(source: string | URL, options: DownloadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
-  const url = resolveSource(`${source}`);
+  checkDownload(options);
+  const url = resolveSource(source);
   const sha256 = digest((bytes) => connect().call((engine) => engine.sha256(bytes, {})));
   return downloadFile(url, options, sha256);
 }

@@ -3,7 +3,7 @@ import type { Handle } from "./handle.js";
 import type { Bytes, CheckedData, RunLength, StepControls } from "./shared/engine-rpc.js";
 import { ConvokeError } from "./shared/errors.js";
 import type { FitOptions, StepReport, TrainingData, TrainingMemory } from "./shared/types.js";
-import { checkData } from "./training-data.js";
+import { buffersOf, takeData } from "./training-data.js";
 
 const CHECKPOINT_EVERY = 100;
 
@@ -15,20 +15,20 @@ export class FitRun {
   #trainer: Handle;
   #gate: Gate;
   #controls: () => StepControls;
-  #data: TrainingData;
+  #data: CheckedData | undefined;
   #validation: CheckedData | undefined;
   #length: RunLength;
   #checkpointEvery: number;
   #signal: AbortSignal | undefined;
   #checkpoint: Uint8Array | undefined;
 
-  /** The run is held while `gate` is closed. `controls` is called before every step. */
+  /** Takes the data as it is now. The run is held while `gate` is closed. `controls` is called before every step. */
   constructor(trainer: Handle, gate: Gate, controls: () => StepControls, data: TrainingData, o: FitOptions) {
     this.#trainer = trainer;
     this.#gate = gate;
     this.#controls = controls;
-    this.#data = data;
-    this.#validation = o.validation && checkData(o.validation);
+    this.#data = takeData(data);
+    this.#validation = o.validation && takeData(o.validation);
     this.#length = { epochs: o.epochs, ...(o.patience !== undefined && { patience: o.patience }) };
     this.#checkpointEvery = o.checkpointEvery ?? CHECKPOINT_EVERY;
     this.#signal = o.signal;
@@ -36,8 +36,12 @@ export class FitRun {
 
   /** Gives the trainer its data and keeps a first checkpoint. Returns the memory of a step. */
   async begin(): Promise<TrainingMemory> {
-    const data = checkData(this.#data);
-    const memory = await this.#trainer.call((engine, id) => engine.begin(id, data, this.#validation, this.#length));
+    const { connection } = this.#trainer;
+    const [data, validation] = [this.#data, this.#validation].map((d) => d && connection.transfer(d, buffersOf(d)));
+    // The engine has the data from here on.
+    this.#data = undefined;
+    this.#validation = undefined;
+    const memory = await this.#trainer.call((engine, id) => engine.begin(id, data!, validation, this.#length));
     await this.#keepCheckpoint();
     return memory;
   }
@@ -117,8 +121,7 @@ export class FitRun {
 
   /** Continues the engine's run from a checkpoint, on a new device. */
   async #resume(checkpoint: Uint8Array): Promise<void> {
-    const data = checkData(this.#data);
-    await this.#trainer.call((engine, id) => engine.resume(id, checkpoint as Bytes, data, this.#validation));
+    await this.#trainer.call((engine, id) => engine.resume(id, checkpoint as Bytes));
   }
 
   /** Waits while paused. Fails like a call to the engine when the worker crashes meanwhile. */

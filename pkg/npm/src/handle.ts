@@ -1,10 +1,21 @@
 // Networks and trainers of the engine, as the page holds them.
+import { checkSignal } from "./arguments.js";
 import type { Connection } from "./connection.js";
 import type { EngineRpc } from "./shared/engine-rpc.js";
 import { ConvokeError } from "./shared/errors.js";
 
 // A safety net for handles that were never disposed of: it frees memory some time after they were collected.
 const forgotten = new FinalizationRegistry((release: () => void) => release());
+
+/** Rejects when the signal aborts before `until` has settled. */
+export function aborted(signal: AbortSignal, until: Promise<unknown>): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    const settled = () => signal.removeEventListener("abort", abort);
+    until.then(settled, settled);
+  });
+}
 
 /** An object in the engine, by its number there. */
 export class Handle {
@@ -39,6 +50,14 @@ export class Handle {
   async call<T>(work: (engine: EngineRpc, id: number) => Promise<T>): Promise<T> {
     this.check();
     return this.connection.call((engine) => work(engine, this.id));
+  }
+
+  /** Calls the engine. An abort rejects at once with the signal's reason, and the answer is dropped. */
+  async abortable<T>(signal: AbortSignal | undefined, work: (engine: EngineRpc, id: number) => Promise<T>): Promise<T> {
+    checkSignal(signal);
+    signal?.throwIfAborted();
+    const answer = this.call(work);
+    return signal ? Promise.race([answer, aborted(signal, answer)]) : answer;
   }
 
   /** Frees the object; without effect the second time. */

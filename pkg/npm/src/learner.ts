@@ -1,5 +1,5 @@
 import type { Handle } from "./handle.js";
-import { prepareImage } from "./image-input.js";
+import { takeImage } from "./image-input.js";
 import type { OpenedNetwork } from "./shared/engine-rpc.js";
 import { ConvokeError, wrongArgument } from "./shared/errors.js";
 import type { ImageSource, LearnOptions, StepReport, TrainingData, TransferOptions } from "./shared/types.js";
@@ -105,7 +105,8 @@ export class BaseLearner<N> implements Disposable {
     const kind = this.#class(name);
     const { body } = this.#parts;
     body.check();
-    const input = await prepareImage(image, body.connection);
+    const taken = takeImage(image, body.connection);
+    const input = taken instanceof Promise ? await taken : taken;
     const { data: values } = await body.call((engine, id) => engine.run(id, input));
     const length = this.#parts.embedding.reduce((n, d) => n * d);
     if (values.length !== length) throw wrongArgument("image", "a batch of one", `${values.length / length}`);

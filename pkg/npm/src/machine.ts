@@ -1,6 +1,5 @@
 // Functions that concern the machine rather than one network.
 import { connect, connections } from "./connection.js";
-import { environment } from "./shared/environment.js";
 import type { Capabilities, EngineOptions } from "./shared/types.js";
 
 /**
@@ -22,6 +21,6 @@ export async function liveBytes(): Promise<number> {
  * console.log(tier, why, webgpu === true ? "WebGPU" : `no WebGPU: ${webgpu}`);
  */
 export function capabilities(options: Pick<EngineOptions, "worker"> = {}): Promise<Capabilities> {
-  const worker = options.worker ?? environment.worker;
-  return connect(worker).call((engine) => engine.capabilities(worker));
+  const connection = connect(options.worker);
+  return connection.call((engine) => engine.capabilities(connection.worker));
 }

@@ -1,12 +1,12 @@
-import { checkNames, checkSeed, checkWhole } from "./arguments.js";
+import { checkCallback, checkDownload, checkNames, checkSeed, checkText, checkWhole, kindOf } from "./arguments.js";
 import { type Connection, connect } from "./connection.js";
 import { Handle } from "./handle.js";
-import { checkTensor, prepareImage } from "./image-input.js";
+import { checkTensor, takeImage } from "./image-input.js";
 import { BaseLearner, type LearnerParts, type LearnerSettings } from "./learner.js";
 import { openNetwork } from "./open.js";
-import type { OpenedNetwork } from "./shared/engine-rpc.js";
+import type { EngineRpc, OpenedNetwork } from "./shared/engine-rpc.js";
 import { wrongArgument } from "./shared/errors.js";
-import { isTensor } from "./shared/pixels.js";
+import { isTensor, type Pixels } from "./shared/pixels.js";
 import type {
   Backend,
   Classification,
@@ -28,8 +28,10 @@ import type {
   TrainerOptions,
   TransferOptions,
 } from "./shared/types.js";
-import { checkSource, readSource } from "./source.js";
+import { takeSource } from "./source.js";
 import { BaseTrainer, type StartedTrainer, startTrainer } from "./trainer.js";
+
+type ImageCall<T> = (engine: EngineRpc, id: number, image: Pixels | TensorData) => Promise<T>;
 
 /** Trains a network, step by step, and can be steered while it does. Made by `net.trainer()`. */
 export class Trainer extends BaseTrainer<Network> {
@@ -74,8 +76,10 @@ export class Network implements Disposable {
    * const net = await Network.load("models/resnet18.onnx", { backend: "webgpu" });
    */
   static async load(source: Source, options: LoadOptions = {}): Promise<Network> {
-    checkSource(source);
-    const { connection, opened } = await openNetwork(options, (o, sha256) => readSource(source, o, sha256));
+    checkDownload(options);
+    checkText("arch", options.arch);
+    checkText("format", options.format);
+    const { connection, opened } = await openNetwork(options, takeSource(source));
     return new Network(connection, opened);
   }
 
@@ -89,7 +93,8 @@ export class Network implements Disposable {
    */
   static async create(name: string, options: CreateOptions = {}): Promise<Network> {
     const { classes: given, seed } = options;
-    const labels = Array.isArray(given) ? given.map(String) : undefined;
+    if (typeof name !== "string") throw wrongArgument("name", "one of `Network.networks()`", kindOf(name));
+    const labels = Array.isArray(given) ? checkNames("classes", given) : undefined;
     const classes = labels?.length ?? (given as number | undefined);
     if (seed !== undefined) checkSeed(seed);
     if (classes !== undefined) checkWhole("classes", classes, "a whole number from 1", 1, 2 ** 31 - 1);
@@ -251,15 +256,18 @@ export class Network implements Disposable {
    * const { data, shape } = await net.run({ data: new Float32Array(2 * 1024), shape: [2, 1, 32, 32] });
    */
   async run(input: ImageSource): Promise<TensorData> {
-    if (!isTensor(input)) {
-      const image = await this.#prepare(input);
-      return this.#handle.call((engine, id) => engine.run(id, image));
+    if (input === null || typeof input !== "object" || !isTensor(input)) {
+      return this.#withImage(input, (engine, id, image) => engine.run(id, image));
     }
-    // Without waiting first: the caller may dispose of the network right after this call.
+    this.#handle.check();
     checkTensor(input);
-    const { data, shape } = input;
+    const shape = [...input.shape];
     const { connection } = this.#handle;
-    return connection.share(data, (data) => this.#handle.call((engine, id) => engine.run(id, { data, shape })));
+    return connection.share(input.data, (data) => {
+      const moved = data.buffer instanceof ArrayBuffer ? [data.buffer] : [];
+      const tensor = connection.transfer({ data, shape }, moved);
+      return this.#handle.call((engine, id) => engine.run(id, tensor));
+    });
   }
 
   /**
@@ -273,8 +281,7 @@ export class Network implements Disposable {
    */
   async classify(image: ImageSource, { top = 5 }: ClassifyOptions = {}): Promise<Classification[]> {
     checkWhole("top", top, "a whole number from 1");
-    const prepared = await this.#prepare(image);
-    return this.#handle.call((engine, id) => engine.classify(id, prepared, top));
+    return this.#withImage(image, (engine, id, prepared) => engine.classify(id, prepared, top));
   }
 
   /**
@@ -287,9 +294,8 @@ export class Network implements Disposable {
    * const { conv1 } = await net.activations(image, ["conv1"]);
    */
   async activations(image: ImageSource, layers: string[]): Promise<Record<string, TensorData>> {
-    checkNames("layers", layers);
-    const prepared = await this.#prepare(image);
-    return this.#handle.call((engine, id) => engine.activations(id, prepared, layers));
+    const names = checkNames("layers", layers);
+    return this.#withImage(image, (engine, id, prepared) => engine.activations(id, prepared, names));
   }
 
   /**
@@ -301,8 +307,8 @@ export class Network implements Disposable {
    * const { "conv1.weight": filters } = await net.weights(["conv1.weight"]);
    */
   async weights(names: string[]): Promise<Record<string, TensorData>> {
-    checkNames("names", names);
-    return this.#handle.call((engine, id) => engine.weights(id, names));
+    const copied = checkNames("names", names);
+    return this.#handle.call((engine, id) => engine.weights(id, copied));
   }
 
   /**
@@ -314,8 +320,7 @@ export class Network implements Disposable {
    * for (const { name, algorithm, milliseconds } of await net.profile(image)) console.log(name, algorithm, milliseconds);
    */
   async profile(image: ImageSource): Promise<LayerTime[]> {
-    const prepared = await this.#prepare(image);
-    return this.#handle.call((engine, id) => engine.profile(id, prepared));
+    return this.#withImage(image, (engine, id, prepared) => engine.profile(id, prepared));
   }
 
   /**
@@ -327,6 +332,7 @@ export class Network implements Disposable {
    * for (const { backend, passed, worst } of backends) console.log(backend, passed, worst.name, worst.error);
    */
   async selfTest({ onProgress }: SelfTestOptions = {}): Promise<SelfTestReport> {
+    checkCallback("onProgress", onProgress);
     const progress = onProgress && this.#handle.connection.callback(onProgress);
     return this.#handle.call((engine, id) => engine.selfTest(id, progress));
   }
@@ -356,14 +362,12 @@ export class Network implements Disposable {
    * const learner = await net.transfer({ classes: ["cat", "dog"] });
    */
   async transfer({ classes, seed, from, validation = 0 }: TransferOptions): Promise<Learner> {
-    if (!Array.isArray(classes) || !classes.every((name) => typeof name === "string")) {
-      throw wrongArgument("classes", "an array of names", typeof classes);
-    }
-    if (from !== undefined && typeof from !== "string") throw wrongArgument("from", "the name of a layer", typeof from);
+    const names = checkNames("classes", classes);
+    checkText("from", from);
     if (!(validation >= 0 && validation < 1)) throw wrongArgument("validation", "at least 0 and below 1", validation);
     if (seed !== undefined) checkSeed(seed);
     const { connection } = this.#handle;
-    const { base, head, body } = await this.#handle.call((engine, id) => engine.transfer(id, classes, seed, from));
+    const { base, head, body } = await this.#handle.call((engine, id) => engine.transfer(id, names, seed, from));
     const wrap = (opened: OpenedNetwork) => new Network(connection, opened);
     const parts: LearnerParts<Network> = {
       base: wrap(base).#handle,
@@ -372,7 +376,7 @@ export class Network implements Disposable {
       embedding: head.info.input as [number, number, number],
       wrap,
     };
-    return Learner.start({ classes: [...classes], seed: head.info.seed!, validation }, parts);
+    return Learner.start({ classes: names, seed: head.info.seed!, validation }, parts);
   }
 
   /**
@@ -384,6 +388,7 @@ export class Network implements Disposable {
    * const onGpu = await net.to("webgpu");
    */
   async to(backend: "auto" | Backend): Promise<Network> {
+    checkText("backend", backend);
     return new Network(this.#handle.connection, await this.#handle.call((engine, id) => engine.move(id, backend)));
   }
 
@@ -393,8 +398,9 @@ export class Network implements Disposable {
    * @example
    * const bytes = await net.save({ quantize: "int8" });
    */
-  async save({ quantize }: SaveOptions = {}): Promise<Uint8Array> {
-    return this.#handle.call((engine, id) => engine.save(id, quantize));
+  async save({ quantize, signal }: SaveOptions = {}): Promise<Uint8Array> {
+    checkText("quantize", quantize);
+    return this.#handle.abortable(signal, (engine, id) => engine.save(id, quantize));
   }
 
   /**
@@ -403,8 +409,8 @@ export class Network implements Disposable {
    * @example
    * const bytes = await net.toOnnx();
    */
-  async toOnnx(): Promise<Uint8Array> {
-    return this.#handle.call((engine, id) => engine.toOnnx(id));
+  async toOnnx({ signal }: Pick<SaveOptions, "signal"> = {}): Promise<Uint8Array> {
+    return this.#handle.abortable(signal, (engine, id) => engine.toOnnx(id));
   }
 
   /**
@@ -427,8 +433,11 @@ export class Network implements Disposable {
     this.dispose();
   }
 
-  async #prepare(image: ImageSource) {
+  /** Calls the engine with an image. Its pixels are taken before this method returns. */
+  #withImage<T>(image: ImageSource, work: ImageCall<T>): Promise<T> {
     this.#handle.check();
-    return prepareImage(image, this.#handle.connection);
+    const taken = takeImage(image, this.#handle.connection);
+    const send = (ready: Awaited<typeof taken>) => this.#handle.call((engine, id) => work(engine, id, ready));
+    return taken instanceof Promise ? taken.then(send) : send(taken);
   }
 }

@@ -1,10 +1,11 @@
 // Starts the engine and gives it a network, both at once.
+import { checkCallback, checkObject, checkSignal, copyOptions } from "./arguments.js";
 import { type Connection, connect } from "./connection.js";
+import { aborted } from "./handle.js";
 import type { OpenedNetwork, OpenOptions } from "./shared/engine-rpc.js";
-import { environment } from "./shared/environment.js";
 import { digest, type Hash } from "./shared/integrity.js";
 import type { CreateOptions, LoadOptions } from "./shared/types.js";
-import type { ReadSource } from "./source.js";
+import { type ReadSource, resolveSource } from "./source.js";
 
 type Options = LoadOptions & CreateOptions;
 
@@ -18,7 +19,11 @@ export async function openNetwork(
   options: Options,
   read: (o: Options, sha256: Hash) => Promise<ReadSource>,
 ): Promise<{ connection: Connection; opened: OpenedNetwork }> {
+  checkObject("options", options);
+  checkSignal(options.signal);
+  checkCallback("onProgress", options.onProgress);
   options.signal?.throwIfAborted();
+  const o = portableOptions(options);
   const connection = connect(options.worker);
   const ticket = ++tickets;
   const control = new AbortController();
@@ -29,7 +34,6 @@ export async function openNetwork(
   const abort = () => stop(options.signal?.reason);
   options.signal?.addEventListener("abort", abort, { once: true });
   const progress = options.onProgress && connection.callback(options.onProgress);
-  const o = portableOptions(options);
   const open = async () => {
     connection.call((engine) => engine.prepare(ticket, o, progress)).catch(stop);
     const sha256 = digest((bytes) => connection.call((engine) => engine.sha256(bytes, o)));
@@ -45,7 +49,8 @@ export async function openNetwork(
     return { connection, opened };
   };
   try {
-    return await Promise.race([open(), aborted(control.signal)]);
+    const opening = open();
+    return await Promise.race([opening, aborted(control.signal, opening)]);
   } catch (error) {
     stop(error);
     throw error;
@@ -54,15 +59,11 @@ export async function openNetwork(
   }
 }
 
-/** Rejects when the signal aborts. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
-}
-
 /** Returns the options that can be posted to the worker. */
 function portableOptions(o: Options): OpenOptions {
   const { backend, tier, threads, arch, format, wasmUrl } = o;
-  const resolved = wasmUrl && environment.resolve(`${wasmUrl}`).href;
+  const resolved = wasmUrl && resolveSource(wasmUrl, "wasmUrl").href;
   const given = { backend, tier, threads, arch, format, wasmUrl: resolved };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as OpenOptions;
+  const known = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return copyOptions("options", known) as OpenOptions;
 }

@@ -1,4 +1,4 @@
-import { checkWhole } from "./arguments.js";
+import { checkObject, checkSignal, checkWhole, copyOptions } from "./arguments.js";
 import { FitRun } from "./fit-run.js";
 import { Gate } from "./gate.js";
 import { Handle } from "./handle.js";
@@ -14,7 +14,8 @@ export interface StartedTrainer {
 
 /** Makes a trainer of a network in the engine. */
 export async function startTrainer(network: Handle, options: TrainerOptions): Promise<StartedTrainer> {
-  const state = await network.call((engine, id) => engine.startTrainer(id, options));
+  const copied = copyOptions("options", options);
+  const state = await network.call((engine, id) => engine.startTrainer(id, copied));
   const text = "the trainer was disposed of";
   const handle = new Handle(network.connection, state.id, text, (engine, id) => engine.endTrainer(id));
   return { handle, state };
@@ -166,15 +167,35 @@ export class BaseTrainer<N> implements Disposable {
    *   if (validation) console.log(epoch, loss, validation.top1);
    * }
    */
-  async *fit(data: TrainingData, options: FitOptions): AsyncGenerator<StepReport, void, void> {
-    options.signal?.throwIfAborted();
+  fit(data: TrainingData, options: FitOptions): AsyncGenerator<StepReport, void, void> {
+    // A generator's body runs at the first step only, when the caller may have changed the data.
+    let begin: () => FitRun;
+    try {
+      const run = this.#run(data, options);
+      begin = () => run;
+    } catch (error) {
+      begin = () => {
+        throw error;
+      };
+    }
+    return this.#reports(begin);
+  }
+
+  /** Checks the arguments of `fit` and takes the data. */
+  #run(data: TrainingData, options: FitOptions): FitRun {
     checkFitOptions(options);
+    options.signal?.throwIfAborted();
+    this.#handle.check();
+    const controls = () => ({ learningRate: this.#learningRate, batchSize: this.#batchSize });
+    return new FitRun(this.#handle, this.#gate, controls, data, options);
+  }
+
+  async *#reports(begin: () => FitRun): AsyncGenerator<StepReport, void, void> {
+    const run = begin();
     if (this.#running) throw new ConvokeError("argument", "fit: expected one run at a time, got a second one");
     this.#handle.check();
     this.#running = true;
     try {
-      const controls = () => ({ learningRate: this.#learningRate, batchSize: this.#batchSize });
-      const run = new FitRun(this.#handle, this.#gate, controls, data, options);
       this.#memory = await run.begin();
       yield* run.reports();
     } finally {
@@ -200,7 +221,7 @@ export class BaseTrainer<N> implements Disposable {
    * trainer.dispose();
    */
   dispose(): void {
-    this.#gate.open();
+    this.#gate.end();
     this.#handle.dispose();
   }
 
@@ -215,7 +236,10 @@ export class BaseTrainer<N> implements Disposable {
   }
 }
 
-function checkFitOptions({ epochs, checkpointEvery, patience, validation }: FitOptions): void {
+function checkFitOptions(options: FitOptions): void {
+  checkObject("options", options);
+  const { epochs, checkpointEvery, patience, validation, signal } = options;
+  checkSignal(signal);
   checkWhole("epochs", epochs, "a whole number from 1");
   if (checkpointEvery !== undefined) checkWhole("checkpointEvery", checkpointEvery, "a whole number from 1");
   if (patience === undefined) return;

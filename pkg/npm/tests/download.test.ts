@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { brotliCompressSync } from "node:zlib";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, onTestFinished, test, vi } from "vitest";
+import { deleteFromCache } from "../src/cache.js";
 import { downloadFile } from "../src/download-file.js";
 import { download as publicDownload } from "../src/node.js";
 import { MAX_BYTES, readResponse } from "../src/shared/http.js";
@@ -167,6 +168,44 @@ test("a cached file that does not match is dropped and fetched again, once", asy
 test("a cache that refuses does not matter", async () => {
   vi.stubGlobal("caches", { open: () => Promise.reject(new DOMException("blocked", "SecurityError")) });
   const url = await serve((_, response) => void response.end(body));
+  expectBody(await download(url, { cache: true }));
+});
+
+test("storage that throws, rejects or hangs, in any of its methods, never stops a download", async () => {
+  const url = await serve((_, response) => void response.end(body));
+  const refuse = () => Promise.reject(new DOMException("blocked", "SecurityError"));
+  const fail = () => {
+    throw new DOMException("blocked", "SecurityError");
+  };
+  const hang = () => new Promise<never>(() => {});
+  // A body that begins and never goes on, and one that breaks.
+  const stuck = async () => new Response(new ReadableStream({ start: (c) => c.enqueue(body.slice(0, 9)) }));
+  const broken = async () => new Response(new ReadableStream({ start: (c) => c.error(new TypeError("damaged")) }));
+  const none = async () => undefined;
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const ticking = setInterval(() => void vi.advanceTimersByTime(1000), 5);
+  onTestFinished(() => clearInterval(ticking));
+  for (const bad of [refuse, fail, hang]) {
+    const working = { match: none, put: none, delete: none };
+    const stores = [
+      { open: bad },
+      { open: async () => ({ ...working, match: bad }) },
+      { open: async () => ({ ...working, put: bad }) },
+      { open: async () => ({ ...working, match: stuck, delete: bad }) },
+      { open: async () => ({ ...working, match: broken, delete: bad }) },
+    ];
+    for (const store of stores) {
+      vi.stubGlobal("caches", store);
+      expectBody(await download(url, { cache: true }));
+    }
+    vi.stubGlobal("caches", { open: async () => ({ ...working, match: none, delete: bad }) });
+    await deleteFromCache(url, true);
+  }
+  // A sandboxed frame throws when the storage is looked for.
+  Object.defineProperty(globalThis, "caches", { configurable: true, get: fail });
+  expectBody(await download(url, { cache: true }));
+  Reflect.deleteProperty(globalThis, "caches");
   expectBody(await download(url, { cache: true }));
 });
 

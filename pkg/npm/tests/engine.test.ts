@@ -135,9 +135,17 @@ test("a lost run fails every call until it resumes from its checkpoint", async (
   expect(calls).toEqual(["free trainer"]);
   lose = false;
   calls = [];
-  await trainers.resume(trainer, new Uint8Array(16), data, undefined);
+  await trainers.resume(trainer, new Uint8Array(16));
   await trainers.step(trainer, controls);
-  expect(calls).toEqual(["start {} on webgpu", "plan webgpu", "free checkpoint", "data train", "step", "end epoch"]);
+  expect(calls).toEqual([
+    "start {} on webgpu",
+    "plan webgpu",
+    "free checkpoint",
+    "data train",
+    "data validation",
+    "step",
+    "end epoch",
+  ]);
 });
 
 test("epochs end with an evaluation, and a run that is over leaves its best weights", async () => {
@@ -155,6 +163,6 @@ test("a lost run resumes with its patience", async () => {
   await failure(trainers.step(trainer, controls));
   await networks.withWeights(id, () => {});
   [calls, lose] = [[], false];
-  await trainers.resume(trainer, new Uint8Array(16), data, undefined);
+  await trainers.resume(trainer, new Uint8Array(16));
   expect(calls).toContain("patience 2");
 });

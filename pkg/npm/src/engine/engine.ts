@@ -28,6 +28,7 @@ import type {
   TrainingMemory,
 } from "../shared/types.js";
 import { retryOnNewDevice, webgpu } from "./backend.js";
+import { giveWay } from "./breath.js";
 import { guarded, type PackageFiles, type WasmNetwork } from "./builds.js";
 import { decode } from "./decode.js";
 import * as inference from "./inference.js";
@@ -53,6 +54,18 @@ export class LocalEngine implements EngineRpc {
   constructor(files: PackageFiles) {
     this.#runtimes = new Runtimes(files);
     this.#converter = new OnnxConverter(files.onnx);
+  }
+
+  hold(lock: string): Promise<boolean> {
+    const locks = globalThis.navigator?.locks as LockManager | undefined; // in secure contexts only
+    if (!locks) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const forever = () => {
+        resolve(true);
+        return new Promise(() => {});
+      };
+      locks.request(lock, forever).catch(() => resolve(false));
+    });
   }
 
   async prepare(ticket: number, o: OpenOptions, onProgress?: OnProgress): Promise<void> {
@@ -162,6 +175,7 @@ export class LocalEngine implements EngineRpc {
       wasmUrl: runtime.wasmUrl,
       model: network.save(),
     }));
+    await giveWay();
     const bytes = await this.#converter.fromModel(model, wasmUrl);
     return transfer(bytes, [bytes.buffer]);
   }
@@ -183,8 +197,8 @@ export class LocalEngine implements EngineRpc {
     return this.#trainers.begin(id, data, validation, length);
   }
 
-  resume(id: number, checkpoint: Bytes, data: CheckedData, validation: CheckedData | undefined): Promise<void> {
-    return this.#trainers.resume(id, checkpoint, data, validation);
+  resume(id: number, checkpoint: Bytes): Promise<void> {
+    return this.#trainers.resume(id, checkpoint);
   }
 
   step(id: number, controls: StepControls): Promise<StepReport | undefined> {
@@ -228,12 +242,21 @@ export class LocalEngine implements EngineRpc {
     signal: AbortSignal,
   ): Promise<NetworkEntry> {
     const runtime = await this.#runtimes.get(o, onProgress);
+    const network = await guarded(runtime.wasm, async () => {
+      // An abort is a message, or comes from a timer: it is heard between the parts, none of which can be interrupted.
+      if (origin.kind === "create") {
+        await giveWay();
+        signal.throwIfAborted();
+        return createNetwork(runtime, origin);
+      }
+      const file = await toModelFile(origin.bytes, o, this.#converter, onProgress);
+      await giveWay();
+      signal.throwIfAborted();
+      return loadModel(runtime, file, o.arch);
+    });
+    await giveWay();
+    if (signal.aborted) network.free();
     signal.throwIfAborted();
-    const network = await guarded(runtime.wasm, async () =>
-      origin.kind === "create"
-        ? createNetwork(runtime, origin)
-        : loadModel(runtime, await toModelFile(origin.bytes, o, this.#converter, onProgress), o.arch),
-    );
     onProgress?.({ phase: "plan", loaded: 0, total: 1 });
     return planned(runtime, network, o.backend ?? "auto");
   }

@@ -4,7 +4,7 @@ import { message } from "../shared/errors.js";
 import type { Progress, Tier } from "../shared/types.js";
 import { type Build, loadBuild, type PackageFiles, type ThreadedWasm, type WasmPool } from "./builds.js";
 import { startThreads } from "./threads.js";
-import { chooseTier, type TierChoice } from "./tiers.js";
+import { chooseTier, TIERS, type TierChoice } from "./tiers.js";
 
 /** A build with a pool of threads. */
 export interface Runtime extends Build, TierChoice {
@@ -35,23 +35,35 @@ export class Runtimes {
     return builds.reduce((sum, { wasm }) => sum + wasm.liveBytes(), 0);
   }
 
+  /** Starts the chosen tier. Where it does not load, the next one is taken, unless the caller chose the tier. */
   async #start(o: OpenOptions, onProgress?: OnProgress): Promise<Runtime> {
-    const { wasmUrl } = o;
     const choice = await chooseTier(o.tier, o.threads);
-    if (choice.tier === "threads") {
-      try {
-        const build = (await this.#build("threads", wasmUrl, onProgress)) as Build & { wasm: ThreadedWasm };
-        const pool = await startThreads(build, choice.threads, this.#files.startThread);
-        return { ...build, ...choice, pool, wasmUrl };
-      } catch (error) {
-        if (o.tier === "threads") throw error;
-        choice.why = `one thread, because starting ${choice.threads} failed: ${message(error)}`;
-        choice.tier = "relaxed";
-        choice.threads = 1;
-      }
+    try {
+      return await this.#load(choice, o.wasmUrl, onProgress);
+    } catch (error) {
+      if (o.tier !== undefined) throw error;
+      return this.#loadNext(choice, error, o.wasmUrl, onProgress);
     }
+  }
+
+  /** Starts the best tier below `failed` that loads. Where none does, the error is the one of the best tier. */
+  async #loadNext(failed: TierChoice, error: unknown, wasmUrl?: string, onProgress?: OnProgress): Promise<Runtime> {
+    const reason = failed.tier === "threads" ? `starting ${failed.threads} failed` : `${failed.tier} did not load`;
+    for (const tier of TIERS.slice(0, TIERS.indexOf(failed.tier)).reverse()) {
+      const why = `one thread, because ${reason}: ${message(error)}`;
+      const runtime = await this.#load({ tier, why, threads: 1 }, wasmUrl, onProgress).catch(() => undefined);
+      if (runtime) return runtime;
+    }
+    throw error;
+  }
+
+  async #load(choice: TierChoice, wasmUrl: string | undefined, onProgress?: OnProgress): Promise<Runtime> {
     const build = await this.#build(choice.tier, wasmUrl, onProgress);
-    return { ...build, ...choice, pool: build.wasm.Pool.single(), wasmUrl };
+    const pool =
+      choice.tier === "threads"
+        ? await startThreads(build as Build & { wasm: ThreadedWasm }, choice.threads, this.#files.startThread)
+        : build.wasm.Pool.single();
+    return { ...build, ...choice, pool, wasmUrl };
   }
 
   #build(tier: Tier, wasmUrl?: string, onProgress?: OnProgress): Promise<Build> {

@@ -3,7 +3,8 @@ import { relaxedSimd, threads as sharedMemory, simd } from "wasm-feature-detect"
 import { ConvokeError, wrongArgument } from "../shared/errors.js";
 import type { Tier } from "../shared/types.js";
 
-const TIERS: readonly Tier[] = ["simd128", "relaxed", "threads"];
+/** All tiers, from the most portable to the fastest. */
+export const TIERS: readonly Tier[] = ["simd128", "relaxed", "threads"];
 
 /** A tier, and the reason for it. */
 export interface TierChoice {

@@ -50,7 +50,7 @@ export class Trainers {
   }
 
   /** Resumes a run from its checkpoint, on a new device, after the GPU was lost. */
-  async resume(id: number, checkpoint: Bytes, data: CheckedData, validation: CheckedData | undefined): Promise<void> {
+  async resume(id: number, checkpoint: Bytes): Promise<void> {
     const known = this.#entries.get(id);
     if (!known) throw disposed("trainer");
     const { training } = known;
@@ -63,7 +63,7 @@ export class Trainers {
         source.free();
       }
       entry.training = training;
-      await training.begin(entry.network, data, validation, training.length);
+      await training.beginAgain(entry.network);
     });
   }
 

@@ -15,6 +15,8 @@ export class TrainingRun {
   /** The first epoch that is not part of the run. */
   #end = 0;
   #patience: number | undefined;
+  /** The data of a run that may have to be resumed. */
+  #kept: { data: CheckedData; validation: CheckedData | undefined } | undefined;
   /** Whether the trainer has newer weights than the network. */
   #dirty = false;
 
@@ -46,11 +48,6 @@ export class TrainingRun {
     return this.#trainer.deviceBytes();
   }
 
-  /** The whole run, as `begin` takes it when a lost run is resumed. */
-  get length(): RunLength {
-    return { epochs: this.#end, ...(this.#patience !== undefined && { patience: this.#patience }) };
-  }
-
   /** Gives the run its data, and its end. */
   async begin(
     network: WasmNetwork,
@@ -59,10 +56,19 @@ export class TrainingRun {
     { epochs, patience }: RunLength,
   ): Promise<void> {
     this.#patience = patience;
+    // Only a GPU is ever lost: on the CPU the copy in the engine is enough.
+    this.#kept = this.backend === "webgpu" ? { data, validation } : undefined;
     this.#setData(data, "train");
     if (validation) this.#setData(validation, "validation");
     await this.#trainer.begin(network, epochs, patience);
     this.#end = this.#trainer.end;
+  }
+
+  /** Begins the run once more after `replace`, with its data and up to its end. */
+  async beginAgain(network: WasmNetwork): Promise<void> {
+    const { data, validation } = this.#kept!; // a run on a GPU that has begun
+    const patience = this.#patience;
+    await this.begin(network, data, validation, { epochs: this.#end, ...(patience !== undefined && { patience }) });
   }
 
   /** Replaces the lost trainer by one that goes on from `checkpoint`, once `begin` has given it the data. */

@@ -79,6 +79,9 @@ export interface TrainerState extends StepControls {
  * method rejects with `ConvokeError`: `disposed` for a number that is not in use, `worker-crashed` after a trap.
  */
 export interface EngineRpc {
+  /** Holds the Web Lock `lock` for as long as the engine's thread lives. Returns false where there are no locks. */
+  hold(lock: string): Promise<boolean>;
+
   /**
    * Starts the engine while a file is on its way, and warms it up until `open` or `abort` comes with this ticket. The
    * caller chooses the ticket, a number that no other load has.
@@ -140,7 +143,7 @@ export interface EngineRpc {
   begin(id: number, data: CheckedData, validation: CheckedData | undefined, run: RunLength): Promise<TrainingMemory>;
 
   /** Resumes the run from its checkpoint, on a new device, after the GPU of trainer `id` was lost. */
-  resume(id: number, checkpoint: Bytes, data: CheckedData, validation: CheckedData | undefined): Promise<void>;
+  resume(id: number, checkpoint: Bytes): Promise<void>;
 
   /** Makes one training step. Returns nothing when the run is over; the network then has its final weights. */
   step(id: number, controls: StepControls): Promise<StepReport | undefined>;

@@ -118,9 +118,15 @@ export function message(error: unknown): string {
 
 /** Formats an argument error like the engine does. */
 export function wrongArgument(name: string, expected: string, actual: unknown): ConvokeError {
-  return new ConvokeError("argument", `${name}: expected ${expected}, got ${actual}`, {
-    name,
-    expected,
-    actual: `${actual}`,
-  });
+  const got = asText(actual);
+  return new ConvokeError("argument", `${name}: expected ${expected}, got ${got}`, { name, expected, actual: got });
+}
+
+/** Returns any value as text. Symbols and objects without a prototype refuse the usual conversion. */
+function asText(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return typeof value;
+  }
 }

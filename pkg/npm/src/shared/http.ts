@@ -106,7 +106,8 @@ function bodyLength(response: Response): number | undefined {
   return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
 }
 
-function checkSize(bytes: number, what: string): void {
+/** Throws `too-large` for a file beyond the limit. */
+export function checkSize(bytes: number, what: string): void {
   if (bytes <= MAX_BYTES) return;
   throw new ConvokeError("too-large", `${what}: ${bytes} bytes exceed the limit of ${MAX_BYTES}`, {
     expected: `at most ${MAX_BYTES}`,

@@ -41,7 +41,7 @@ export interface EngineOptions {
    */
   threads?: number;
   /**
-   * Whether the engine runs in a worker rather than on the caller's thread.
+   * Whether the engine runs in a worker rather than on the caller's thread. By default it does where one may be started.
    *
    * @defaultValue `true` on pages, `false` in Node and inside workers
    * @example { worker: false }
@@ -137,6 +137,13 @@ export interface SaveOptions {
    * @example { quantize: "int8" }
    */
   quantize?: "int8";
+  /**
+   * Aborts the call, which then rejects with the signal's reason.
+   *
+   * @defaultValue no signal
+   * @example { signal: AbortSignal.timeout(10_000) }
+   */
+  signal?: AbortSignal;
 }
 
 /** The source of a model file. In Node, text is a path or a URL. */
