@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::algorithm::{Algorithm, Calibrated, Prefer};
+use super::algorithm::{ActivationQuant, Algorithm, Prefer};
 use super::conv::select;
 use super::engine::READ_AT_ONCE;
 use super::gemm::dequant;
 use super::gemm::layout::Layout;
 use super::pool::Pool;
-use super::program::{Sizes, nothing_frozen};
+use super::program::{MemoryRequirement, nothing_frozen};
 use crate::error::Result;
 use crate::graph::{Graph, Ranges};
 use crate::layers::Layer;
@@ -79,8 +79,8 @@ impl TrainingFootprint {
         let frozen = nothing_frozen(graph);
         let (prefer, none) = (Prefer::Only(Algorithm::Direct), Ranges::default());
         let purpose = Purpose::Training { input_grad: false, recompute };
-        let required = Sizes::of(graph, 1, purpose, &frozen, pool, prefer, &none)?;
-        let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, Calibrated::No);
+        let required = MemoryRequirement::of(graph, 1, purpose, &frozen, pool, prefer, &none)?;
+        let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, ActivationQuant::None);
         let steps = &required.plan.steps[..required.plan.forward];
         let packed: u64 = steps.iter().filter_map(layout).map(|layout| 4 * layout.floats() as u64).sum();
         let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
@@ -107,7 +107,7 @@ impl Footprint {
     /// As [`super::Engine::new`].
     pub fn of(graph: &Graph, codes: bool, ranges: &Ranges, pool: &Pool) -> Result<Self> {
         let prefer = Prefer::default();
-        let sizes = Sizes::of(graph, 1, Purpose::Inference, &nothing_frozen(graph), pool, prefer, ranges)?;
+        let sizes = MemoryRequirement::of(graph, 1, Purpose::Inference, &nothing_frozen(graph), pool, prefer, ranges)?;
         let [arena, scratch] = [sizes.plan.arena, sizes.scratch].map(|floats| 4 * floats as u64);
         let mut all = Footprint { activations: arena + scratch, ..Footprint::default() };
         let stored = |shape: &[usize]| {
@@ -118,8 +118,8 @@ impl Footprint {
         let (folded, mut ordered) = (rewrite::folded(graph), Vec::<u64>::new());
         for step in &sizes.plan.steps {
             let node = &graph.nodes()[step.node];
-            let calibrated = select::calibrated(graph, ranges, step.node);
-            let Some(layout) = Layout::of(&node.layer, step, prefer, calibrated) else { continue };
+            let activation_quant = select::activation_quant(graph, ranges, step.node);
+            let Some(layout) = Layout::of(&node.layer, step, prefer, activation_quant) else { continue };
             let linear = matches!(node.layer, Layer::Linear(_));
             let order = matches!(layout.algorithm, Algorithm::Direct | Algorithm::Depthwise)
                 && !matches!(node.layer, Layer::BatchNorm2d(_))

@@ -1,7 +1,7 @@
 //! The update of weights, fused: one pass over weights, gradients and state.
 
 use super::gemm::weights::Weights;
-use super::memory::{Shared, split};
+use super::memory::{FloatPtr, split};
 use super::pool::Pool;
 use super::simd::{self, Access, Kernel, Part, Simd, Whole};
 use crate::plan::{Optimizer, Update};
@@ -15,12 +15,12 @@ pub(super) fn update(
     gradients: &mut Weights,
     state: &mut [Weights],
 ) {
-    let moments = state.iter_mut().map(|m| Shared::new(&mut m.weight)).collect::<Vec<_>>();
+    let moments = state.iter_mut().map(|m| FloatPtr::new(&mut m.weight)).collect::<Vec<_>>();
     // A batch normalisation's scale is no weight that should decay.
     let decays = weights.statistics[0].is_empty();
     tensor(pool, Formula::new(update, scale, decays), &mut weights.weight, &gradients.weight, &moments);
     if weights.has_bias {
-        let moments = state.iter_mut().map(|m| Shared::new(&mut m.bias)).collect::<Vec<_>>();
+        let moments = state.iter_mut().map(|m| FloatPtr::new(&mut m.bias)).collect::<Vec<_>>();
         tensor(pool, Formula::new(update, scale, false), &mut weights.bias, &gradients.bias, &moments);
     }
     for (running, batch) in weights.statistics.iter_mut().zip(&gradients.statistics) {
@@ -35,8 +35,8 @@ pub(super) fn squares(gradients: &Weights) -> f64 {
 }
 
 /// Updates one tensor; `moments` are of its size.
-fn tensor(pool: &Pool, formula: Formula, w: &mut [f32], g: &[f32], moments: &[Shared]) {
-    let (n, w) = (w.len(), Shared::new(w));
+fn tensor(pool: &Pool, formula: Formula, w: &mut [f32], g: &[f32], moments: &[FloatPtr]) {
+    let (n, w) = (w.len(), FloatPtr::new(w));
     assert_eq!(g.len(), n);
     split(pool, n, 4, |range| {
         let i = range.start;

@@ -9,7 +9,7 @@ use crate::cpu::gemm::layout::Layout;
 use crate::cpu::gemm::panels::Panels;
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::memory::{Map, split};
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
 use crate::plan::Step;
 
@@ -104,15 +104,15 @@ impl Depthwise {
 }
 
 impl Operation for Depthwise {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let weights = frame.weights(self.step.node);
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        let weights = ctx.weights(self.step.node);
         let Panels { k, n, .. } = self.panels;
-        split(frame.pool, frame.n * y.view.h, y.view.w * k * n, |rows| {
+        split(ctx.pool, ctx.n * y.view.h, y.view.w * k * n, |rows| {
             // SAFETY: the plan keeps input and output apart; each task has its own rows.
             rows.for_each(|row| unsafe { self.row(&x, &y, weights, row) });
         });
-        Bounds::activate_others(frame.pool, self.step.activation, &y);
+        Bounds::activate_others(ctx.pool, self.step.activation, &y);
     }
 }
 

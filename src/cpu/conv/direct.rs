@@ -2,7 +2,7 @@
 
 use super::geometry::Geometry;
 use super::im2col::{Lowering, aligned};
-use crate::cpu::config::Setting;
+use crate::cpu::config::OpConfig;
 use crate::cpu::gemm::dequant;
 use crate::cpu::gemm::driver::Run;
 use crate::cpu::gemm::epilogue::{Addend, Bounds, Start};
@@ -12,8 +12,8 @@ use crate::cpu::gemm::layout::Layout;
 use crate::cpu::gemm::panels::Panels;
 use crate::cpu::gemm::repack::{pack_rows, transpose};
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::{Map, Shared, split};
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::memory::{FloatPtr, Map, split};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd;
 use crate::cpu::simd::map::Sum;
 use crate::plan::{BackwardStep, GradWrite, Step, View};
@@ -49,14 +49,14 @@ struct Backward {
 }
 
 impl Convolution {
-    pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, setting: &Setting) -> Self {
-        let (x, y, n) = (step.inputs[0], step.output, setting.n);
+    pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, config: &OpConfig) -> Self {
+        let (x, y, n) = (step.inputs[0], step.output, config.n);
         let lowering = Lowering::new(geometry, x, n, [y.h, y.w]);
-        let backward = setting.training.then(|| Backward {
+        let backward = config.training.then(|| Backward {
             dy_rows: (0..y.pixels(n)).map(|p| (p * y.pixel_stride) as u32).collect(),
             input_gradient: input_gradient(&geometry, &lowering, &layout, x, y, n),
         });
-        Convolution { step, layout, lowering, threads: setting.pool.threads(), backward }
+        Convolution { step, layout, lowering, threads: config.pool.threads(), backward }
     }
 
     fn for_backward(&self) -> &Backward {
@@ -82,16 +82,16 @@ impl Convolution {
         Panels::new(taps * n, k / taps)
     }
 
-    fn parameter_gradients(&self, frame: &Frame, dy: &Map, gradients: &mut Weights) {
-        let x = frame.map(self.step.inputs[0]);
+    fn parameter_gradients(&self, ctx: &ExecContext, dy: &Map, gradients: &mut Weights) {
+        let x = ctx.map(self.step.inputs[0]);
         // SAFETY: the scratch memory holds the staged map, then one group's packed dy; see `scratch`.
         unsafe {
-            let left = self.lowering.stage(frame.pool, &x, frame.scratch);
-            let packed = frame.scratch.from(aligned(self.lowering.scratch()));
+            let left = self.lowering.stage(ctx.pool, &x, ctx.scratch);
+            let packed = ctx.scratch.from(aligned(self.lowering.scratch()));
             let panels = self.dy_panels();
             for g in 0..self.layout.groups {
                 let from = dy.channel(g * panels.n);
-                split(frame.pool, panels.k, panels.n, |range| {
+                split(ctx.pool, panels.k, panels.n, |range| {
                     pack_rows(from, dy.view.pixel_stride, packed, panels, range);
                 });
                 let right = std::slice::from_raw_parts(packed.at(0), panels.floats());
@@ -105,33 +105,33 @@ impl Convolution {
                     rows: &self.lowering.rows,
                     taps: &self.lowering.taps,
                     right,
-                    out: Shared::new(&mut gradients.weight[g * floats..][..floats]),
+                    out: FloatPtr::new(&mut gradients.weight[g * floats..][..floats]),
                     panels: self.layout.panels,
                 };
-                gradient.run(frame.pool);
+                gradient.run(ctx.pool);
             }
         }
     }
 
-    fn input_gradients(&self, frame: &Frame, dy: &Map, write: GradWrite) {
-        let dx = frame.map(write.view);
-        let weights = frame.weights(self.step.node);
+    fn input_gradients(&self, ctx: &ExecContext, dy: &Map, write: GradWrite) {
+        let dx = ctx.map(write.view);
+        let weights = ctx.weights(self.step.node);
         let (panels, taps) = (self.transposed(), self.flipped_taps());
         let Backward { dy_rows, input_gradient, .. } = self.for_backward();
         // SAFETY: the scratch memory holds one group's transposed weights, then what each way needs; see `scratch`.
         unsafe {
-            let rest = frame.scratch.from(aligned(panels.floats()));
+            let rest = ctx.scratch.from(aligned(panels.floats()));
             let dy_staged = match input_gradient {
-                InputGradient::Flipped(lowering) => lowering.stage(frame.pool, dy, rest),
+                InputGradient::Flipped(lowering) => lowering.stage(ctx.pool, dy, rest),
                 _ => dy.channel(0),
             };
             if matches!(input_gradient, InputGradient::Columns) && !write.accumulate {
-                split(frame.pool, dx.pixels, dx.view.c, |range| range.for_each(|p| dx.row_mut(p).fill(0.0)));
+                split(ctx.pool, dx.pixels, dx.view.c, |range| range.for_each(|p| dx.row_mut(p).fill(0.0)));
             }
             for g in 0..self.layout.groups {
                 let weight = self.layout.group(&weights.weight, g);
-                transpose(frame.pool, self.layout.panels, weight, taps, frame.scratch);
-                let right = std::slice::from_raw_parts(frame.scratch.at(0), panels.floats());
+                transpose(ctx.pool, self.layout.panels, weight, taps, ctx.scratch);
+                let right = std::slice::from_raw_parts(ctx.scratch.at(0), panels.floats());
                 let own = [Run { offset: 0, len: self.layout.panels.n }];
                 let gemm = Gemm {
                     left: dy_staged.from(g * self.layout.panels.n),
@@ -151,13 +151,13 @@ impl Convolution {
                     // A linear layer's rows are whole samples.
                     InputGradient::Direct => {
                         let pixel_stride = if self.layout.taps > 1 { self.layout.panels.k } else { gemm.pixel_stride };
-                        Gemm { pixel_stride, addend: before(pixel_stride), ..gemm }.run(frame.pool);
+                        Gemm { pixel_stride, addend: before(pixel_stride), ..gemm }.run(ctx.pool);
                     }
                     InputGradient::Flipped(lowering) => {
                         let (rows, runs, addend) = (&lowering.rows[..], &lowering.runs[..], before(gemm.pixel_stride));
-                        Gemm { rows, runs, addend, ..gemm }.run(frame.pool);
+                        Gemm { rows, runs, addend, ..gemm }.run(ctx.pool);
                     }
-                    InputGradient::Columns => self.columns(frame, &gemm, &dx, g, rest),
+                    InputGradient::Columns => self.columns(ctx, &gemm, &dx, g, rest),
                 }
             }
         }
@@ -167,10 +167,10 @@ impl Convolution {
     ///
     /// # Safety
     /// `rest` must hold [`COLUMN_ROWS`] rows of columns for each thread.
-    unsafe fn columns(&self, frame: &Frame, gemm: &Gemm, dx: &Map, g: usize, rest: Shared) {
+    unsafe fn columns(&self, ctx: &ExecContext, gemm: &Gemm, dx: &Map, g: usize, rest: FloatPtr) {
         let pixels = self.step.output.h * self.step.output.w;
         let k = self.layout.panels.k;
-        frame.pool.run_on(frame.n, &|thread, s| {
+        ctx.pool.run_on(ctx.n, &|thread, s| {
             for first in (0..pixels).step_by(COLUMN_ROWS) {
                 let count = COLUMN_ROWS.min(pixels - first);
                 // SAFETY: each thread has its own columns, each task its own sample.
@@ -251,13 +251,13 @@ fn input_gradient(
 }
 
 impl Operation for Convolution {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let weights = frame.weights(self.step.node);
-        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        let weights = ctx.weights(self.step.node);
+        let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
         // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the staged map, then codes as floats.
         unsafe {
-            let left = self.lowering.stage(frame.pool, &x, frame.scratch);
+            let left = self.lowering.stage(ctx.pool, &x, ctx.scratch);
             for g in 0..self.layout.groups {
                 let gemm = Gemm {
                     left: left.from(g * self.layout.cig),
@@ -274,23 +274,23 @@ impl Operation for Convolution {
                     pixel_stride: y.view.pixel_stride,
                 };
                 if weights.is_quantized() {
-                    let rest = frame.scratch.from(aligned(self.lowering.scratch()));
-                    dequant::multiply(frame.pool, &gemm, weights, rest);
+                    let rest = ctx.scratch.from(aligned(self.lowering.scratch()));
+                    dequant::multiply(ctx.pool, &gemm, weights, rest);
                 } else {
-                    gemm.run(frame.pool);
+                    gemm.run(ctx.pool);
                 }
             }
-            Bounds::activate_others(frame.pool, self.step.activation, &y);
+            Bounds::activate_others(ctx.pool, self.step.activation, &y);
         }
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>) {
-        let dy = frame.map(step.dy);
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, gradients: Option<&mut Weights>) {
+        let dy = ctx.map(step.dy);
         if let Some(gradients) = gradients {
-            self.parameter_gradients(frame, &dy, gradients);
+            self.parameter_gradients(ctx, &dy, gradients);
         }
         if let Some(write) = step.dx[0] {
-            self.input_gradients(frame, &dy, write);
+            self.input_gradients(ctx, &dy, write);
         }
     }
 

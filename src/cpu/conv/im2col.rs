@@ -2,7 +2,7 @@
 
 use super::geometry::Geometry;
 use crate::cpu::gemm::driver::Run;
-use crate::cpu::memory::{Map, Shared, split};
+use crate::cpu::memory::{FloatPtr, Map, split};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd;
 use crate::cpu::simd::map::Copy;
@@ -77,7 +77,7 @@ impl Lowering {
     ///
     /// # Safety
     /// Nobody may write to the map meanwhile; `scratch` must hold [`Lowering::scratch`] floats for nobody else.
-    pub(crate) unsafe fn stage(&self, pool: &Pool, map: &Map, scratch: Shared) -> Shared {
+    pub(crate) unsafe fn stage(&self, pool: &Pool, map: &Map, scratch: FloatPtr) -> FloatPtr {
         if !self.is_padded() {
             return map.channel(0);
         }

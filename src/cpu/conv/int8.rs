@@ -12,8 +12,8 @@ use super::im2col::Lowering;
 use crate::cpu::gemm::epilogue::{Addend, Bounds, Rounding};
 use crate::cpu::gemm::int8::Int8Gemm;
 use crate::cpu::gemm::layout::Layout;
-use crate::cpu::memory::{Buffer, Map, Shared, split, stretches};
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::memory::{Buffer, FloatPtr, Map, split, stretches};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Kernel, MAGIC, MAX_LANES, Simd};
 use crate::layers::Activation;
@@ -43,7 +43,7 @@ impl Int8 {
     ///
     /// # Safety
     /// Nobody may write to the map meanwhile; `scratch` must be as large as [`Operation::scratch`] says, for nobody else.
-    unsafe fn quantize(&self, pool: &Pool, x: &Map, inverse: f32, scratch: Shared) {
+    unsafe fn quantize(&self, pool: &Pool, x: &Map, inverse: f32, scratch: FloatPtr) {
         let ([h, w], Layout { groups, cig, word, .. }) = (self.lowering.framed(), self.layout);
         let words = self.layout.words();
         let pixel = groups * words;
@@ -81,18 +81,18 @@ impl Int8 {
 }
 
 impl Operation for Int8 {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let weights = frame.weights(self.step.node);
-        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        let weights = ctx.weights(self.step.node);
+        let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
         let Layout { groups, panels, word, .. } = self.layout;
         let floats = word * panels.floats();
         // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the codes.
         unsafe {
-            self.quantize(frame.pool, &x, INPUT_LEVELS / weights.range, frame.scratch);
+            self.quantize(ctx.pool, &x, INPUT_LEVELS / weights.range, ctx.scratch);
             for g in 0..groups {
                 let gemm = Int8Gemm {
-                    left: frame.scratch.from(g * self.layout.words()),
+                    left: ctx.scratch.from(g * self.layout.words()),
                     rows: &self.lowering.rows,
                     runs: &self.lowering.runs,
                     right: &weights.weight.as_i8()[g * floats..][..floats],
@@ -108,10 +108,10 @@ impl Operation for Int8 {
                     out: y.channel(g * panels.n),
                     pixel_stride: y.view.pixel_stride,
                 };
-                gemm.run(frame.pool);
+                gemm.run(ctx.pool);
             }
             let others = self.step.activation.filter(|a| !matches!(a, Activation::FakeQuantize { .. }));
-            Bounds::activate_others(frame.pool, others, &y);
+            Bounds::activate_others(ctx.pool, others, &y);
         }
     }
 

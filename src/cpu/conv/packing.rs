@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::geometry::Geometry;
 use super::{depthwise, int8, select, winograd};
-use crate::cpu::algorithm::{Algorithm, Calibrated, Prefer};
+use crate::cpu::algorithm::{ActivationQuant, Algorithm, Prefer};
 use crate::cpu::gemm::layout::Layout;
 use crate::cpu::gemm::panels::Panels;
 use crate::cpu::gemm::weights::Weights;
@@ -12,7 +12,7 @@ use crate::cpu::gemm::{dequant, int8 as int8_gemm};
 use crate::cpu::memory::Buffer;
 use crate::cpu::simd;
 use crate::error::Result;
-use crate::graph::{Graph, Param, Params, Read};
+use crate::graph::{Graph, Param, Params, ReadParam};
 use crate::layers::Layer;
 use crate::plan::{Step, View};
 use crate::tensor::Tensor;
@@ -28,7 +28,7 @@ impl Layout {
         algorithm: Algorithm,
         x: View,
         y: View,
-        calibrated: Calibrated,
+        activation_quant: ActivationQuant,
     ) -> Self {
         let (groups, taps) = (geometry.groups, geometry.kernel[0] * geometry.kernel[1]);
         let layout = match algorithm {
@@ -41,7 +41,7 @@ impl Layout {
             }
             Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
             Algorithm::Int8 => {
-                let word = if calibrated == Calibrated::Bytes { 4 } else { 2 };
+                let word = if activation_quant == ActivationQuant::U8 { 4 } else { 2 };
                 Layout::new(groups, x.c / groups, taps, y.c / groups).in_words(word)
             }
         };
@@ -49,17 +49,17 @@ impl Layout {
     }
 
     /// The layout of the weights of a step's layer, when it has some.
-    pub(crate) fn of(layer: &Layer, step: &Step, prefer: Prefer, calibrated: Calibrated) -> Option<Self> {
+    pub(crate) fn of(layer: &Layer, step: &Step, prefer: Prefer, activation_quant: ActivationQuant) -> Option<Self> {
         let (x, y) = (step.inputs[0], step.output);
         match layer {
             Layer::Conv2d(conv) => {
                 let geometry = Geometry::of(conv, x);
-                let algorithm = select::choose(&geometry, x, y, prefer, calibrated);
-                Some(Layout::of_convolution(&geometry, algorithm, x, y, calibrated))
+                let algorithm = select::choose(&geometry, x, y, prefer, activation_quant);
+                Some(Layout::of_convolution(&geometry, algorithm, x, y, activation_quant))
             }
             Layer::Linear(_) => {
-                let algorithm = select::linear(x, y, prefer, calibrated);
-                Some(Layout::of_convolution(&Geometry::linear(x), algorithm, x, y, calibrated))
+                let algorithm = select::linear(x, y, prefer, activation_quant);
+                Some(Layout::of_convolution(&Geometry::linear(x), algorithm, x, y, activation_quant))
             }
             Layer::BatchNorm2d(_) => Some(Layout::new(1, 1, 1, x.c)),
             _ => None,
@@ -161,8 +161,8 @@ impl Unpacked {
     pub(crate) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
         let node = &graph.nodes()[step.node];
         let range = params.ranges().get(&node.name).copied();
-        let calibrated = select::calibrated(graph, params.ranges(), step.node);
-        let layout = Layout::of(&node.layer, step, prefer, calibrated)?;
+        let activation_quant = select::activation_quant(graph, params.ranges(), step.node);
+        let layout = Layout::of(&node.layer, step, prefer, activation_quant)?;
         let tensors: Vec<_> = params.of_node(graph, step.node).into_iter().cloned().collect();
         let codes = layout.algorithm == Algorithm::Direct
             && matches!(node.layer, Layer::Linear(_))
@@ -202,7 +202,7 @@ impl Unpacked {
     ///
     /// # Errors
     /// As [`Param::read`].
-    pub(crate) fn read(&mut self, name: &str, read: &Read) -> Result<()> {
+    pub(crate) fn read(&mut self, name: &str, read: &ReadParam) -> Result<()> {
         self.unseen = Some(name.into());
         self.tensors.iter_mut().try_for_each(|tensor| {
             *tensor = tensor.read(read)?;

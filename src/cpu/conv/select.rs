@@ -2,7 +2,7 @@
 
 use super::geometry::Geometry;
 use super::winograd;
-use crate::cpu::algorithm::{Algorithm, Calibrated, Prefer};
+use crate::cpu::algorithm::{ActivationQuant, Algorithm, Prefer};
 use crate::cpu::simd;
 use crate::graph::value_range::nonnegative;
 use crate::graph::{Graph, Node, Ranges};
@@ -10,29 +10,37 @@ use crate::plan::View;
 use crate::tensor::quantized::{INPUT_LEVELS, WEIGHT_LEVELS};
 
 /// What is known of a node's first input.
-pub(crate) fn calibrated(graph: &Graph, ranges: &Ranges, node: usize) -> Calibrated {
+pub(crate) fn activation_quant(graph: &Graph, ranges: &Ranges, node: usize) -> ActivationQuant {
     let Node { name, inputs, .. } = &graph.nodes()[node];
     match ranges.get(name) {
-        None => Calibrated::No,
-        Some(_) if simd::has_exact_dot_u8() && nonnegative(graph)[inputs[0].index()] => Calibrated::Bytes,
-        Some(_) => Calibrated::Signed,
+        None => ActivationQuant::None,
+        Some(_) if simd::has_exact_dot_u8() && nonnegative(graph)[inputs[0].index()] => ActivationQuant::U8,
+        Some(_) => ActivationQuant::I8,
     }
 }
 
 /// The algorithm for a convolution from one place to another. It does not depend on the batch, so weights are packed once.
-pub(crate) fn choose(geometry: &Geometry, x: View, y: View, prefer: Prefer, calibrated: Calibrated) -> Algorithm {
+pub(crate) fn choose(
+    geometry: &Geometry,
+    x: View,
+    y: View,
+    prefer: Prefer,
+    activation_quant: ActivationQuant,
+) -> Algorithm {
     let possible = |algorithm| match algorithm {
         Algorithm::Direct => true,
         Algorithm::Winograd => winograd_can(geometry, x, y),
         Algorithm::Depthwise => depthwise_can(geometry, x, y),
-        Algorithm::Int8 => calibrated != Calibrated::No && int8_can(geometry, x),
+        Algorithm::Int8 => activation_quant != ActivationQuant::None && int8_can(geometry, x),
     };
     match prefer {
         Prefer::Only(algorithm) if possible(algorithm) => algorithm,
         Prefer::Only(_) => Algorithm::Direct,
         _ if possible(Algorithm::Depthwise) => Algorithm::Depthwise,
         // Bytes are multiplied as fast as Winograd's transforms save multiplications of floats.
-        Prefer::Speed if calibrated == Calibrated::Bytes && int8_can(geometry, x) && int8_pays(geometry, x, y) => {
+        Prefer::Speed
+            if activation_quant == ActivationQuant::U8 && int8_can(geometry, x) && int8_pays(geometry, x, y) =>
+        {
             Algorithm::Int8
         }
         Prefer::Speed if possible(Algorithm::Winograd) && winograd_pays(geometry, x, y) => Algorithm::Winograd,
@@ -42,8 +50,8 @@ pub(crate) fn choose(geometry: &Geometry, x: View, y: View, prefer: Prefer, cali
 }
 
 /// The algorithm for a linear layer: no map is worth a transform.
-pub(crate) fn linear(x: View, y: View, prefer: Prefer, calibrated: Calibrated) -> Algorithm {
-    match choose(&Geometry::linear(x), x, y, prefer, calibrated) {
+pub(crate) fn linear(x: View, y: View, prefer: Prefer, activation_quant: ActivationQuant) -> Algorithm {
+    match choose(&Geometry::linear(x), x, y, prefer, activation_quant) {
         Algorithm::Int8 => Algorithm::Int8,
         _ => Algorithm::Direct,
     }

@@ -12,15 +12,15 @@
 use std::ops::Range;
 
 use super::geometry::Geometry;
-use crate::cpu::config::Setting;
+use crate::cpu::config::OpConfig;
 use crate::cpu::gemm::driver::Run;
 use crate::cpu::gemm::epilogue::{Bounds, Start};
 use crate::cpu::gemm::f32::Gemm;
 use crate::cpu::gemm::layout::Layout;
 use crate::cpu::gemm::panels::Panels;
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::{Buffer, Shared};
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::memory::{Buffer, FloatPtr};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::{self, Kernel, Simd};
 use crate::plan::Step;
 
@@ -78,13 +78,13 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, setting: &Setting) -> Self {
+    pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, config: &OpConfig) -> Self {
         let (Panels { k, n, .. }, y) = (layout.panels, step.output);
         let out = outputs(geometry.kernel[0]);
         let grid = [y.h.div_ceil(out), y.w.div_ceil(out)];
-        let tiles = setting.n * grid[0] * grid[1];
+        let tiles = config.n * grid[0] * grid[1];
         let most = (BLOCK_FLOATS / (PLANES * (k + n))).max(BLOCK_TILES);
-        let threads = setting.pool.threads();
+        let threads = config.pool.threads();
         let owned = tiles >= OWN_TILES * threads || n <= OWN_OUTPUTS;
         let shares = if owned { 1 } else { threads.min(parts(&layout.panels)) };
         let blocks = tiles.div_ceil(most).next_multiple_of(threads / shares);
@@ -107,17 +107,17 @@ impl Winograd {
     ///
     /// # Safety
     /// The block's memory must be for nobody else.
-    unsafe fn block(&self, frame: &Frame, block: &Block, share: usize) {
-        let weights = frame.weights(self.step.node);
+    unsafe fn block(&self, ctx: &ExecContext, block: &Block, share: usize) {
+        let weights = ctx.weights(self.step.node);
         let part = |share| parts(&self.layout.panels) * share / self.shares;
         let end = if share + 1 == self.shares { self.layout.panels.count() } else { part(share + 1) };
         let (panels, tiles) = (part(share)..end, 0..block.tiles.len());
         // SAFETY: shares have their own panels; the plan keeps inputs and output apart.
         unsafe {
             std::slice::from_raw_parts_mut(block.zeros.at(0), self.layout.panels.k).fill(0.0);
-            tiles.clone().for_each(|t| self.gather(frame, block, t));
+            tiles.clone().for_each(|t| self.gather(ctx, block, t));
             (0..PLANES).for_each(|plane| self.multiply(weights, block, plane, panels.clone()));
-            tiles.for_each(|t| self.spread(frame, weights, block, t, panels.clone()));
+            tiles.for_each(|t| self.spread(ctx, weights, block, t, panels.clone()));
         }
     }
 
@@ -131,8 +131,8 @@ impl Winograd {
     ///
     /// # Safety
     /// As [`Winograd::block`]; nobody else may use this tile's part of the planes.
-    unsafe fn gather(&self, frame: &Frame, block: &Block, t: usize) {
-        let x = frame.map(self.step.inputs[0]);
+    unsafe fn gather(&self, ctx: &ExecContext, block: &Block, t: usize) {
+        let x = ctx.map(self.step.inputs[0]);
         let (h, w, channels) = (x.view.h, x.view.w, self.layout.panels.k);
         let (s, oy, ox) = self.origin(block.tiles.start + t);
         let [top, left, ..] = self.pads;
@@ -180,9 +180,9 @@ impl Winograd {
     ///
     /// # Safety
     /// As [`Winograd::block`]; nobody else may use the tile's outputs of these panels.
-    unsafe fn spread(&self, frame: &Frame, weights: &Weights, block: &Block, t: usize, panels: Range<usize>) {
-        let y = frame.map(self.step.output);
-        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
+    unsafe fn spread(&self, ctx: &ExecContext, weights: &Weights, block: &Block, t: usize, panels: Range<usize>) {
+        let y = ctx.map(self.step.output);
+        let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
         let (h, w, Panels { n, .. }) = (y.view.h, y.view.w, self.layout.panels);
         let column = self.layout.panels.column(panels.start);
         let channels = self.layout.panels.column(panels.end).min(n) - column;
@@ -215,29 +215,29 @@ struct Block {
     group: usize,
     tiles: Range<usize>,
     /// They stand for pixels beyond the input.
-    zeros: Shared,
+    zeros: FloatPtr,
     /// The tiles position by position, and their products likewise.
-    before: Shared,
-    after: Shared,
+    before: FloatPtr,
+    after: FloatPtr,
 }
 
 impl Operation for Winograd {
-    fn forward(&self, frame: &Frame) {
+    fn forward(&self, ctx: &ExecContext) {
         let (blocks, shares) = (self.blocks, self.shares);
-        frame.pool.run_on(self.layout.groups * blocks * shares, &|thread, i| {
+        ctx.pool.run_on(self.layout.groups * blocks * shares, &|thread, i| {
             let (i, share) = (i / shares, i % shares);
             let (group, i) = (i / blocks, i % blocks);
             let tiles = edge(self.tiles, blocks, i)..edge(self.tiles, blocks, i + 1);
             // SAFETY: the scratch memory holds a region for each thread, and blocks have their own outputs.
             unsafe {
-                let zeros = frame.scratch.from(thread * self.region());
+                let zeros = ctx.scratch.from(thread * self.region());
                 let before = zeros.from(apart(self.layout.panels.k));
                 let after = before.from(PLANES * self.planes()[0]);
-                self.block(frame, &Block { group, tiles, zeros, before, after }, share);
+                self.block(ctx, &Block { group, tiles, zeros, before, after }, share);
             }
         });
-        let y = frame.map(self.step.output);
-        Bounds::activate_others(frame.pool, self.step.activation, &y);
+        let y = ctx.map(self.step.output);
+        Bounds::activate_others(ctx.pool, self.step.activation, &y);
     }
 
     fn scratch(&self) -> usize {

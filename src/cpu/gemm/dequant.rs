@@ -7,7 +7,7 @@ use super::f32::Gemm;
 use super::layout::Layout;
 use super::panels::Panels;
 use super::weights::Weights;
-use crate::cpu::memory::Shared;
+use crate::cpu::memory::FloatPtr;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Kernel, MAX_LANES, Simd};
 
@@ -28,7 +28,7 @@ pub(crate) fn scratch(threads: usize) -> usize {
 ///
 /// # Safety
 /// As [`Gemm::run`]; `scratch` must be for nobody else.
-pub(crate) unsafe fn multiply(pool: &Pool, gemm: &Gemm, weights: &Weights, scratch: Shared) {
+pub(crate) unsafe fn multiply(pool: &Pool, gemm: &Gemm, weights: &Weights, scratch: FloatPtr) {
     let panels = gemm.panels;
     pool.run_on(panels.count(), &|thread, panel| {
         let (column, width, n) = (panels.column(panel), panels.width(panel), panels.columns(panel));

@@ -1,6 +1,6 @@
 //! The ends of a product's sums: bias, an addend, and the activations that cost next to nothing there.
 
-use crate::cpu::memory::{Map, Shared};
+use crate::cpu::memory::{FloatPtr, Map};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::activation::activate;
@@ -17,7 +17,7 @@ pub(crate) enum Start<'a> {
 /// A matrix that is added to the product, as large as the output: what that holds already, or another.
 #[derive(Clone, Copy)]
 pub(crate) struct Addend {
-    pub from: Shared,
+    pub from: FloatPtr,
     /// Floats from one row to the next.
     pub pixel_stride: usize,
 }

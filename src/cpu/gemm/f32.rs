@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::driver::{BLOCK_ROWS, Run, block, walk};
 use super::epilogue::{Addend, Bounds, Start};
 use super::panels::Panels;
-use crate::cpu::memory::Shared;
+use crate::cpu::memory::FloatPtr;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
 
@@ -19,7 +19,7 @@ const FEW_ROWS: usize = 4;
 
 /// `out = left * right + start + addend`, then an activation that tiles can do.
 pub(crate) struct Gemm<'a> {
-    pub left: Shared,
+    pub left: FloatPtr,
     /// Where each row starts.
     pub rows: &'a [u32],
     pub runs: &'a [Run],
@@ -28,7 +28,7 @@ pub(crate) struct Gemm<'a> {
     pub start: Start<'a>,
     pub addend: Option<Addend>,
     pub bounds: Bounds,
-    pub out: Shared,
+    pub out: FloatPtr,
     /// Floats from one output row to the next.
     pub pixel_stride: usize,
 }
@@ -363,11 +363,11 @@ mod tests {
             (0..k).map(product).sum()
         };
         let want: Vec<f64> = (0..m * n).map(|i| truth(i / n, i % n)).collect();
-        let left = Shared::new(&mut left);
+        let left = FloatPtr::new(&mut left);
         for (start, add) in [(Start::Zero, false), (Start::Bias(&bias), false), (Start::Bias(&bias), true)] {
             let before = random(m * pixel_stride, 4);
             let mut out = before.clone();
-            let to = Shared::new(&mut out);
+            let to = FloatPtr::new(&mut out);
             let gemm = Gemm {
                 left,
                 rows: &rows,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::panels::Panels;
-use crate::cpu::memory::Shared;
+use crate::cpu::memory::FloatPtr;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Kernel, MAX_ROWS, Simd};
 
@@ -13,13 +13,13 @@ const CHUNK: usize = 256;
 /// `out[k][n] = sum over pixels of left[pixel][k] * right[pixel][n]`: the gradient of weights. Right and out are
 /// packed, right with one row for each pixel.
 pub(crate) struct Gradient<'a> {
-    pub left: Shared,
+    pub left: FloatPtr,
     /// Where each pixel's row starts.
     pub rows: &'a [u32],
     /// Where each k is in a row.
     pub taps: &'a [u32],
     pub right: &'a [f32],
-    pub out: Shared,
+    pub out: FloatPtr,
     pub panels: Panels,
 }
 
@@ -188,17 +188,17 @@ mod tests {
                 let mut packed = vec![f32::NAN; of_pixels.floats()];
                 // SAFETY: both are as large as the shapes say.
                 unsafe {
-                    pack_rows(Shared::new(&mut right.clone()), n, Shared::new(&mut packed), of_pixels, 0..pixels)
+                    pack_rows(FloatPtr::new(&mut right.clone()), n, FloatPtr::new(&mut packed), of_pixels, 0..pixels)
                 };
                 let mut out = vec![f32::NAN; panels.floats()];
                 let mut sums = vec![f32::NAN; panels.padded()];
                 column_sums(of_pixels, &packed, &mut sums);
                 let gradient = Gradient {
-                    left: Shared::new(&mut left),
+                    left: FloatPtr::new(&mut left),
                     rows: &rows,
                     taps: &taps,
                     right: &packed,
-                    out: Shared::new(&mut out),
+                    out: FloatPtr::new(&mut out),
                     panels,
                 };
                 // SAFETY: left holds every tap of every row.

@@ -6,14 +6,14 @@ use std::ops::Range;
 use super::driver::{BLOCK_ROWS, Run, block, walk};
 use super::epilogue::{Addend, Rounding};
 use super::panels::Panels;
-use crate::cpu::memory::Shared;
+use crate::cpu::memory::FloatPtr;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
 
 /// `out = left * right * scales + bias + addend`, rounded before the addend and bounded or rounded after it. Offsets, runs
 /// and the panels' rows count words.
 pub(crate) struct Int8Gemm<'a> {
-    pub left: Shared,
+    pub left: FloatPtr,
     /// Where each row starts.
     pub rows: &'a [u32],
     pub runs: &'a [Run],
@@ -32,7 +32,7 @@ pub(crate) struct Int8Gemm<'a> {
     pub addend: Option<Addend>,
     /// What becomes of the sum.
     pub ending: Rounding,
-    pub out: Shared,
+    pub out: FloatPtr,
     /// Floats from one output row to the next.
     pub pixel_stride: usize,
 }

@@ -3,7 +3,7 @@
 use super::pooling::{Span, Windows, clear_sample};
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::memory::Map;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
@@ -57,18 +57,18 @@ impl AvgPool2d {
 }
 
 impl Operation for AvgPool2d {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        self.windows.for_rows(frame, &y, |s, oy| {
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        self.windows.for_rows(ctx, &y, |s, oy| {
             // SAFETY: the plan keeps input and output apart; each task has its own rows, and windows lie in the input.
             unsafe { simd::dispatch(Each::<true>(self.row(&x, &y, s, oy))) };
         });
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, dx) = (frame.map(step.dy), frame.map(write.view));
-        self.windows.for_samples(frame, &dy, |s, rows| {
+        let (dy, dx) = (ctx.map(step.dy), ctx.map(write.view));
+        self.windows.for_samples(ctx, &dy, |s, rows| {
             // SAFETY: the plan keeps the gradients of input and output apart; each task has its own samples.
             unsafe {
                 if !write.accumulate {

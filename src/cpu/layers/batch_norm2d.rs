@@ -3,7 +3,7 @@
 use crate::cpu::gemm::epilogue::Bounds;
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::memory::{Map, for_each_chunk, split};
-use crate::cpu::operation::{Dropping, Frame, Operation};
+use crate::cpu::operation::{DropoutMode, ExecContext, Operation};
 use crate::cpu::pool::Pool;
 use crate::cpu::rows::{for_each_row, reading};
 use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
@@ -68,11 +68,11 @@ impl BatchNorm2d {
     }
 
     /// With running statistics each channel is only scaled.
-    fn backward_frozen(&self, frame: &Frame, dy: &Map, dx: Option<GradWrite>) {
+    fn backward_frozen(&self, ctx: &ExecContext, dy: &Map, dx: Option<GradWrite>) {
         let Some(write) = dx else { return };
-        let (mut dx, weights) = (frame.map(write.view), frame.weights(self.step.node));
+        let (mut dx, weights) = (ctx.map(write.view), ctx.weights(self.step.node));
         let inverse = self.inverse(&weights.statistics[1]);
-        for_each_row(frame.pool, 2 * dy.view.c, [dy], &mut dx, |_, [dy], dx| {
+        for_each_row(ctx.pool, 2 * dy.view.c, [dy], &mut dx, |_, [dy], dx| {
             for c in 0..dy.len() {
                 dx[c] = if write.accumulate { dx[c] } else { 0.0 } + weights.weight[c] * inverse[c] * dy[c];
             }
@@ -129,23 +129,23 @@ impl Scale<'_> {
 }
 
 impl Operation for BatchNorm2d {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let weights = frame.weights(self.step.node);
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        let weights = ctx.weights(self.step.node);
         // SAFETY: the scratch memory holds two values for each channel; see `scratch`.
         let (scale, shift) = unsafe {
-            let floats = std::slice::from_raw_parts_mut(frame.scratch.start(), 2 * x.view.c);
+            let floats = std::slice::from_raw_parts_mut(ctx.scratch.start(), 2 * x.view.c);
             floats.split_at_mut(x.view.c)
         };
-        match frame.mode {
-            Dropping::Training { .. } if !self.step.frozen => {
-                let [mean, var] = statistics(frame.pool, &x);
+        match ctx.mode {
+            DropoutMode::Training { .. } if !self.step.frozen => {
+                let [mean, var] = statistics(ctx.pool, &x);
                 self.line(weights, [&mean, &var], scale, shift);
             }
             _ => self.line(weights, weights.statistics.each_ref().map(|s| &s[..]), scale, shift),
         }
         let bounds = Bounds::of(self.step.activation);
-        split(frame.pool, x.pixels, 2 * x.view.c, |range| {
+        split(ctx.pool, x.pixels, 2 * x.view.c, |range| {
             let (from, to) = (x.at(range.start).cast_const(), y.at(range.start));
             // SAFETY: the plan keeps input and output apart; each task has its own pixels.
             unsafe {
@@ -160,29 +160,29 @@ impl Operation for BatchNorm2d {
                 });
             }
         });
-        Bounds::activate_others(frame.pool, self.step.activation, &y);
+        Bounds::activate_others(ctx.pool, self.step.activation, &y);
     }
 
     fn scratch(&self) -> usize {
         2 * self.step.output.c
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>) {
-        let (x, dy) = (frame.map(self.step.inputs[0]), frame.map(step.dy));
-        let Some(gradients) = gradients else { return self.backward_frozen(frame, &dy, step.dx[0]) };
-        let [mean, var] = statistics(frame.pool, &x);
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, gradients: Option<&mut Weights>) {
+        let (x, dy) = (ctx.map(self.step.inputs[0]), ctx.map(step.dy));
+        let Some(gradients) = gradients else { return self.backward_frozen(ctx, &dy, step.dx[0]) };
+        let [mean, var] = statistics(ctx.pool, &x);
         let inverse = self.inverse(&var);
-        let [dbias, dweight] = sums(frame.pool, [&x, &dy], |[x, dy], [dbias, dweight]| {
+        let [dbias, dweight] = sums(ctx.pool, [&x, &dy], |[x, dy], [dbias, dweight]| {
             for c in 0..x.len() {
                 dbias[c] += dy[c];
                 dweight[c] += dy[c] * (x[c] - mean[c]) * inverse[c];
             }
         });
         if let Some(write) = step.dx[0] {
-            let mut dx = frame.map(write.view);
-            let weight = &frame.weights(self.step.node).weight;
+            let mut dx = ctx.map(write.view);
+            let weight = &ctx.weights(self.step.node).weight;
             let count = x.pixels as f32;
-            for_each_row(frame.pool, 4 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
+            for_each_row(ctx.pool, 4 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
                 for c in 0..x.len() {
                     let normal = (x[c] - mean[c]) * inverse[c];
                     let d = weight[c] * inverse[c] * (dy[c] - (dbias[c] + normal * dweight[c]) / count);

@@ -1,7 +1,7 @@
 //! Local response normalisation across the channels of each pixel.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::rows::for_each_row;
 use crate::cpu::simd::{self, Kernel, Lanewise, Simd};
 use crate::layers;
@@ -92,9 +92,9 @@ impl Lanewise<2> for Normalise {
 }
 
 impl Operation for LocalResponseNorm {
-    fn forward(&self, frame: &Frame) {
-        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        for_each_row(frame.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| {
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, mut y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        for_each_row(ctx.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| {
             self.bases(x, y);
             if self.layer.beta == THREE_QUARTERS {
                 simd::update(&Normalise, y, x);
@@ -104,12 +104,12 @@ impl Operation for LocalResponseNorm {
         });
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (x, dy, mut dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.view));
+        let (x, dy, mut dx) = (ctx.map(self.step.inputs[0]), ctx.map(step.dy), ctx.map(write.view));
         let beta = self.layer.beta;
         let scale = 2.0 * self.scale() * beta;
-        for_each_row(frame.pool, 32 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
+        for_each_row(ctx.pool, 32 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
             if !write.accumulate {
                 dx.fill(0.0);
             }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::cpu::memory::{Map, split};
-use crate::cpu::operation::Frame;
+use crate::cpu::operation::ExecContext;
 use crate::layers::Window;
 
 /// A window along one axis, cut to the input.
@@ -38,17 +38,17 @@ impl Windows {
     }
 
     /// Calls `f(sample, output row)` for all rows, in parallel.
-    pub(crate) fn for_rows(&self, frame: &Frame, y: &Map, f: impl Fn(usize, usize) + Sync) {
+    pub(crate) fn for_rows(&self, ctx: &ExecContext, y: &Map, f: impl Fn(usize, usize) + Sync) {
         let (h, w, c) = (y.view.h, y.view.w, y.view.c);
         let taps = self.rows[0].taps * self.columns[0].taps;
-        split(frame.pool, frame.n * h, w * c * taps, |range| range.for_each(|r| f(r / h, r % h)));
+        split(ctx.pool, ctx.n * h, w * c * taps, |range| range.for_each(|r| f(r / h, r % h)));
     }
 
     /// Calls `f(sample, output rows)` for all samples, in parallel: windows of one sample may overlap.
-    pub(crate) fn for_samples(&self, frame: &Frame, y: &Map, f: impl Fn(usize, Range<usize>) + Sync) {
+    pub(crate) fn for_samples(&self, ctx: &ExecContext, y: &Map, f: impl Fn(usize, Range<usize>) + Sync) {
         let (h, w, c) = (y.view.h, y.view.w, y.view.c);
         let taps = self.rows[0].taps * self.columns[0].taps;
-        split(frame.pool, frame.n, h * w * c * taps, |range| range.for_each(|s| f(s, 0..h)));
+        split(ctx.pool, ctx.n, h * w * c * taps, |range| range.for_each(|s| f(s, 0..h)));
     }
 }
 
