@@ -20,7 +20,7 @@ const NEXT_RUN: u64 = 1 << 32;
 /// What a run calls: `(thread, task)`.
 type Job<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
-/// Threads that engines share. DropoutMode it ends them.
+/// Threads that engines share. Dropping the pool ends them.
 pub struct Pool {
     shared: Arc<Shared>,
     threads: usize,

@@ -113,7 +113,9 @@ fn operation(graph: &Graph, step: &Step, config: &OpConfig) -> Box<dyn Operation
     let s = step.clone();
     match &node.layer {
         Layer::Conv2d(conv) => match conv2d::split_residual_add(conv, step, config) {
-            Some([s, sum]) => Box::new(SplitResidualAdd([conv2d::operation(conv, s, config), Box::new(add::Add { step: sum })])),
+            Some([s, sum]) => {
+                Box::new(SplitResidualAdd([conv2d::operation(conv, s, config), Box::new(add::Add { step: sum })]))
+            }
             None => conv2d::operation(conv, s, config),
         },
         Layer::Linear(linear) => linear::operation(linear, s, config),

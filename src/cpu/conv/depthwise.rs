@@ -98,7 +98,7 @@ impl Depthwise {
             bias: &weights.bias,
             bounds: Bounds::of(self.step.activation),
             y: y.at((s * y.view.h + oy) * y.view.w + ox),
-            y_pitch: y.view.pixel_stride,
+            y_stride: y.view.pixel_stride,
         }
     }
 }
@@ -138,7 +138,7 @@ struct Tile<'a> {
     bounds: Bounds,
     y: *mut f32,
     /// Floats from one output pixel to the next.
-    y_pitch: usize,
+    y_stride: usize,
 }
 
 /// All channels of N pixels.
@@ -202,7 +202,7 @@ unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(s: S, t:
         }
         for p in 0..N {
             for v in 0..NV {
-                let to = t.y.add(p * t.y_pitch + c + v * S::LANES);
+                let to = t.y.add(p * t.y_stride + c + v * S::LANES);
                 a.store(s, to, t.bounds.apply(s, sums[p][v]));
             }
         }

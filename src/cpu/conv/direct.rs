@@ -1,10 +1,10 @@
-//! Convolution as matrix multiplication. The matrix of windows is never built: [`Lowering`] says where its rows lie.
+//! Convolution as matrix multiplication. The matrix of windows is never built: [`Im2col`] says where its rows lie.
 
 use super::geometry::Geometry;
-use super::im2col::{Lowering, aligned};
+use super::im2col::{Im2col, aligned};
 use crate::cpu::config::OpConfig;
 use crate::cpu::gemm::dequant;
-use crate::cpu::gemm::driver::Run;
+use crate::cpu::gemm::driver::Span;
 use crate::cpu::gemm::epilogue::{Addend, Bounds, Start};
 use crate::cpu::gemm::f32::Gemm;
 use crate::cpu::gemm::gradient::{Gradient, column_sums};
@@ -28,14 +28,14 @@ enum InputGradient {
     /// The columns of each window are computed and added to where the window lies.
     Columns,
     /// Stride 1: a convolution of the output's gradient with the flipped kernel.
-    Flipped(Box<Lowering>),
+    Flipped(Box<Im2col>),
 }
 
 /// Anything with weights: a convolution, or a linear layer as the convolution whose kernel is the whole map.
 pub(crate) struct Convolution {
     step: Step,
     layout: Layout,
-    lowering: Lowering,
+    im2col: Im2col,
     threads: usize,
     /// Only for training.
     backward: Option<Backward>,
@@ -51,12 +51,12 @@ struct Backward {
 impl Convolution {
     pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, config: &OpConfig) -> Self {
         let (x, y, n) = (step.inputs[0], step.output, config.n);
-        let lowering = Lowering::new(geometry, x, n, [y.h, y.w]);
+        let im2col = Im2col::new(geometry, x, n, [y.h, y.w]);
         let backward = config.training.then(|| Backward {
             dy_rows: (0..y.pixels(n)).map(|p| (p * y.pixel_stride) as u32).collect(),
-            input_gradient: input_gradient(&geometry, &lowering, &layout, x, y, n),
+            input_gradient: input_gradient(&geometry, &im2col, &layout, x, y, n),
         });
-        Convolution { step, layout, lowering, threads: config.pool.threads(), backward }
+        Convolution { step, layout, im2col, threads: config.pool.threads(), backward }
     }
 
     fn for_backward(&self) -> &Backward {
@@ -84,10 +84,10 @@ impl Convolution {
 
     fn parameter_gradients(&self, ctx: &ExecContext, dy: &Map, gradients: &mut Weights) {
         let x = ctx.map(self.step.inputs[0]);
-        // SAFETY: the scratch memory holds the staged map, then one group's packed dy; see `scratch`.
+        // SAFETY: the scratch memory holds the padded map, then one group's packed dy; see `scratch`.
         unsafe {
-            let left = self.lowering.stage(ctx.pool, &x, ctx.scratch);
-            let packed = ctx.scratch.from(aligned(self.lowering.scratch()));
+            let left = self.im2col.pad_input(ctx.pool, &x, ctx.scratch);
+            let packed = ctx.scratch.from(aligned(self.im2col.scratch()));
             let panels = self.dy_panels();
             for g in 0..self.layout.groups {
                 let from = dy.channel(g * panels.n);
@@ -102,8 +102,8 @@ impl Convolution {
                 let floats = self.layout.panels.floats();
                 let gradient = Gradient {
                     left: left.from(g * self.layout.cig),
-                    rows: &self.lowering.rows,
-                    taps: &self.lowering.taps,
+                    rows: &self.im2col.rows,
+                    taps: &self.im2col.taps,
                     right,
                     out: FloatPtr::new(&mut gradients.weight[g * floats..][..floats]),
                     panels: self.layout.panels,
@@ -121,8 +121,8 @@ impl Convolution {
         // SAFETY: the scratch memory holds one group's transposed weights, then what each way needs; see `scratch`.
         unsafe {
             let rest = ctx.scratch.from(aligned(panels.floats()));
-            let dy_staged = match input_gradient {
-                InputGradient::Flipped(lowering) => lowering.stage(ctx.pool, dy, rest),
+            let padded_dy = match input_gradient {
+                InputGradient::Flipped(im2col) => im2col.pad_input(ctx.pool, dy, rest),
                 _ => dy.channel(0),
             };
             if matches!(input_gradient, InputGradient::Columns) && !write.accumulate {
@@ -132,11 +132,11 @@ impl Convolution {
                 let weight = self.layout.group(&weights.weight, g);
                 transpose(ctx.pool, self.layout.panels, weight, taps, ctx.scratch);
                 let right = std::slice::from_raw_parts(ctx.scratch.at(0), panels.floats());
-                let own = [Run { offset: 0, len: self.layout.panels.n }];
+                let own = [Span { offset: 0, len: self.layout.panels.n }];
                 let gemm = Gemm {
-                    left: dy_staged.from(g * self.layout.panels.n),
+                    left: padded_dy.from(g * self.layout.panels.n),
                     rows: dy_rows,
-                    runs: &own,
+                    spans: &own,
                     right,
                     panels,
                     start: Start::Zero,
@@ -153,9 +153,9 @@ impl Convolution {
                         let pixel_stride = if self.layout.taps > 1 { self.layout.panels.k } else { gemm.pixel_stride };
                         Gemm { pixel_stride, addend: before(pixel_stride), ..gemm }.run(ctx.pool);
                     }
-                    InputGradient::Flipped(lowering) => {
-                        let (rows, runs, addend) = (&lowering.rows[..], &lowering.runs[..], before(gemm.pixel_stride));
-                        Gemm { rows, runs, addend, ..gemm }.run(ctx.pool);
+                    InputGradient::Flipped(im2col) => {
+                        let (rows, spans, addend) = (&im2col.rows[..], &im2col.spans[..], before(gemm.pixel_stride));
+                        Gemm { rows, spans, addend, ..gemm }.run(ctx.pool);
                     }
                     InputGradient::Columns => self.columns(ctx, &gemm, &dx, g, rest),
                 }
@@ -190,7 +190,7 @@ impl Convolution {
     /// # Safety
     /// `column` must hold a window; nobody else may use the sample meanwhile.
     unsafe fn scatter(&self, column: *const f32, dx: &Map, g: usize, s: usize, pixel: usize) {
-        let Geometry { kernel, stride, dilation, pads, groups } = self.lowering.geometry;
+        let Geometry { kernel, stride, dilation, pads, groups } = self.im2col.geometry;
         let (cig, w) = (self.layout.cig, self.step.output.w);
         let (h_in, w_in) = (dx.view.h, dx.view.w);
         let origin = [pixel / w * stride[0], pixel % w * stride[1]];
@@ -221,15 +221,8 @@ impl Convolution {
 }
 
 /// Chooses the cheapest way that is possible.
-fn input_gradient(
-    geometry: &Geometry,
-    lowering: &Lowering,
-    layout: &Layout,
-    x: View,
-    y: View,
-    n: usize,
-) -> InputGradient {
-    let whole_map = geometry.kernel == [x.h, x.w] && !lowering.is_padded() && lowering.runs.len() == 1;
+fn input_gradient(geometry: &Geometry, im2col: &Im2col, layout: &Layout, x: View, y: View, n: usize) -> InputGradient {
+    let whole_map = geometry.kernel == [x.h, x.w] && !im2col.is_padded() && im2col.spans.len() == 1;
     if geometry.is_pointwise() || (whole_map && geometry.groups == 1) {
         return InputGradient::Direct;
     }
@@ -247,7 +240,7 @@ fn input_gradient(
         return InputGradient::Columns;
     }
     let geometry = Geometry { pads: [top, left, bottom, right], ..*geometry };
-    InputGradient::Flipped(Box::new(Lowering::new(geometry, y, n, [x.h, x.w])))
+    InputGradient::Flipped(Box::new(Im2col::new(geometry, y, n, [x.h, x.w])))
 }
 
 impl Operation for Convolution {
@@ -255,14 +248,14 @@ impl Operation for Convolution {
         let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
         let weights = ctx.weights(self.step.node);
         let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
-        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the staged map, then codes as floats.
+        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the padded map, then codes as floats.
         unsafe {
-            let left = self.lowering.stage(ctx.pool, &x, ctx.scratch);
+            let left = self.im2col.pad_input(ctx.pool, &x, ctx.scratch);
             for g in 0..self.layout.groups {
                 let gemm = Gemm {
                     left: left.from(g * self.layout.cig),
-                    rows: &self.lowering.rows,
-                    runs: &self.lowering.runs,
+                    rows: &self.im2col.rows,
+                    spans: &self.im2col.spans,
                     right: if weights.is_quantized() { &[] } else { self.layout.group(&weights.weight, g) },
                     panels: self.layout.panels,
                     start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
@@ -274,7 +267,7 @@ impl Operation for Convolution {
                     pixel_stride: y.view.pixel_stride,
                 };
                 if weights.is_quantized() {
-                    let rest = ctx.scratch.from(aligned(self.lowering.scratch()));
+                    let rest = ctx.scratch.from(aligned(self.im2col.scratch()));
                     dequant::multiply(ctx.pool, &gemm, weights, rest);
                 } else {
                     gemm.run(ctx.pool);
@@ -295,16 +288,16 @@ impl Operation for Convolution {
     }
 
     fn scratch(&self) -> usize {
-        let staged = aligned(self.lowering.scratch());
+        let padded = aligned(self.im2col.scratch());
         let Some(Backward { input_gradient, .. }) = &self.backward else {
-            return staged.saturating_add(dequant::scratch(self.threads));
+            return padded.saturating_add(dequant::scratch(self.threads));
         };
         let rest = match input_gradient {
             InputGradient::Direct => 0,
             InputGradient::Columns => self.threads * COLUMN_ROWS * self.layout.panels.k,
-            InputGradient::Flipped(lowering) => lowering.scratch(),
+            InputGradient::Flipped(im2col) => im2col.scratch(),
         };
         let transposed = aligned(self.transposed().floats());
-        staged.saturating_add(self.dy_panels().floats()).max(transposed.saturating_add(rest))
+        padded.saturating_add(self.dy_panels().floats()).max(transposed.saturating_add(rest))
     }
 }

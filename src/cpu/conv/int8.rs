@@ -5,11 +5,11 @@
 //! `y = sum * (step * scale) + bias`. Codes are kept in 16 bits, two channels in each word of 32, because the instruction
 //! that every machine has multiplies those; so the sign costs nothing, and the result is the same on all of them. Where no
 //! input is negative and the processor multiplies bytes without a sign exactly ([`simd::has_exact_dot_u8`]), a word holds four: the same
-//! sums at twice the speed and more. Rows are offsets and share their runs, as those of floats do (`gemm/f32.rs`), only in words.
+//! sums at twice the speed and more. Rows are offsets and share their spans, as those of floats do (`gemm/f32.rs`), only in words.
 
 use super::geometry::Geometry;
-use super::im2col::Lowering;
-use crate::cpu::gemm::epilogue::{Addend, Bounds, Rounding};
+use super::im2col::Im2col;
+use crate::cpu::gemm::epilogue::{Addend, Bounds, Requantize};
 use crate::cpu::gemm::int8::Int8Gemm;
 use crate::cpu::gemm::layout::Layout;
 use crate::cpu::memory::{Buffer, FloatPtr, Map, split, stretches};
@@ -25,7 +25,7 @@ pub(crate) struct Int8 {
     step: Step,
     layout: Layout,
     /// Of codes, in words.
-    lowering: Lowering,
+    im2col: Im2col,
     top: usize,
     left: usize,
     n: usize,
@@ -33,10 +33,10 @@ pub(crate) struct Int8 {
 
 impl Int8 {
     pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, n: usize) -> Self {
-        let (x, y, words) = (step.inputs[0], step.output, layout.groups * layout.words());
+        let (x, y, words) = (step.inputs[0], step.output, layout.groups * layout.packed_channels());
         let codes = View { offset: 0, pixel_stride: words, c: words, ..x };
         let [top, left, ..] = geometry.pads;
-        Int8 { lowering: Lowering::new(geometry, codes, n, [y.h, y.w]), step, layout, top, left, n }
+        Int8 { im2col: Im2col::new(geometry, codes, n, [y.h, y.w]), step, layout, top, left, n }
     }
 
     /// Rounds a batch of maps to codes in `scratch`, in a frame of zeros where there is padding.
@@ -44,8 +44,8 @@ impl Int8 {
     /// # Safety
     /// Nobody may write to the map meanwhile; `scratch` must be as large as [`Operation::scratch`] says, for nobody else.
     unsafe fn quantize(&self, pool: &Pool, x: &Map, inverse: f32, scratch: FloatPtr) {
-        let ([h, w], Layout { groups, cig, word, .. }) = (self.lowering.framed(), self.layout);
-        let words = self.layout.words();
+        let ([h, w], Layout { groups, cig, packing_factor, .. }) = (self.im2col.padded_size(), self.layout);
+        let words = self.layout.packed_channels();
         let pixel = groups * words;
         split(pool, self.n * h, 2 * w * pixel, |lines| {
             for line in lines {
@@ -62,13 +62,13 @@ impl Int8 {
                     border.fill(0.0);
                     end.fill(0.0);
                     let first = (s * x.view.h + y) * x.view.w;
-                    let whole = x.dense() && groups * word * words == x.view.c;
+                    let whole = x.dense() && groups * packing_factor * words == x.view.c;
                     stretches(whole, x.view.c, 0..x.view.w, |p, floats| {
                         let n = if whole { floats } else { cig };
                         for g in 0..floats / n {
                             let x = x.at(first + p).add(g * cig).cast_const();
                             let y = inside.as_mut_ptr().add(p * pixel + g * words);
-                            match word {
+                            match packing_factor {
                                 4 => simd::dispatch(QuantizeBytes { x, y, n, inverse }),
                                 _ => simd::dispatch(Quantize { x, y, n, inverse }),
                             }
@@ -85,26 +85,26 @@ impl Operation for Int8 {
         let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
         let weights = ctx.weights(self.step.node);
         let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
-        let Layout { groups, panels, word, .. } = self.layout;
-        let floats = word * panels.floats();
+        let Layout { groups, panels, packing_factor, .. } = self.layout;
+        let floats = packing_factor * panels.floats();
         // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the codes.
         unsafe {
             self.quantize(ctx.pool, &x, INPUT_LEVELS / weights.range, ctx.scratch);
             for g in 0..groups {
                 let gemm = Int8Gemm {
-                    left: ctx.scratch.from(g * self.layout.words()),
-                    rows: &self.lowering.rows,
-                    runs: &self.lowering.runs,
+                    left: ctx.scratch.from(g * self.layout.packed_channels()),
+                    rows: &self.im2col.rows,
+                    spans: &self.im2col.spans,
                     right: &weights.weight.as_i8()[g * floats..][..floats],
-                    word,
+                    packing_factor,
                     panels,
                     scales: self.layout.group_bias(&weights.scales, g),
                     bias: self.layout.group_bias(&weights.bias, g),
                     addend: addend
                         .as_ref()
                         .map(|map| Addend { from: map.channel(0), pixel_stride: map.view.pixel_stride }),
-                    rounding: Rounding::of(self.step.requantize),
-                    ending: Rounding::of(self.step.activation),
+                    requantize: Requantize::of(self.step.requantize),
+                    activation: Requantize::of(self.step.activation),
                     out: y.channel(g * panels.n),
                     pixel_stride: y.view.pixel_stride,
                 };
@@ -116,14 +116,14 @@ impl Operation for Int8 {
     }
 
     fn scratch(&self) -> usize {
-        let [h, w] = self.lowering.framed();
-        [h, w, self.layout.groups, self.layout.words()].iter().fold(self.n, |a, &b| a.saturating_mul(b))
+        let [h, w] = self.im2col.padded_size();
+        [h, w, self.layout.groups, self.layout.packed_channels()].iter().fold(self.n, |a, &b| a.saturating_mul(b))
     }
 }
 
 /// Floats of memory for packed codes.
 pub(crate) fn floats(layout: &Layout) -> usize {
-    (layout.groups * layout.word * layout.panels.floats()).div_ceil(4)
+    (layout.groups * layout.packing_factor * layout.panels.floats()).div_ceil(4)
 }
 
 /// Weights in 8 bits as the kernels read them: panels of words of channels.
@@ -146,14 +146,14 @@ pub(crate) fn unpack(layout: &Layout, packed: &Buffer) -> Vec<i8> {
 /// Calls `f(place in OIHW, place in the panels)` for every weight.
 #[inline(always)]
 fn exchange(layout: &Layout, mut f: impl FnMut(usize, usize)) {
-    let Layout { groups, cig, taps, panels, word, .. } = *layout;
-    let (mut oihw, words) = (0, layout.words());
+    let Layout { groups, cig, taps, panels, packing_factor, .. } = *layout;
+    let (mut oihw, words) = (0, layout.packed_channels());
     for o in 0..groups * panels.n {
         let (start, width) = panels.view(o % panels.n);
         let start = o / panels.n * panels.floats() + start;
         for c in 0..cig {
             for tap in 0..taps {
-                f(oihw, word * (start + (tap * words + c / word) * width) + c % word);
+                f(oihw, packing_factor * (start + (tap * words + c / packing_factor) * width) + c % packing_factor);
                 oihw += 1;
             }
         }
@@ -203,7 +203,7 @@ impl Kernel for Quantize {
     }
 }
 
-/// The same in bytes, four in a word, of inputs that are not negative.
+/// The same in bytes, four in a packing_factor, of inputs that are not negative.
 struct QuantizeBytes {
     /// n floats.
     x: *const f32,

@@ -41,8 +41,8 @@ impl Layout {
             }
             Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
             Algorithm::Int8 => {
-                let word = if activation_quant == ActivationQuant::U8 { 4 } else { 2 };
-                Layout::new(groups, x.c / groups, taps, y.c / groups).in_words(word)
+                let packing_factor = if activation_quant == ActivationQuant::U8 { 4 } else { 2 };
+                Layout::new(groups, x.c / groups, taps, y.c / groups).with_packing_factor(packing_factor)
             }
         };
         Layout { algorithm, ..layout }
@@ -73,7 +73,7 @@ impl Layout {
         let rows = |most: usize| if pixels == 1 { 1 } else { most };
         match self.algorithm {
             Algorithm::Direct => [rows(simd::rows()), columns],
-            Algorithm::Int8 => [rows(int8_gemm::tile_height(self.word)), columns],
+            Algorithm::Int8 => [rows(int8_gemm::tile_height(self.packing_factor)), columns],
             Algorithm::Depthwise => [depthwise::PIXELS.min(pixels), lanes],
             Algorithm::Winograd => [winograd::outputs(if self.taps == 9 { 3 } else { 5 }); 2],
         }
@@ -233,7 +233,7 @@ impl Unpacked {
                 (int8::pack(&layout, &codes.values), layout.pack_bias(&scales), range)
             }
             (_, _, Param::Quantized { quantized: Quantized { values, scales }, .. }) if codes => {
-                (int8::pack(&layout.in_words(2), values), layout.pack_bias(scales), 0.0)
+                (int8::pack(&layout.with_packing_factor(2), values), layout.pack_bias(scales), 0.0)
             }
             (_, _, Param::RowScaled { .. }) => (layout.pack_weight(&weight.into_values().data), Buffer::default(), 0.0),
             (_, _, weight) => (layout.pack_weight(&weight.values().data), Buffer::default(), 0.0),
@@ -264,7 +264,7 @@ impl Weights {
         });
         let shape = shapes.pop().expect("a weight");
         let weight = if self.is_quantized() {
-            let values = int8::unpack(&self.layout.in_words(2), &self.weight);
+            let values = int8::unpack(&self.layout.with_packing_factor(2), &self.weight);
             Param::Quantized { shape, quantized: Quantized { values, scales: self.layout.unpack_bias(&self.scales) } }
         } else {
             Param::Floats(Tensor { shape, data: self.layout.unpack_weight(&self.weight) })

@@ -1,7 +1,7 @@
 //! Linear layers whose weights stay in 8 bits, as their file has them, while inputs and sums are floats. At small batches
 //! such a layer takes as long as reading its weights does; codes are a quarter of the bytes.
 
-use super::driver::Run;
+use super::driver::Span;
 use super::epilogue::{Addend, Bounds, Start};
 use super::f32::Gemm;
 use super::layout::Layout;
@@ -37,16 +37,16 @@ pub(crate) unsafe fn multiply(pool: &Pool, gemm: &Gemm, weights: &Weights, scrat
         unsafe {
             let floats = scratch.from(thread * ROWS * 2 * MAX_LANES);
             let out = gemm.out.from(column);
-            for run in gemm.runs.iter().flat_map(pieces) {
-                let codes = &weights.weight.as_i8()[panels.start(panel) + row * width..][..run.len * width];
+            for span in gemm.spans.iter().flat_map(pieces) {
+                let codes = &weights.weight.as_i8()[panels.start(panel) + row * width..][..span.len * width];
                 let scales = &weights.scales[column..][..width];
-                simd::dispatch(Expand { codes, scales, to: floats.start(), rows: run.len });
+                simd::dispatch(Expand { codes, scales, to: floats.start(), rows: span.len });
                 let first = row == 0;
-                row += run.len;
+                row += span.len;
                 let part = Gemm {
-                    runs: &[run],
-                    right: std::slice::from_raw_parts(floats.start(), run.len * width),
-                    panels: Panels { k: run.len, n, ..panels },
+                    spans: &[span],
+                    right: std::slice::from_raw_parts(floats.start(), span.len * width),
+                    panels: Panels { k: span.len, n, ..panels },
                     start: match gemm.start {
                         Start::Bias(bias) if first => Start::Bias(&bias[column..][..width]),
                         _ => Start::Zero,
@@ -68,10 +68,10 @@ pub(crate) unsafe fn multiply(pool: &Pool, gemm: &Gemm, weights: &Weights, scrat
     });
 }
 
-/// A run in parts of at most [`ROWS`].
-fn pieces(run: &Run) -> impl Iterator<Item = Run> {
-    let Run { offset, len } = *run;
-    (0..len).step_by(ROWS).map(move |start| Run { offset: offset + start, len: ROWS.min(len - start) })
+/// A span in parts of at most [`ROWS`].
+fn pieces(span: &Span) -> impl Iterator<Item = Span> {
+    let Span { offset, len } = *span;
+    (0..len).step_by(ROWS).map(move |start| Span { offset: offset + start, len: ROWS.min(len - start) })
 }
 
 /// Rows of a panel, two in a word, as floats.

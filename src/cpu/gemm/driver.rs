@@ -17,10 +17,10 @@ const GROUP_FLOATS: [usize; 2] = [4096, 65536];
 const MANY_ROWS: usize = 32;
 const MANY_FLOATS: usize = 6144;
 
-/// Floats that follow each other in every row of the left matrix.
+/// Neighbouring floats at an equal offset in every row of the left matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// From the row's start.
+pub(crate) struct Span {
+    /// Floats from the start of the row.
     pub offset: usize,
     pub len: usize,
 }

@@ -58,23 +58,23 @@ impl Bounds {
 
 /// Bounds and, where there is a step, whole steps between them.
 #[derive(Clone, Copy)]
-pub(crate) struct Rounding {
+pub(crate) struct Requantize {
     bounds: Bounds,
     /// 0 for none.
     step: f32,
     inverse: f32,
 }
 
-impl Rounding {
+impl Requantize {
     /// That of an activation; none when it neither bounds nor rounds.
     pub(crate) fn of(activation: Option<Activation>) -> Self {
         match activation {
-            Some(Activation::FakeQuantize { scale, low, high }) => Rounding {
+            Some(Activation::FakeQuantize { scale, low, high }) => Requantize {
                 bounds: Bounds::of(Some(Activation::Clip { min: low, max: high })),
                 step: scale,
                 inverse: 1.0 / scale,
             },
-            other => Rounding { bounds: Bounds::of(other), step: 0.0, inverse: 0.0 },
+            other => Requantize { bounds: Bounds::of(other), step: 0.0, inverse: 0.0 },
         }
     }
 

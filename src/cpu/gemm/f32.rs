@@ -1,13 +1,13 @@
 //! Matrix multiplication: everything with weights becomes one of these two loops.
 //!
-//! The left matrix is never copied. Its row for an output pixel is a few runs of floats that lie in the map as they are
-//! (a convolution's window: one run for each kernel row), so a row is an offset and all rows share the same runs. The
+//! The left matrix is never copied. Its row for an output pixel is a few spans of floats that lie in the map as they are
+//! (a convolution's window: one span for each kernel row), so a row is an offset and all rows share the same spans. The
 //! right matrix is packed: panels of as many columns as a tile is wide, in each panel row after row.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::driver::{BLOCK_ROWS, Run, block, walk};
+use super::driver::{BLOCK_ROWS, Span, block, walk};
 use super::epilogue::{Addend, Bounds, Start};
 use super::panels::Panels;
 use crate::cpu::memory::FloatPtr;
@@ -22,7 +22,7 @@ pub(crate) struct Gemm<'a> {
     pub left: FloatPtr,
     /// Where each row starts.
     pub rows: &'a [u32],
-    pub runs: &'a [Run],
+    pub spans: &'a [Span],
     pub right: &'a [f32],
     pub panels: Panels,
     pub start: Start<'a>,
@@ -35,7 +35,7 @@ pub(crate) struct Gemm<'a> {
 
 impl Gemm<'_> {
     /// # Safety
-    /// Every run of every row must lie in `left`, every row in `addend`, and nobody may write there meanwhile; `out`, which
+    /// Every span of every row must lie in `left`, every row in `addend`, and nobody may write there meanwhile; `out`, which
     /// may be `addend`, must hold all rows, and nobody else may use their columns meanwhile.
     pub(crate) unsafe fn run(&self, pool: &Pool) {
         let (rows, panels) = (self.rows.len(), self.panels.count());
@@ -59,7 +59,7 @@ impl Gemm<'_> {
     /// # Safety
     /// As [`Gemm::run`], for these rows and the panels' columns.
     pub(crate) unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
-        debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
+        debug_assert_eq!(self.spans.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
         assert!(self.right.len() >= self.panels.floats() && rows.end <= self.rows.len());
         // SAFETY: the caller's promise, and the assertions above.
         walk(self.panels, rows, panels, height, |rows, panels| unsafe { self.tiles(rows, panels) });
@@ -82,14 +82,14 @@ impl Gemm<'_> {
             let tile = Tiles {
                 // Rows beyond the last stand in for it and are not written.
                 left: std::array::from_fn(|m| self.left.at(self.rows[last.min(first + m)] as usize).cast_const()),
-                runs: self.runs,
+                spans: self.spans,
                 right: self.right.as_ptr().add(self.panels.start(panels.start)),
                 panels: panels.len(),
                 start,
                 addend: self
                     .addend
                     .map_or(std::ptr::null(), |a| a.from.at(first * a.pixel_stride + column).cast_const()),
-                addend_pitch: self.addend.map_or(0, |a| a.pixel_stride),
+                addend_stride: self.addend.map_or(0, |a| a.pixel_stride),
                 bounds: self.bounds,
                 out: self.out.at(first * self.pixel_stride + column),
                 pixel_stride: self.pixel_stride,
@@ -122,14 +122,14 @@ fn height(rows: usize) -> usize {
 /// to a kernel is passed once for all of them.
 struct Tiles<'a> {
     left: [*const f32; MAX_ROWS],
-    runs: &'a [Run],
+    spans: &'a [Span],
     right: *const f32,
     panels: usize,
     /// Null when sums start at zero.
     start: *const f32,
     /// Null when nothing is added.
     addend: *const f32,
-    addend_pitch: usize,
+    addend_stride: usize,
     bounds: Bounds,
     out: *mut f32,
     pixel_stride: usize,
@@ -175,7 +175,7 @@ impl Tiles<'_> {
                 unsafe {
                     let y = s.load(sums.add((m * vectors + v) * S::LANES));
                     let to = self.out.add(m * self.pixel_stride + column + v * S::LANES);
-                    let addend = self.addend.wrapping_add(m * self.addend_pitch + column + v * S::LANES);
+                    let addend = self.addend.wrapping_add(m * self.addend_stride + column + v * S::LANES);
                     let n = self.columns.saturating_sub(v * S::LANES);
                     if n >= S::LANES {
                         self.finish(s, Whole, y, addend, to);
@@ -215,17 +215,17 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
     unsafe fn run<S: Simd>(self, s: S) {
         let t = self.0;
         let rows = if FEW { FEW_ROWS } else { S::ROWS };
-        // SAFETY: the runs lie in `left`, `right` holds a vector row for each float of them; see `Gemm::run`.
+        // SAFETY: the spans lie in `left`, `right` holds a vector row for each float of them; see `Gemm::run`.
         unsafe {
             let mut right = t.right;
             for column in t.firsts::<S, NV>() {
                 let mut acc = [t.starts::<_, NV>(s, column); MAX_ROWS];
-                for run in t.runs {
+                for span in t.spans {
                     let mut left = [t.left[0]; MAX_ROWS];
                     for m in 0..rows {
-                        left[m] = t.left[m].add(run.offset);
+                        left[m] = t.left[m].add(span.offset);
                     }
-                    for k in 0..run.len {
+                    for k in 0..span.len {
                         let mut b = [s.splat(0.0); NV];
                         for v in 0..NV {
                             b[v] = s.load(right.add(v * S::LANES));
@@ -242,7 +242,7 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
                 if t.rows == rows && t.columns >= NV * S::LANES {
                     for m in 0..rows {
                         for v in 0..NV {
-                            let at = m * t.addend_pitch + column + v * S::LANES;
+                            let at = m * t.addend_stride + column + v * S::LANES;
                             let to = t.out.add(m * t.pixel_stride + column + v * S::LANES);
                             t.finish(s, Whole, acc[m][v], t.addend.wrapping_add(at), to);
                         }
@@ -278,10 +278,10 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
             for column in t.firsts::<S, NV>() {
                 let mut acc = [[s.splat(0.0); NV]; CHAINS];
                 acc[0] = t.starts::<_, NV>(s, column);
-                for run in t.runs {
-                    let mut left = t.left[0].add(run.offset);
-                    let end = left.add(run.len);
-                    let whole = left.add(run.len / CHAINS * CHAINS);
+                for span in t.spans {
+                    let mut left = t.left[0].add(span.offset);
+                    let end = left.add(span.len);
+                    let whole = left.add(span.len / CHAINS * CHAINS);
                     while left < whole {
                         for c in 0..CHAINS {
                             let a = s.splat(*left.add(c));
@@ -320,7 +320,7 @@ mod tests {
     use crate::cpu::simd::doubled::with_both;
     use crate::layers::Activation;
 
-    /// Every remainder of rows and columns around every tile size, with runs of several lengths, and memory beyond the
+    /// Every remainder of rows and columns around every tile size, with spans of several lengths, and memory beyond the
     /// columns untouched.
     #[test]
     fn products_with_remainders() {
@@ -341,25 +341,25 @@ mod tests {
 
     fn check(pool: &Pool, m: usize, n: usize, lens: &[usize]) {
         let k: usize = lens.iter().sum();
-        let pitch_left = k + 3 * lens.len() + 2;
-        let mut left = random(m * pitch_left, 1);
+        let left_stride = k + 3 * lens.len() + 2;
+        let mut left = random(m * left_stride, 1);
         let right = random(k * n, 2);
         let bias = random(n.next_multiple_of(8), 3);
-        let rows: Vec<u32> = (0..m).map(|i| (i * pitch_left) as u32).collect();
+        let rows: Vec<u32> = (0..m).map(|i| (i * left_stride) as u32).collect();
         let mut offset = 1;
-        let runs: Vec<Run> = lens
+        let spans: Vec<Span> = lens
             .iter()
             .map(|&len| {
                 offset += len + 3;
-                Run { offset: offset - len - 3, len }
+                Span { offset: offset - len - 3, len }
             })
             .collect();
-        let taps: Vec<usize> = runs.iter().flat_map(|r| r.offset..r.offset + r.len).collect();
+        let taps: Vec<usize> = spans.iter().flat_map(|r| r.offset..r.offset + r.len).collect();
         let panels = Panels::new(k, n);
         let packed = packed(panels, |k, j| right[k * n + j]);
         let pixel_stride = n + 1;
         let truth = |i: usize, j: usize| -> f64 {
-            let product = |kk: usize| f64::from(left[i * pitch_left + taps[kk]]) * f64::from(right[kk * n + j]);
+            let product = |kk: usize| f64::from(left[i * left_stride + taps[kk]]) * f64::from(right[kk * n + j]);
             (0..k).map(product).sum()
         };
         let want: Vec<f64> = (0..m * n).map(|i| truth(i / n, i % n)).collect();
@@ -371,7 +371,7 @@ mod tests {
             let gemm = Gemm {
                 left,
                 rows: &rows,
-                runs: &runs,
+                spans: &spans,
                 right: &packed,
                 panels,
                 start,
@@ -380,7 +380,7 @@ mod tests {
                 out: to,
                 pixel_stride,
             };
-            // SAFETY: the rows and the output are as large as their pitches say.
+            // SAFETY: the rows and the output are as large as their strides say.
             unsafe { gemm.run(pool) };
             for i in 0..m {
                 for j in 0..n {

@@ -3,35 +3,35 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::driver::{BLOCK_ROWS, Run, block, walk};
-use super::epilogue::{Addend, Rounding};
+use super::driver::{BLOCK_ROWS, Span, block, walk};
+use super::epilogue::{Addend, Requantize};
 use super::panels::Panels;
 use crate::cpu::memory::FloatPtr;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
 
-/// `out = left * right * scales + bias + addend`, rounded before the addend and bounded or rounded after it. Offsets, runs
+/// `out = left * right * scales + bias + addend`, rounded before the addend and bounded or rounded after it. Offsets, spans
 /// and the panels' rows count words.
 pub(crate) struct Int8Gemm<'a> {
     pub left: FloatPtr,
     /// Where each row starts.
     pub rows: &'a [u32],
-    pub runs: &'a [Run],
+    pub spans: &'a [Span],
     /// A byte for each code of each word of the panels.
     pub right: &'a [i8],
-    /// Codes of a word: 2 of 16 bits, or 4 of 8.
-    pub word: usize,
+    /// Codes of a packing_factor: 2 of 16 bits, or 4 of 8.
+    pub packing_factor: usize,
     pub panels: Panels,
     /// One value for each column, padded as the panels are.
     pub scales: &'a [f32],
     /// The same.
     pub bias: &'a [f32],
     /// What becomes of a product that something is added to.
-    pub rounding: Rounding,
+    pub requantize: Requantize,
     /// What is added then.
     pub addend: Option<Addend>,
     /// What becomes of the sum.
-    pub ending: Rounding,
+    pub activation: Requantize,
     pub out: FloatPtr,
     /// Floats from one output row to the next.
     pub pixel_stride: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Int8Gemm<'a> {
 
 impl Int8Gemm<'_> {
     /// # Safety
-    /// Every run of every row must lie in `left`, every row in `addend`, and nobody may write there meanwhile; `out`, which
+    /// Every span of every row must lie in `left`, every row in `addend`, and nobody may write there meanwhile; `out`, which
     /// may be `addend`, must hold all rows, and nobody else may use their columns meanwhile.
     pub(crate) unsafe fn run(&self, pool: &Pool) {
         let (rows, panels) = (self.rows.len(), self.panels.count());
@@ -62,9 +62,9 @@ impl Int8Gemm<'_> {
     /// # Safety
     /// As [`Int8Gemm::run`], for these rows and the panels' columns.
     unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
-        debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
-        assert!(self.right.len() >= self.word * self.panels.floats() && rows.end <= self.rows.len());
-        let full = tile_height(self.word);
+        debug_assert_eq!(self.spans.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
+        assert!(self.right.len() >= self.packing_factor * self.panels.floats() && rows.end <= self.rows.len());
+        let full = tile_height(self.packing_factor);
         // One row that is left has a tile of its own.
         let height = |left: usize| if left == 1 { 1 } else { left.min(full) };
         // SAFETY: the caller's promise, and the assertions above.
@@ -85,23 +85,23 @@ impl Int8Gemm<'_> {
             let tile = Tiles {
                 // Rows beyond the last stand in for it and are not written.
                 left: std::array::from_fn(|m| self.left.at(self.rows[last.min(first + m)] as usize).cast_const()),
-                runs: self.runs,
-                right: self.right.as_ptr().add(self.word * self.panels.start(panels.start)),
+                spans: self.spans,
+                right: self.right.as_ptr().add(self.packing_factor * self.panels.start(panels.start)),
                 panels: panels.len(),
                 scales: self.scales[columns.clone()].as_ptr(),
                 bias: self.bias[columns].as_ptr(),
                 addend: self
                     .addend
                     .map_or(std::ptr::null(), |a| a.from.at(first * a.pixel_stride + column).cast_const()),
-                addend_pitch: self.addend.map_or(0, |a| a.pixel_stride),
-                rounding: self.rounding,
-                ending: self.ending,
+                addend_stride: self.addend.map_or(0, |a| a.pixel_stride),
+                requantize: self.requantize,
+                activation: self.activation,
                 out: self.out.at(first * self.pixel_stride + column),
                 pixel_stride: self.pixel_stride,
                 rows: rows.len(),
                 columns: self.panels.columns(panels.start),
             };
-            match (rows.len() == 1, width > self.panels.lanes, self.word) {
+            match (rows.len() == 1, width > self.panels.lanes, self.packing_factor) {
                 (true, true, 2) => simd::dispatch(Product::<2, true, _>(&tile, Pairs)),
                 (true, false, 2) => simd::dispatch(Product::<1, true, _>(&tile, Pairs)),
                 (false, true, 2) => simd::dispatch(Product::<2, false, _>(&tile, Pairs)),
@@ -118,14 +118,14 @@ impl Int8Gemm<'_> {
 /// Rows of a tile here, of words of so many codes. Bytes need no register to be widened in.
 struct TileRows(usize);
 
-const fn tile_rows<S: Simd>(word: usize) -> usize {
-    if word == 4 { S::ROWS } else { S::INT_ROWS }
+const fn tile_rows<S: Simd>(packing_factor: usize) -> usize {
+    if packing_factor == 4 { S::ROWS } else { S::INT_ROWS }
 }
 
 /// Rows of a full tile.
-pub(crate) fn tile_height(word: usize) -> usize {
+pub(crate) fn tile_height(packing_factor: usize) -> usize {
     // SAFETY: nothing is read or written.
-    unsafe { simd::dispatch(TileRows(word)) }
+    unsafe { simd::dispatch(TileRows(packing_factor)) }
 }
 
 impl Kernel for TileRows {
@@ -140,16 +140,16 @@ impl Kernel for TileRows {
 /// Parts of a product that fit the registers, as in `f32.rs`: rows times panels that follow each other.
 struct Tiles<'a> {
     left: [*const f32; MAX_ROWS],
-    runs: &'a [Run],
+    spans: &'a [Span],
     right: *const i8,
     panels: usize,
     scales: *const f32,
     bias: *const f32,
     /// Null when nothing is added.
     addend: *const f32,
-    addend_pitch: usize,
-    rounding: Rounding,
-    ending: Rounding,
+    addend_stride: usize,
+    requantize: Requantize,
+    activation: Requantize,
     out: *mut f32,
     pixel_stride: usize,
     rows: usize,
@@ -205,10 +205,10 @@ impl Tiles<'_> {
                 // Not fused, so that every machine rounds twice.
                 let mut y = s.add(s.mul(s.to_float(s.load_i32(sums.add(m * apart))), scale), bias);
                 if !self.addend.is_null() {
-                    let addend = a.load(s, self.addend.add(m * self.addend_pitch + column));
-                    y = s.add(addend, self.rounding.apply(s, y));
+                    let addend = a.load(s, self.addend.add(m * self.addend_stride + column));
+                    y = s.add(addend, self.requantize.apply(s, y));
                 }
-                a.store(s, self.out.add(m * self.pixel_stride + column), self.ending.apply(s, y));
+                a.store(s, self.out.add(m * self.pixel_stride + column), self.activation.apply(s, y));
             }
         }
     }
@@ -288,23 +288,23 @@ impl<const NV: usize, const ONE: bool, W: Word> Kernel for Product<'_, NV, ONE, 
         if W::LEN == 4 && !S::DOT_U8 {
             return; // Never chosen.
         }
-        let word = W::LEN;
-        let (t, rows) = (self.0, if ONE { 1 } else { tile_rows::<S>(word) });
-        // SAFETY: the runs lie in `left`, `right` holds a vector row for each word of them; see `Int8Gemm::run`.
+        let packing_factor = W::LEN;
+        let (t, rows) = (self.0, if ONE { 1 } else { tile_rows::<S>(packing_factor) });
+        // SAFETY: the spans lie in `left`, `right` holds a vector row for each word of them; see `Int8Gemm::run`.
         unsafe {
             let mut sums = Sums(MaybeUninit::uninit());
             let mut right = t.right;
             for panel in 0..t.panels {
                 let mut acc = [[s.zero_i32(); NV]; MAX_ROWS];
-                for run in t.runs {
+                for span in t.spans {
                     let mut left = [t.left[0]; MAX_ROWS];
                     for m in 0..rows {
-                        left[m] = t.left[m].add(run.offset);
+                        left[m] = t.left[m].add(span.offset);
                     }
-                    for k in 0..run.len {
+                    for k in 0..span.len {
                         let mut b = [W::load(s, right); NV];
                         for v in 1..NV {
-                            b[v] = W::load(s, right.add(word * v * S::LANES));
+                            b[v] = W::load(s, right.add(packing_factor * v * S::LANES));
                         }
                         for m in 0..rows {
                             let a = W::splat(s, left[m].add(k));
@@ -312,7 +312,7 @@ impl<const NV: usize, const ONE: bool, W: Word> Kernel for Product<'_, NV, ONE, 
                                 acc[m][v] = W::dot(s, a, b[v], acc[m][v]);
                             }
                         }
-                        right = right.add(word * NV * S::LANES);
+                        right = right.add(packing_factor * NV * S::LANES);
                     }
                 }
                 let held = panel % HELD_PANELS;

@@ -13,25 +13,36 @@ pub(crate) struct Layout {
     /// Kernel positions.
     pub taps: usize,
     pub panels: Panels,
-    /// Channels of a row; more than one only of codes.
-    pub word: usize,
+    /// Quantized channels in each 32-bit element of a panel: 2 of 16 bits or 4 of 8 bits; 1 for floats.
+    pub packing_factor: usize,
     /// What computes with them.
     pub algorithm: Algorithm,
 }
 
 impl Layout {
     pub(crate) fn new(groups: usize, cig: usize, taps: usize, cog: usize) -> Self {
-        Layout { groups, cig, taps, panels: Panels::new(taps * cig, cog), word: 1, algorithm: Algorithm::Direct }
+        Layout {
+            groups,
+            cig,
+            taps,
+            panels: Panels::new(taps * cig, cog),
+            packing_factor: 1,
+            algorithm: Algorithm::Direct,
+        }
     }
 
-    /// The same with a row for so many channels.
-    pub(crate) fn in_words(self, word: usize) -> Self {
-        Layout { panels: Panels { k: self.taps * self.cig.div_ceil(word), ..self.panels }, word, ..self }
+    /// Returns the layout with one panel row for each `packing_factor` channels.
+    pub(crate) fn with_packing_factor(self, packing_factor: usize) -> Self {
+        Layout {
+            panels: Panels { k: self.taps * self.cig.div_ceil(packing_factor), ..self.panels },
+            packing_factor,
+            ..self
+        }
     }
 
-    /// Words of codes that hold a group's channels.
-    pub(crate) fn words(&self) -> usize {
-        self.cig.div_ceil(self.word)
+    /// Number of 32-bit elements that hold the channels of a group.
+    pub(crate) fn packed_channels(&self) -> usize {
+        self.cig.div_ceil(self.packing_factor)
     }
 
     /// Output columns of all groups, with those that fill the last vectors.

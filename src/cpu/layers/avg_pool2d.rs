@@ -1,6 +1,6 @@
 //! Average pooling.
 
-use super::pooling::{Span, Windows, clear_sample};
+use super::pooling::{AxisWindow, Windows, clear_sample};
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::memory::Map;
 use crate::cpu::operation::{ExecContext, Operation};
@@ -27,22 +27,22 @@ impl AvgPool2d {
     /// Windows that divide the input into as many as the output has, see [`layers::AdaptiveAvgPool2d`].
     pub(crate) fn adaptive(step: Step) -> Self {
         let (x, y) = (step.inputs[0], step.output);
-        let spans = |output: usize, input: usize| -> Vec<Span> {
+        let windows_of_axis = |output: usize, input: usize| -> Vec<AxisWindow> {
             let range = |o| layers::AdaptiveAvgPool2d::range(o, output, input);
-            (0..output).map(|o| Span { first: range(o).start, taps: range(o).len() }).collect()
+            (0..output).map(|o| AxisWindow { first: range(o).start, taps: range(o).len() }).collect()
         };
-        let (rows, columns) = (spans(y.h, x.h), spans(y.w, x.w));
-        let counts = [&rows, &columns].map(|spans| spans.iter().map(|s| s.taps).collect());
+        let (rows, columns) = (windows_of_axis(y.h, x.h), windows_of_axis(y.w, x.w));
+        let counts = [&rows, &columns].map(|windows_of_axis| windows_of_axis.iter().map(|s| s.taps).collect());
         AvgPool2d { windows: Windows { rows, columns, dilation: [1, 1] }, counts, step }
     }
 
     fn row<'a>(&'a self, x: &Map, y: &Map, s: usize, oy: usize) -> Row<'a> {
         let (h, w) = (x.view.h, x.view.w);
-        let span = self.windows.rows[oy];
+        let window = self.windows.rows[oy];
         let [down, right] = self.windows.dilation;
         Row {
-            x: x.at((s * h + span.first) * w),
-            taps: span.taps,
+            x: x.at((s * h + window.first) * w),
+            taps: window.taps,
             down: down * w * x.view.pixel_stride,
             columns: &self.windows.columns,
             counts: &self.counts[1],
@@ -50,7 +50,7 @@ impl AvgPool2d {
             pixel_stride: x.view.pixel_stride,
             right: right * x.view.pixel_stride,
             y: y.at((s * y.view.h + oy) * y.view.w),
-            y_pitch: y.view.pixel_stride,
+            y_stride: y.view.pixel_stride,
             c: x.view.c,
         }
     }
@@ -89,7 +89,7 @@ struct Row<'a> {
     taps: usize,
     /// Floats from one to the next.
     down: usize,
-    columns: &'a [Span],
+    columns: &'a [AxisWindow],
     counts: &'a [usize],
     /// Rows that count.
     count: usize,
@@ -98,7 +98,7 @@ struct Row<'a> {
     /// Floats from one tap to the next.
     right: usize,
     y: *mut f32,
-    y_pitch: usize,
+    y_stride: usize,
     c: usize,
 }
 
@@ -113,16 +113,16 @@ impl<const FORWARD: bool> Kernel for Each<'_, FORWARD> {
         let row = self.0;
         // SAFETY: all windows lie in the input, and the output has as many pixels as there are windows.
         unsafe {
-            for (ox, span) in row.columns.iter().enumerate() {
+            for (ox, window) in row.columns.iter().enumerate() {
                 let weight = s.splat(1.0 / (row.count * row.counts[ox]) as f32);
-                let (x, y) = (row.x.add(span.first * row.pixel_stride), row.y.add(ox * row.y_pitch));
+                let (x, y) = (row.x.add(window.first * row.pixel_stride), row.y.add(ox * row.y_stride));
                 let mut c = 0;
                 while c + S::LANES <= row.c {
-                    one::<_, _, FORWARD>(s, Whole, &row, x.add(c), span.taps, y.add(c), weight);
+                    one::<_, _, FORWARD>(s, Whole, &row, x.add(c), window.taps, y.add(c), weight);
                     c += S::LANES;
                 }
                 if c < row.c {
-                    one::<_, _, FORWARD>(s, Part(row.c - c), &row, x.add(c), span.taps, y.add(c), weight);
+                    one::<_, _, FORWARD>(s, Part(row.c - c), &row, x.add(c), window.taps, y.add(c), weight);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Max pooling. The backward pass finds the first maximum of each window again.
 
-use super::pooling::{Span, Windows, clear_sample};
+use super::pooling::{AxisWindow, Windows, clear_sample};
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::memory::Map;
 use crate::cpu::operation::{ExecContext, Operation};
@@ -23,17 +23,17 @@ impl MaxPool2d {
 
     fn row<'a>(&'a self, x: &Map, y: &Map, s: usize, oy: usize) -> Row<'a> {
         let (h, w) = (x.view.h, x.view.w);
-        let span = self.windows.rows[oy];
+        let window = self.windows.rows[oy];
         let [down, right] = self.windows.dilation;
         Row {
-            x: x.at((s * h + span.first) * w),
-            taps: span.taps,
+            x: x.at((s * h + window.first) * w),
+            taps: window.taps,
             down: down * w * x.view.pixel_stride,
             columns: &self.windows.columns,
             pixel_stride: x.view.pixel_stride,
             right: right * x.view.pixel_stride,
             y: y.at((s * y.view.h + oy) * y.view.w),
-            y_pitch: y.view.pixel_stride,
+            y_stride: y.view.pixel_stride,
             c: x.view.c,
         }
     }
@@ -76,13 +76,13 @@ struct Row<'a> {
     taps: usize,
     /// Floats from one to the next.
     down: usize,
-    columns: &'a [Span],
+    columns: &'a [AxisWindow],
     /// Floats from one input pixel to the next.
     pixel_stride: usize,
     /// Floats from one tap to the next.
     right: usize,
     y: *mut f32,
-    y_pitch: usize,
+    y_stride: usize,
     c: usize,
 }
 
@@ -96,15 +96,15 @@ impl Kernel for Forward<'_> {
         let row = self.0;
         // SAFETY: all windows lie in the input, and the output has as many pixels as there are windows.
         unsafe {
-            for (ox, span) in row.columns.iter().enumerate() {
-                let (x, y) = (row.x.add(span.first * row.pixel_stride), row.y.add(ox * row.y_pitch));
+            for (ox, window) in row.columns.iter().enumerate() {
+                let (x, y) = (row.x.add(window.first * row.pixel_stride), row.y.add(ox * row.y_stride));
                 let mut c = 0;
                 while c + S::LANES <= row.c {
-                    maximum(s, Whole, &row, x.add(c), span.taps, y.add(c));
+                    maximum(s, Whole, &row, x.add(c), window.taps, y.add(c));
                     c += S::LANES;
                 }
                 if c < row.c {
-                    maximum(s, Part(row.c - c), &row, x.add(c), span.taps, y.add(c));
+                    maximum(s, Part(row.c - c), &row, x.add(c), window.taps, y.add(c));
                 }
             }
         }
@@ -144,18 +144,18 @@ impl Kernel for Backward<'_> {
         let Backward { row, dy, dx } = self;
         // SAFETY: as for Forward; gradients lie as their values do.
         unsafe {
-            for (ox, span) in row.columns.iter().enumerate() {
-                let (at, out) = (span.first * row.pixel_stride, ox * row.y_pitch);
+            for (ox, window) in row.columns.iter().enumerate() {
+                let (at, out) = (window.first * row.pixel_stride, ox * row.y_stride);
                 let mut c = 0;
                 while c + S::LANES <= row.c {
                     let (y, dy) = (s.load(row.y.add(out + c)), s.load(dy.add(out + c)));
-                    route(s, Whole, &row, row.x.add(at + c), dx.add(at + c), span.taps, [y, dy]);
+                    route(s, Whole, &row, row.x.add(at + c), dx.add(at + c), window.taps, [y, dy]);
                     c += S::LANES;
                 }
                 if c < row.c {
                     let part = Part(row.c - c);
                     let (y, dy) = (part.load(s, row.y.add(out + c)), part.load(s, dy.add(out + c)));
-                    route(s, part, &row, row.x.add(at + c), dx.add(at + c), span.taps, [y, dy]);
+                    route(s, part, &row, row.x.add(at + c), dx.add(at + c), window.taps, [y, dy]);
                 }
             }
         }

@@ -6,35 +6,35 @@ use crate::cpu::memory::{Map, split};
 use crate::cpu::operation::ExecContext;
 use crate::layers::Window;
 
-/// A window along one axis, cut to the input.
+/// A pooling window along one axis, cut to the input.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
-    /// The first input that it sees.
+pub(crate) struct AxisWindow {
+    /// Index of the first input in the window.
     pub first: usize,
-    /// How many it sees, a dilation apart.
+    /// Number of inputs in the window, a dilation apart.
     pub taps: usize,
 }
 
 /// All windows of a pooling.
 pub(crate) struct Windows {
-    pub rows: Vec<Span>,
-    pub columns: Vec<Span>,
+    pub rows: Vec<AxisWindow>,
+    pub columns: Vec<AxisWindow>,
     pub dilation: [usize; 2],
 }
 
 impl Windows {
     pub(crate) fn new(window: &Window, input: [usize; 2], output: [usize; 2]) -> Self {
         let pads = window.pads(input);
-        let spans = |a: usize| {
-            let span = |o: usize| {
+        let windows_of_axis = |a: usize| {
+            let window = |o: usize| {
                 let at = |k: usize| (o * window.stride[a] + k * window.dilation[a]).wrapping_sub(pads[a]);
                 let mut inside = (0..window.kernel[a]).map(at).filter(|&i| i < input[a]);
                 let first = inside.next().unwrap_or(0);
-                Span { first, taps: 1 + inside.count() }
+                AxisWindow { first, taps: 1 + inside.count() }
             };
-            (0..output[a]).map(span).collect()
+            (0..output[a]).map(window).collect()
         };
-        Windows { rows: spans(0), columns: spans(1), dilation: window.dilation }
+        Windows { rows: windows_of_axis(0), columns: windows_of_axis(1), dilation: window.dilation }
     }
 
     /// Calls `f(sample, output row)` for all rows, in parallel.
