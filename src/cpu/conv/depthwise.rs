@@ -60,12 +60,12 @@ impl Depthwise {
         Depthwise { panels: layout.panels, geometry, step, rows, columns, inner }
     }
 
-    /// One row of outputs.
+    /// Computes one row of outputs.
     ///
     /// # Safety
-    /// Nobody else may use it meanwhile.
+    /// No other task may use the row meanwhile, and no task may write to `x`.
     unsafe fn row(&self, x: &Map, y: &Map, weights: &Weights, row: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `tile` checks that taps and outputs lie in the maps, and this task alone has the row of outputs.
         unsafe {
             let mut ox = 0;
             while ox < y.view.w {
@@ -168,14 +168,14 @@ impl<const N: usize> Kernel for Pixels<'_, N> {
     }
 }
 
-/// NV vectors of channels of N pixels.
+/// Computes NV vectors of channels, from channel `c` on, of N pixels.
 ///
 /// # Safety
-/// The tile must hold these channels.
+/// The tile must hold the channels that `a` accesses.
 #[inline(always)]
 unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(s: S, t: &Tile, a: A, c: usize) {
     let (start, width) = t.panels.view(c);
-    // SAFETY: the caller's promise.
+    // SAFETY: `a` limits every access to channels of the tile, and weights and bias are padded to whole vectors.
     unsafe {
         let mut sums = [[s.splat(0.0); NV]; N];
         for v in 0..NV {

@@ -4,7 +4,7 @@ use super::geometry::Geometry;
 use super::im2col::{Im2col, aligned};
 use crate::cpu::config::OpConfig;
 use crate::cpu::gemm::dequant;
-use crate::cpu::gemm::driver::Span;
+use crate::cpu::gemm::driver::{Microkernel, Operands, Span};
 use crate::cpu::gemm::epilogue::{Addend, Bounds, Start};
 use crate::cpu::gemm::f32::Gemm;
 use crate::cpu::gemm::gradient::{Gradient, column_sums};
@@ -133,29 +133,30 @@ impl Convolution {
                 transpose(ctx.pool, self.layout.panels, weight, taps, ctx.scratch);
                 let right = std::slice::from_raw_parts(ctx.scratch.at(0), panels.floats());
                 let own = [Span { offset: 0, len: self.layout.panels.n }];
-                let gemm = Gemm {
+                let operands = Operands {
                     left: padded_dy.from(g * self.layout.panels.n),
                     rows: dy_rows,
                     spans: &own,
-                    right,
                     panels,
-                    start: Start::Zero,
                     addend: None,
-                    bounds: Bounds::NONE,
                     out: dx.channel(g * self.layout.cig),
                     pixel_stride: dx.view.pixel_stride,
                 };
-                // What other readers of the input wrote there.
-                let before = |pixel_stride| write.accumulate.then_some(Addend { from: gemm.out, pixel_stride });
+                let gemm = Gemm { operands, right, start: Start::Zero, bounds: Bounds::NONE };
+                // The gradient that other readers of the input have written.
+                let before = |pixel_stride| write.accumulate.then_some(Addend { from: operands.out, pixel_stride });
                 match input_gradient {
                     // A linear layer's rows are whole samples.
                     InputGradient::Direct => {
-                        let pixel_stride = if self.layout.taps > 1 { self.layout.panels.k } else { gemm.pixel_stride };
-                        Gemm { pixel_stride, addend: before(pixel_stride), ..gemm }.run(ctx.pool);
+                        let pixel_stride =
+                            if self.layout.taps > 1 { self.layout.panels.k } else { operands.pixel_stride };
+                        let operands = Operands { pixel_stride, addend: before(pixel_stride), ..operands };
+                        Gemm { operands, ..gemm }.run(ctx.pool);
                     }
                     InputGradient::Flipped(im2col) => {
-                        let (rows, spans, addend) = (&im2col.rows[..], &im2col.spans[..], before(gemm.pixel_stride));
-                        Gemm { rows, spans, addend, ..gemm }.run(ctx.pool);
+                        let (rows, spans, addend) =
+                            (&im2col.rows[..], &im2col.spans[..], before(operands.pixel_stride));
+                        Gemm { operands: Operands { rows, spans, addend, ..operands }, ..gemm }.run(ctx.pool);
                     }
                     InputGradient::Columns => self.columns(ctx, &gemm, &dx, g, rest),
                 }
@@ -176,9 +177,9 @@ impl Convolution {
                 // SAFETY: each thread has its own columns, each task its own sample.
                 unsafe {
                     let columns = rest.from(thread * COLUMN_ROWS * k);
-                    let rows = &gemm.rows[s * pixels + first..][..count];
-                    let part = Gemm { rows, out: columns, pixel_stride: k, ..*gemm };
-                    part.block(0..count, 0..part.panels.count());
+                    let rows = &gemm.operands.rows[s * pixels + first..][..count];
+                    let operands = Operands { rows, out: columns, pixel_stride: k, ..gemm.operands };
+                    Gemm { operands, ..*gemm }.block(0..count, 0..operands.panels.count());
                     (0..count).for_each(|i| self.scatter(columns.at(i * k), dx, g, s, first + i));
                 }
             }
@@ -252,19 +253,20 @@ impl Operation for Convolution {
         unsafe {
             let left = self.im2col.pad_input(ctx.pool, &x, ctx.scratch);
             for g in 0..self.layout.groups {
-                let gemm = Gemm {
+                let operands = Operands {
                     left: left.from(g * self.layout.cig),
                     rows: &self.im2col.rows,
                     spans: &self.im2col.spans,
-                    right: if weights.is_quantized() { &[] } else { self.layout.group(&weights.weight, g) },
                     panels: self.layout.panels,
-                    start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
-                    addend: addend
-                        .as_ref()
-                        .map(|map| Addend { from: map.channel(0), pixel_stride: map.view.pixel_stride }),
-                    bounds: Bounds::of(self.step.activation),
+                    addend: addend.as_ref().map(Addend::of),
                     out: y.channel(g * self.layout.panels.n),
                     pixel_stride: y.view.pixel_stride,
+                };
+                let gemm = Gemm {
+                    operands,
+                    right: if weights.is_quantized() { &[] } else { self.layout.group(&weights.weight, g) },
+                    start: Start::Bias(self.layout.group_bias(&weights.bias, g)),
+                    bounds: Bounds::of(self.step.activation),
                 };
                 if weights.is_quantized() {
                     let rest = ctx.scratch.from(aligned(self.im2col.scratch()));

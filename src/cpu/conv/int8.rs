@@ -9,6 +9,7 @@
 
 use super::geometry::Geometry;
 use super::im2col::Im2col;
+use crate::cpu::gemm::driver::{Microkernel, Operands};
 use crate::cpu::gemm::epilogue::{Addend, Bounds, Requantize};
 use crate::cpu::gemm::int8::Int8Gemm;
 use crate::cpu::gemm::layout::Layout;
@@ -91,22 +92,23 @@ impl Operation for Int8 {
         unsafe {
             self.quantize(ctx.pool, &x, INPUT_LEVELS / weights.range, ctx.scratch);
             for g in 0..groups {
-                let gemm = Int8Gemm {
+                let operands = Operands {
                     left: ctx.scratch.from(g * self.layout.packed_channels()),
                     rows: &self.im2col.rows,
                     spans: &self.im2col.spans,
-                    right: &weights.weight.as_i8()[g * floats..][..floats],
-                    packing_factor,
                     panels,
-                    scales: self.layout.group_bias(&weights.scales, g),
-                    bias: self.layout.group_bias(&weights.bias, g),
-                    addend: addend
-                        .as_ref()
-                        .map(|map| Addend { from: map.channel(0), pixel_stride: map.view.pixel_stride }),
-                    requantize: Requantize::of(self.step.requantize),
-                    activation: Requantize::of(self.step.activation),
+                    addend: addend.as_ref().map(Addend::of),
                     out: y.channel(g * panels.n),
                     pixel_stride: y.view.pixel_stride,
+                };
+                let gemm = Int8Gemm {
+                    operands,
+                    right: &weights.weight.as_i8()[g * floats..][..floats],
+                    packing_factor,
+                    scales: self.layout.group_bias(&weights.scales, g),
+                    bias: self.layout.group_bias(&weights.bias, g),
+                    requantize: Requantize::of(self.step.requantize),
+                    activation: Requantize::of(self.step.activation),
                 };
                 gemm.run(ctx.pool);
             }
@@ -203,7 +205,7 @@ impl Kernel for Quantize {
     }
 }
 
-/// The same in bytes, four in a packing_factor, of inputs that are not negative.
+/// Rounds inputs that are not negative to bytes, four in an element, as [`Quantize`] does to 16 bits.
 struct QuantizeBytes {
     /// n floats.
     x: *const f32,

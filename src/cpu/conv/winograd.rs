@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::geometry::Geometry;
 use crate::cpu::config::OpConfig;
-use crate::cpu::gemm::driver::Span;
+use crate::cpu::gemm::driver::{Microkernel, Operands, Span};
 use crate::cpu::gemm::epilogue::{Bounds, Start};
 use crate::cpu::gemm::f32::Gemm;
 use crate::cpu::gemm::layout::Layout;
@@ -158,17 +158,20 @@ impl Winograd {
         let [transformed, products] = self.planes();
         // SAFETY: all planes lie in the block's memory.
         unsafe {
-            let product = Gemm {
+            let operands = Operands {
                 left: block.transformed.from(plane * transformed),
                 rows: &self.rows,
                 spans: &[Span { offset: 0, len: panels.k }],
-                right: &weights.weight[(block.group * PLANES + plane) * padded_plane(panels.floats())..],
                 panels,
-                start: Start::Zero,
                 addend: None,
-                bounds: Bounds::NONE,
                 out: block.products.from(plane * products),
                 pixel_stride: panels.n,
+            };
+            let product = Gemm {
+                operands,
+                right: &weights.weight[(block.group * PLANES + plane) * padded_plane(panels.floats())..],
+                start: Start::Zero,
+                bounds: Bounds::NONE,
             };
             product.block(0..block.tiles.len(), range);
         }

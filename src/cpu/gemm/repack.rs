@@ -10,11 +10,11 @@ use crate::cpu::simd::{self, Kernel, Simd};
 /// Packs `rows` rows of `n` floats, `pixel_stride` apart, into panels; the lanes beyond column n become zeros.
 ///
 /// # Safety
-/// `from` must hold the rows, and `to` [`Panels::floats`] of `Panels { k: rows, n }` that nobody else uses meanwhile.
+/// `from` must hold the rows, and `to` [`Panels::floats`] of `Panels { k: rows, n }` that nothing else uses meanwhile.
 pub(crate) unsafe fn pack_rows(from: FloatPtr, pixel_stride: usize, to: FloatPtr, panels: Panels, range: Range<usize>) {
     for panel in 0..panels.count() {
         let (column, width) = (panels.column(panel), panels.width(panel));
-        // SAFETY: the caller's promise.
+        // SAFETY: `from` holds the rows and `to` all panels, so each holds this panel's columns of the range.
         unsafe {
             simd::dispatch(PackRows {
                 from: from.at(range.start * pixel_stride + column),

@@ -115,11 +115,13 @@ impl Kernel for Scale<'_> {
 }
 
 impl Scale<'_> {
+    /// Normalises a vector of channels, from channel `c` on.
+    ///
     /// # Safety
-    /// The pixels must hold the channels.
+    /// `x`, `y`, `scale` and `shift` must hold the channels that `a` accesses.
     #[inline(always)]
     unsafe fn vector<S: Simd, A: Access>(&self, s: S, a: A, x: *const f32, y: *mut f32, c: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `a` limits every access to channels that the pixels, `scale` and `shift` hold.
         unsafe {
             let (scale, shift) = (self.scale.as_ptr().add(c), self.shift.as_ptr().add(c));
             let line = s.fma(a.load(s, x.add(c)), a.load(s, scale), a.load(s, shift));
