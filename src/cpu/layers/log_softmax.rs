@@ -1,11 +1,12 @@
 //! Logarithm of softmax over the channels of each pixel.
 
+use super::softmax::largest;
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::rows::for_each_row;
 use crate::plan::{BackwardStep, Step};
 
-/// Logarithms of probabilities.
+/// Logarithm of softmax of the channels of each pixel.
 pub(crate) struct LogSoftmax {
     pub step: Step,
 }
@@ -14,7 +15,7 @@ impl Operation for LogSoftmax {
     fn forward(&self, ctx: &ExecContext) {
         let (x, mut y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
         for_each_row(ctx.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| {
-            let max = x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
+            let max = largest(x);
             let log_sum = max + x.iter().map(|v| (v - max).exp()).sum::<f32>().ln();
             y.iter_mut().zip(x).for_each(|(y, x)| *y = x - log_sum);
         });

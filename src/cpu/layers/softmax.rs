@@ -6,12 +6,12 @@ use crate::cpu::rows::for_each_row;
 use crate::cpu::simd::{self, Lanewise, Simd};
 use crate::plan::{BackwardStep, Step};
 
-/// Probabilities.
+/// Softmax of the channels of each pixel.
 pub(crate) struct Softmax {
     pub step: Step,
 }
 
-/// exp(x - max)
+/// `exp(x - max)`, for the maximum in the field.
 struct Shifted(f32);
 
 impl Lanewise<1> for Shifted {
@@ -21,10 +21,13 @@ impl Lanewise<1> for Shifted {
     }
 }
 
+/// Returns the largest number; subtracting it keeps exp from overflowing.
+pub(super) fn largest(x: &[f32]) -> f32 {
+    x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
+}
+
 fn softmax(x: &[f32], y: &mut [f32]) {
-    // Subtracting the maximum changes nothing but keeps exp from overflowing.
-    let max = x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
-    simd::map(&Shifted(max), [x], y);
+    simd::map(&Shifted(largest(x)), [x], y);
     let scale = 1.0 / y.iter().sum::<f32>();
     y.iter_mut().for_each(|v| *v *= scale);
 }
