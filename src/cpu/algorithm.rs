@@ -7,7 +7,7 @@ pub enum Algorithm {
     Direct,
     /// Winograd's F(4x4, 3x3) and F(2x2, 5x5): stride 1, with a quarter and a third of the multiplications.
     Winograd,
-    /// Channel by channel: as many groups as channels.
+    /// Channel by channel, for convolutions with a group for each channel.
     Depthwise,
     /// Direct in integers: weights of 8 bits, inputs of 8 bits and a sign. Only where the range of the inputs is known.
     Int8,

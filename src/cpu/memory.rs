@@ -175,8 +175,8 @@ impl Map {
     }
 }
 
-/// Splits `0..count` into ranges for the pool's threads, each of enough work (`cost` floats or so for one item) to be
-/// worth handing out.
+/// Splits `0..count` into ranges for the pool's threads, each with enough work to be worth sharing. `cost` is the
+/// work of one item, in floats read or written.
 pub(super) fn split(pool: &Pool, count: usize, cost: usize, f: impl Fn(Range<usize>) + Sync) {
     const WORTH: usize = 4096;
     let parts = (count.saturating_mul(cost) / WORTH).clamp(1, 4 * pool.threads()).min(count);
@@ -190,7 +190,7 @@ pub(super) fn split(pool: &Pool, count: usize, cost: usize, f: impl Fn(Range<usi
 }
 
 /// Splits a slice into chunks of `len` floats for the pool's threads, and calls `f(index, chunk)` for each. `cost` is the
-/// work of one chunk, in floats or so.
+/// work of one chunk, in floats read or written.
 ///
 /// # Panics
 /// Unless the slice is whole chunks.

@@ -28,13 +28,13 @@ pub(super) fn update(
     }
 }
 
-/// The sum of the squares of a layer's gradients. What fills the last vectors is zero.
+/// Returns the sum of the squares of a layer's gradients. The padding of the last vectors is zero.
 pub(super) fn squares(gradients: &Weights) -> f64 {
     let square = |g: &f32| f64::from(*g) * f64::from(*g);
     gradients.weight.iter().chain(gradients.bias.iter().filter(|_| gradients.has_bias)).map(square).sum()
 }
 
-/// Updates one tensor; `moments` are of its size.
+/// Updates one tensor; `moments` have the size of the tensor.
 fn tensor(pool: &Pool, formula: Formula, w: &mut [f32], g: &[f32], moments: &[FloatPtr]) {
     let (n, w) = (w.len(), FloatPtr::new(w));
     assert_eq!(g.len(), n);
@@ -110,7 +110,7 @@ struct Adam {
     correction: f32,
     epsilon: f32,
     decay: f32,
-    /// What decoupled decay leaves of a weight.
+    /// Factor of a weight by decoupled decay.
     kept: f32,
 }
 
@@ -124,7 +124,7 @@ struct RmsProp {
     decay: f32,
 }
 
-/// New weight and state from weight, gradient and state.
+/// A formula that computes new weight and state from weight, gradient and state.
 trait Rule: Copy {
     fn apply<S: Simd>(self, s: S, w: S::F32, g: S::F32, m: S::F32, v: S::F32) -> [S::F32; 3];
 }
@@ -162,7 +162,7 @@ impl Rule for RmsProp {
     }
 }
 
-/// Applies a rule to n weights. All pointers must be valid for n floats; v may be m.
+/// Kernel that applies a rule to n weights. All pointers must be valid for n floats; v may be m.
 struct Apply<F> {
     f: F,
     w: *mut f32,

@@ -28,7 +28,7 @@ pub(super) struct CompiledPlan {
 pub(super) struct MemoryRequirement {
     pub plan: Plan,
     pub operations: Vec<Box<dyn Operation>>,
-    /// Floats of scratch memory, as many as the most demanding operation needs.
+    /// Floats of scratch memory that the most demanding operation needs.
     pub scratch: usize,
 }
 

@@ -16,16 +16,16 @@ use crate::plan::Step;
 /// Pixels that are computed side by side, each in sums of its own, so that additions need not wait for each other.
 pub(crate) const PIXELS: usize = 4;
 
-/// What a window sees of one axis.
+/// The taps of a window along one axis that lie in the input.
 #[derive(Clone, Debug)]
 struct Reach {
     taps: Range<usize>,
-    /// Where the first of them is in the input.
+    /// Index of the first tap in the input.
     first: usize,
 }
 
 impl Reach {
-    /// Of output `o` on an axis (0 rows, 1 columns) of `size` inputs.
+    /// Returns the taps of output `o` on an axis (0 rows, 1 columns) of `size` inputs.
     fn new(geometry: &Geometry, axis: usize, o: usize, size: usize) -> Self {
         let (start, pad, dilation) = (o * geometry.stride[axis], geometry.pads[axis], geometry.dilation[axis]);
         let before = |position: usize| (position + pad).saturating_sub(start).div_ceil(dilation);
@@ -35,7 +35,7 @@ impl Reach {
     }
 }
 
-/// As many groups as channels, in and out.
+/// A convolution with a group for each channel, in and out.
 pub(crate) struct Depthwise {
     step: Step,
     geometry: Geometry,
@@ -116,7 +116,7 @@ impl Operation for Depthwise {
     }
 }
 
-/// Neighbouring output pixels that see the same taps.
+/// Neighbouring output pixels whose windows have equal taps.
 struct Tile<'a> {
     /// The first tap of the first pixel.
     x: *const f32,

@@ -1,4 +1,4 @@
-//! Convolution as matrix multiplication. The matrix of windows is never built: [`Im2col`] says where its rows lie.
+//! Convolution as matrix multiplication. The matrix of windows is never built: [`Im2col`] has the offsets of its rows.
 
 use super::geometry::Geometry;
 use super::im2col::{Im2col, aligned};
@@ -37,13 +37,13 @@ pub(crate) struct Convolution {
     layout: Layout,
     im2col: Im2col,
     threads: usize,
-    /// Only for training.
+    /// `None` for inference.
     backward: Option<Backward>,
 }
 
-/// What the backward pass needs.
+/// State of the backward pass.
 struct Backward {
-    /// Where each pixel of dy starts.
+    /// Offset of each pixel of dy.
     dy_rows: Vec<u32>,
     input_gradient: InputGradient,
 }
@@ -164,7 +164,7 @@ impl Convolution {
         }
     }
 
-    /// `dx += columns`, sample by sample, so that no two tasks add to the same place.
+    /// `dx += columns`, sample by sample, so that no two tasks add to one float.
     ///
     /// # Safety
     /// `rest` must hold [`COLUMN_ROWS`] rows of columns for each thread.
@@ -189,7 +189,7 @@ impl Convolution {
     /// Adds one window's columns to where the window lies.
     ///
     /// # Safety
-    /// `column` must hold a window; nobody else may use the sample meanwhile.
+    /// `column` must hold a window; no other task may use the sample meanwhile.
     unsafe fn scatter(&self, column: *const f32, dx: &Map, g: usize, s: usize, pixel: usize) {
         let Geometry { kernel, stride, dilation, pads, groups } = self.im2col.geometry;
         let (cig, w) = (self.layout.cig, self.step.output.w);
@@ -209,7 +209,7 @@ impl Convolution {
                     continue;
                 };
                 let count = if merge { (kernel[1] - kx).min(w_in - ix) } else { 1 };
-                // SAFETY: `count` taps of the window and as many pixels of the map; dense when more than one.
+                // SAFETY: `count` taps of the window and their pixels of the map; dense when more than one.
                 unsafe {
                     let to = dx.at(line + ix).add(g * cig);
                     let from = column.add((ky * kernel[1] + kx) * cig);
@@ -221,7 +221,7 @@ impl Convolution {
     }
 }
 
-/// Chooses the cheapest way that is possible.
+/// Chooses the cheapest possible way to compute the gradient of the input.
 fn input_gradient(geometry: &Geometry, im2col: &Im2col, layout: &Layout, x: View, y: View, n: usize) -> InputGradient {
     let whole_map = geometry.kernel == [x.h, x.w] && !im2col.is_padded() && im2col.spans.len() == 1;
     if geometry.is_pointwise() || (whole_map && geometry.groups == 1) {
@@ -249,7 +249,7 @@ impl Operation for Convolution {
         let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
         let weights = ctx.weights(self.step.node);
         let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
-        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the padded map, then codes as floats.
+        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the padded map, then dequantized weights.
         unsafe {
             let left = self.im2col.pad_input(ctx.pool, &x, ctx.scratch);
             for g in 0..self.layout.groups {

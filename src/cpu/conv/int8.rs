@@ -1,11 +1,12 @@
-//! Convolutions and linear layers in integers: weights of 8 bits, one scale for each output channel, and inputs of 8 bits
-//! and a sign, one step for the whole map, which calibration has found.
+//! Convolutions and linear layers of quantized numbers: weights of 8 bits with a scale for each output channel, and inputs
+//! of 8 bits and a sign with one scale for the whole map, which calibration has found.
 //!
-//! A step rounds its input to such codes in scratch memory, multiplies them exactly, and gives floats again:
-//! `y = sum * (step * scale) + bias`. Codes are kept in 16 bits, two channels in each word of 32, because the instruction
-//! that every machine has multiplies those; so the sign costs nothing, and the result is the same on all of them. Where no
-//! input is negative and the processor multiplies bytes without a sign exactly ([`simd::has_exact_dot_u8`]), a word holds four: the same
-//! sums at twice the speed and more. Rows are offsets and share their spans, as those of floats do (`gemm/f32.rs`), only in words.
+//! A layer quantizes its input into scratch memory, multiplies the integers exactly, and dequantizes the sums:
+//! `y = sum * (input scale * weight scale) + bias`. Inputs are kept in 16 bits, two channels in an element of 32 bits,
+//! because every machine has an instruction that multiplies them; so the sign takes no time, and all machines give equal
+//! results. Where no input is negative and the processor has an exact product of u8 and i8
+//! ([`simd::has_exact_dot_u8`]), an element holds four channels: equal sums at more than twice the speed. Rows are offsets
+//! that share their spans, as in `gemm/f32.rs`, in units of elements.
 
 use super::geometry::Geometry;
 use super::im2col::Im2col;
@@ -25,7 +26,7 @@ use crate::tensor::quantized::INPUT_LEVELS;
 pub(crate) struct Int8 {
     step: Step,
     layout: Layout,
-    /// Of codes, in words.
+    /// The windows of the quantized map, in elements.
     im2col: Im2col,
     top: usize,
     left: usize,
@@ -40,10 +41,10 @@ impl Int8 {
         Int8 { im2col: Im2col::new(geometry, codes, n, [y.h, y.w]), step, layout, top, left, n }
     }
 
-    /// Rounds a batch of maps to codes in `scratch`, in a frame of zeros where there is padding.
+    /// Quantizes a batch of maps into `scratch`, between zeros where there is padding.
     ///
     /// # Safety
-    /// Nobody may write to the map meanwhile; `scratch` must be as large as [`Operation::scratch`] says, for nobody else.
+    /// No task may write to the map meanwhile; `scratch` must hold [`Operation::scratch`] floats that nothing else uses.
     unsafe fn quantize(&self, pool: &Pool, x: &Map, inverse: f32, scratch: FloatPtr) {
         let ([h, w], Layout { groups, cig, packing_factor, .. }) = (self.im2col.padded_size(), self.layout);
         let words = self.layout.packed_channels();
@@ -88,7 +89,7 @@ impl Operation for Int8 {
         let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
         let Layout { groups, panels, packing_factor, .. } = self.layout;
         let floats = packing_factor * panels.floats();
-        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the codes.
+        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the quantized map.
         unsafe {
             self.quantize(ctx.pool, &x, INPUT_LEVELS / weights.range, ctx.scratch);
             for g in 0..groups {
@@ -123,12 +124,12 @@ impl Operation for Int8 {
     }
 }
 
-/// Floats of memory for packed codes.
+/// Returns the floats of memory that packed weights take.
 pub(crate) fn floats(layout: &Layout) -> usize {
     (layout.groups * layout.packing_factor * layout.panels.floats()).div_ceil(4)
 }
 
-/// Weights in 8 bits as the kernels read them: panels of words of channels.
+/// Packs weights of 8 bits into panels whose elements hold [`Layout::packing_factor`] channels.
 pub(crate) fn pack(layout: &Layout, values: &[i8]) -> Buffer {
     let mut packed = Buffer::zeros(floats(layout));
     let to = packed.as_i8_mut();
@@ -136,7 +137,7 @@ pub(crate) fn pack(layout: &Layout, values: &[i8]) -> Buffer {
     packed
 }
 
-/// What [`pack`] was given.
+/// Inverse of [`pack`].
 pub(crate) fn unpack(layout: &Layout, packed: &Buffer) -> Vec<i8> {
     let Layout { groups, cig, taps, panels, .. } = *layout;
     let mut values = vec![0; groups * panels.n * cig * taps];
@@ -162,12 +163,12 @@ fn exchange(layout: &Layout, mut f: impl FnMut(usize, usize)) {
     }
 }
 
-/// `y = round(x * inverse)` within the levels, half to even, two codes in a word. Of an odd number the last word's upper
-/// half is zero.
+/// Kernel that computes `y = round(x * inverse)` within the levels, half to even, two in an element. For an odd `n` the
+/// upper half of the last element is zero.
 struct Quantize {
     /// n floats.
     x: *const f32,
-    /// As many codes.
+    /// An integer for each float, packed.
     y: *mut f32,
     n: usize,
     inverse: f32,
@@ -179,7 +180,7 @@ impl Kernel for Quantize {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, s: S) {
         let Quantize { x, y, n, inverse } = self;
-        // SAFETY: all accesses are below n floats and the words that hold n codes.
+        // SAFETY: all accesses are below n floats and the elements that hold n integers.
         unsafe {
             let code = |x| {
                 let x = s.mul(x, s.splat(inverse));
@@ -209,7 +210,7 @@ impl Kernel for Quantize {
 struct QuantizeBytes {
     /// n floats.
     x: *const f32,
-    /// As many codes.
+    /// An integer for each float, packed.
     y: *mut f32,
     n: usize,
     inverse: f32,
@@ -224,7 +225,7 @@ impl Kernel for QuantizeBytes {
             return; // Never chosen.
         }
         let QuantizeBytes { x, y, n, inverse } = self;
-        // SAFETY: all accesses are below n floats and the words that hold n codes, or in memory of its own.
+        // SAFETY: all accesses are below n floats and the elements that hold n integers, or in memory of its own.
         unsafe {
             let code = |x: *const f32| {
                 let x = s.mul(s.load(x), s.splat(inverse));
@@ -273,7 +274,7 @@ mod tests {
                 assert!(n % 2 == 0 || got.pop() == Some(0));
                 assert_eq!((&got, y[n.div_ceil(2)]), (&want, 7.0));
             };
-            // SAFETY: x holds n floats and y as many codes; SSE2 is part of x86-64.
+            // SAFETY: x holds n floats and y an integer for each; SSE2 is part of x86-64.
             unsafe {
                 check(&|y| simd::dispatch(kernel(y)));
                 check(&|y| kernel(y).run(simd::portable::Portable));

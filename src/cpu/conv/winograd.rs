@@ -102,10 +102,10 @@ impl Winograd {
         padded_plane(self.layout.panels.k) + PLANES * (transformed + products)
     }
 
-    /// From the input channels of a block to a share of its output.
+    /// Computes a share of the output channels of a block.
     ///
     /// # Safety
-    /// The block's memory must be for nobody else.
+    /// Nothing else may use the block's memory meanwhile.
     unsafe fn block(&self, ctx: &ExecContext, block: &Block, share: usize) {
         let weights = ctx.weights(self.step.node);
         let part = |share| parts(&self.layout.panels) * share / self.shares;
@@ -129,7 +129,7 @@ impl Winograd {
     /// Applies the input transform to tile `t` of a block.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use this tile's part of the planes.
+    /// As [`Winograd::block`]; nothing else may use this tile's part of the planes.
     unsafe fn input_transform(&self, ctx: &ExecContext, block: &Block, t: usize) {
         let x = ctx.map(self.step.inputs[0]);
         let (h, w, channels) = (x.view.h, x.view.w, self.layout.panels.k);
@@ -142,7 +142,7 @@ impl Winograd {
                 .cast_const()
         };
         let from: [*const f32; PLANES] = std::array::from_fn(at);
-        // SAFETY: pixels, or as many zeros; every plane holds the tile.
+        // SAFETY: pixels, or zeros, of all channels; every plane holds the tile.
         unsafe {
             let to = block.transformed.at(t * channels);
             simd::dispatch(InputTransform { from: &from, channels, to, plane: self.planes()[0] });
@@ -152,7 +152,7 @@ impl Winograd {
     /// Multiplies the transformed tiles by some panels of the kernels at one position.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use these panels of the products.
+    /// As [`Winograd::block`]; nothing else may use these panels of the products.
     unsafe fn multiply(&self, weights: &Weights, block: &Block, plane: usize, range: Range<usize>) {
         let panels = self.layout.panels;
         let [transformed, products] = self.planes();
@@ -181,7 +181,7 @@ impl Winograd {
     /// tile that lies in the output.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use the tile's outputs of these panels.
+    /// As [`Winograd::block`]; nothing else may use the tile's outputs of these panels.
     unsafe fn output_transform(
         &self,
         ctx: &ExecContext,
@@ -420,7 +420,7 @@ struct OutputTransform<'a> {
     plane: usize,
     channels: usize,
     bias: &'a [f32],
-    /// Pixels as those of the output; null when nothing is added.
+    /// The pixel of the addend at the first output; null when nothing is added.
     addend: *const f32,
     addend_stride: [usize; 2],
     bounds: Bounds,

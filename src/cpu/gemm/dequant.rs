@@ -38,9 +38,9 @@ pub(crate) unsafe fn multiply(pool: &Pool, gemm: &Gemm, weights: &Weights, scrat
             let floats = scratch.from(thread * ROWS * 2 * MAX_LANES);
             let out = gemm.operands.out.from(column);
             for span in gemm.operands.spans.iter().flat_map(pieces) {
-                let codes = &weights.weight.as_i8()[panels.start(panel) + row * width..][..span.len * width];
+                let values = &weights.weight.as_i8()[panels.start(panel) + row * width..][..span.len * width];
                 let scales = &weights.scales[column..][..width];
-                simd::dispatch(Dequantize { codes, scales, to: floats.start(), rows: span.len });
+                simd::dispatch(Dequantize { values, scales, to: floats.start(), rows: span.len });
                 let first = row == 0;
                 row += span.len;
                 let operands = Operands {
@@ -79,7 +79,7 @@ fn pieces(span: &Span) -> impl Iterator<Item = Span> {
 
 /// Kernel that dequantizes rows of a panel, two in an element.
 struct Dequantize<'a> {
-    codes: &'a [i8],
+    values: &'a [i8],
     /// Scale of each column.
     scales: &'a [f32],
     /// A float for each quantized weight.
@@ -101,10 +101,10 @@ impl Kernel for Dequantize<'_> {
             for column in (0..width).step_by(S::LANES) {
                 let scale = s.load(self.scales.as_ptr().add(column));
                 for pair in 0..self.rows / 2 {
-                    let codes = s.load_i8_as_i16(self.codes.as_ptr().add(2 * (pair * width + column)));
+                    let pairs = s.load_i8_as_i16(self.values.as_ptr().add(2 * (pair * width + column)));
                     let to = self.to.add(2 * pair * width + column);
-                    s.store(to, s.mul(scale, s.to_float(s.dot_i16(codes, even, zero))));
-                    s.store(to.add(width), s.mul(scale, s.to_float(s.dot_i16(codes, odd, zero))));
+                    s.store(to, s.mul(scale, s.to_float(s.dot_i16(pairs, even, zero))));
+                    s.store(to.add(width), s.mul(scale, s.to_float(s.dot_i16(pairs, odd, zero))));
                 }
             }
         }

@@ -9,15 +9,15 @@ use crate::cpu::memory::FloatPtr;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::MAX_ROWS;
 
-/// Rows of the left matrix that one task multiplies with all its panels: as many as stay in the second-level cache.
+/// Rows of the left matrix that one task multiplies with all its panels, to stay in the second-level cache.
 const BLOCK_ROWS: usize = 96;
 
-/// Floats of the panels that a few rows are multiplied with before the next rows: what stays in the first-level cache, or
-/// in the second-level one.
+/// Floats of the panels that a tile's rows are multiplied with before the next rows, to stay in the first-level cache or
+/// in the second-level cache.
 const GROUP_FLOATS: [usize; 2] = [4096, 65536];
 
-/// Rows, and floats in them, from which on panels should stay in the first-level cache. Fewer rows read the panels too
-/// seldom: these come from memory then, and come faster as one long stream. Longer ones do not stay there beside them.
+/// Least rows, and most floats in them, for which panels should stay in the first-level cache. Fewer rows read the panels
+/// too seldom: panels then come from memory, faster as one long stream. Longer rows leave no space for the panels.
 const MANY_ROWS: usize = 32;
 const MANY_FLOATS: usize = 6144;
 
@@ -99,7 +99,7 @@ pub(crate) trait Microkernel: Sync {
     /// Returns how many elements the right matrix has, in units of the panels.
     fn right_len(&self) -> usize;
 
-    /// Returns the number of rows of the next tile, when so many rows are left.
+    /// Returns the number of rows of the next tile, of `rows` remaining rows.
     fn height(&self, rows: usize) -> usize;
 
     /// Computes some rows, at most [`Microkernel::height`], times panels that are whole, or one that is not.

@@ -1,8 +1,8 @@
-//! Matrix multiplication: everything with weights becomes one of these two loops.
+//! Matrix multiplication of floats.
 //!
-//! The left matrix is never copied. Its row for an output pixel is a few spans of floats that lie in the map as they are
-//! (a convolution's window: one span for each kernel row), so a row is an offset and all rows share the same spans. The
-//! right matrix is packed: panels of as many columns as a tile is wide, in each panel row after row.
+//! The left matrix is never copied. Its row for an output pixel is a few spans of floats that lie in the map (for the
+//! window of a convolution, one span for each kernel row), so a row is an offset, and all rows share their spans. The
+//! right matrix is packed: panels as wide as a tile, in each panel row after row.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;

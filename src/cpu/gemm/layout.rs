@@ -1,4 +1,4 @@
-//! Where packed weights lie.
+//! The layout of packed weights.
 
 use super::panels::Panels;
 use crate::cpu::algorithm::Algorithm;
@@ -15,7 +15,7 @@ pub(crate) struct Layout {
     pub panels: Panels,
     /// Quantized channels in each 32-bit element of a panel: 2 of 16 bits or 4 of 8 bits; 1 for floats.
     pub packing_factor: usize,
-    /// What computes with them.
+    /// The algorithm that reads the weights.
     pub algorithm: Algorithm,
 }
 
@@ -40,22 +40,22 @@ impl Layout {
         }
     }
 
-    /// Number of 32-bit elements that hold the channels of a group.
+    /// Returns the number of 32-bit elements that hold the channels of a group.
     pub(crate) fn packed_channels(&self) -> usize {
         self.cig.div_ceil(self.packing_factor)
     }
 
-    /// Output columns of all groups, with those that fill the last vectors.
+    /// Returns the output columns of all groups, each padded to whole vectors.
     pub(crate) fn bias_floats(&self) -> usize {
         self.groups * self.panels.padded()
     }
 
-    /// One group's part of the packed weights.
+    /// Returns the packed weights of one group.
     pub(crate) fn group<'a>(&self, weight: &'a [f32], g: usize) -> &'a [f32] {
         &weight[g * self.panels.floats()..][..self.panels.floats()]
     }
 
-    /// One group's part of the packed bias.
+    /// Returns the packed bias of one group.
     pub(crate) fn group_bias<'a>(&self, bias: &'a [f32], g: usize) -> &'a [f32] {
         &bias[g * self.panels.padded()..][..self.panels.padded()]
     }

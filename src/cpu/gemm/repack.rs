@@ -1,4 +1,4 @@
-//! Matrices brought into panels, and panels transposed.
+//! Packing of matrices into panels, and transposition of packed matrices.
 
 use std::ops::Range;
 
@@ -64,7 +64,7 @@ impl Kernel for PackRows {
 /// `to[(taps - 1 - t) * n + j][i] = from[t * rows + i][j]`. Block by block, because a column of one is a row of the other.
 ///
 /// # Safety
-/// `to` must hold [`Panels::floats`] of the panels of `taps * n` rows and `k / taps` columns for nobody else.
+/// `to` must hold [`Panels::floats`] of the panels of `taps * n` rows and `k / taps` columns that nothing else uses.
 pub(crate) unsafe fn transpose(pool: &Pool, panels: Panels, from: &[f32], taps: usize, to: FloatPtr) {
     assert!(from.len() >= panels.floats());
     let (rows, n) = (panels.k / taps, panels.n);

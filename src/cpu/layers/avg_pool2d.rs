@@ -23,7 +23,7 @@ impl AvgPool2d {
         AvgPool2d { windows: Windows::new(&layer.window, input, output), counts, step }
     }
 
-    /// Windows that divide the input into as many as the output has, see [`layers::AdaptiveAvgPool2d`].
+    /// Pools by windows that divide the input by the size of the output, see [`layers::AdaptiveAvgPool2d`].
     pub(crate) fn adaptive(step: Step) -> Self {
         let (x, y) = (step.inputs[0], step.output);
         let windows_of_axis = |output: usize, input: usize| -> Vec<AxisWindow> {

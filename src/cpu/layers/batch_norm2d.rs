@@ -10,7 +10,7 @@ use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
 use crate::layers;
 use crate::plan::{BackwardStep, GradWrite, Step};
 
-/// Sums over pixels are cut into this many parts, whatever the number of threads, so that results do not depend on it.
+/// Parts that sums over pixels are divided into on any number of threads, so that results do not depend on the number.
 const PARTS: usize = 16;
 
 /// Normalisation by channel.
@@ -19,7 +19,7 @@ pub(crate) struct BatchNorm2d {
     pub layer: layers::BatchNorm2d,
 }
 
-/// For each channel, `K` sums over all pixels: `add(channels of the maps, sums)` adds one pixel.
+/// Returns `K` sums over all pixels for each channel: `add(channels of the maps, sums)` adds one pixel.
 fn sums<const N: usize, const K: usize>(
     pool: &Pool,
     maps: [&Map; N],
@@ -36,7 +36,7 @@ fn sums<const N: usize, const K: usize>(
     std::array::from_fn(|k| (0..c).map(|ch| (0..PARTS).map(|i| parts[(i * K + k) * c + ch]).sum()).collect())
 }
 
-/// Mean and biased variance of each channel.
+/// Returns mean and biased variance of each channel.
 fn statistics(pool: &Pool, x: &Map) -> [Vec<f32>; 2] {
     let count = x.pixels as f32;
     let [mut mean] = sums(pool, [x], |[x], [sum]| {
@@ -59,7 +59,7 @@ impl BatchNorm2d {
         1.0 / (var + self.layer.epsilon).sqrt()
     }
 
-    /// Normalisation by these statistics as `x * scale + shift`.
+    /// Writes the normalisation by these statistics as `x * scale + shift`.
     fn line(&self, weights: &Weights, [mean, var]: [&[f32]; 2], scale: &mut [f32], shift: &mut [f32]) {
         for c in 0..scale.len() {
             scale[c] = self.inverse_of(var[c]) * weights.weight[c];
@@ -67,7 +67,7 @@ impl BatchNorm2d {
         }
     }
 
-    /// With running statistics each channel is only scaled.
+    /// Writes the gradient of normalisation by running statistics, which only scales each channel.
     fn backward_frozen(&self, ctx: &ExecContext, dy: &Map, dx: Option<GradWrite>) {
         let Some(write) = dx else { return };
         let (mut dx, weights) = (ctx.map(write.view), ctx.weights(self.step.node));
@@ -195,7 +195,7 @@ impl Operation for BatchNorm2d {
         let c = x.view.c;
         gradients.weight[..c].copy_from_slice(&dweight);
         gradients.bias[..c].copy_from_slice(&dbias);
-        // What the running statistics move towards, by PyTorch's rule the unbiased variance.
+        // The running statistics move towards the mean and, by PyTorch's rule, the unbiased variance.
         let unbiased = x.pixels as f32 / (x.pixels.max(2) - 1) as f32;
         gradients.statistics[0].copy_from_slice(&mean);
         gradients.statistics[1].iter_mut().zip(&var).for_each(|(to, v)| *to = v * unbiased);

@@ -10,7 +10,7 @@ pub(crate) struct Concat {
     pub step: Step,
 }
 
-/// The channels of `whole` that an input of this shape occupies from `channel` on.
+/// Returns the channels of `whole` that an input of this shape occupies from `channel` on.
 fn part(whole: View, channel: usize, input: View) -> View {
     // A vector that still lies as a map is reordered by its flatten, so geometries agree here.
     View { offset: whole.offset + channel, c: input.c, ..whole }

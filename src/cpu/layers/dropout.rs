@@ -9,14 +9,14 @@ use crate::layers::{self, Mode};
 use crate::plan::{BackwardStep, Step};
 use crate::rng;
 
-/// Random zeros.
+/// Dropout: sets random values to zero in training.
 pub(crate) struct Dropout {
     pub step: Step,
     pub layer: layers::Dropout,
 }
 
 impl Dropout {
-    /// `to = mask * from`, or `to += mask * from` when `accumulate`.
+    /// Computes `to = mask * from`, or `to += mask * from` when `accumulate`.
     fn mask(&self, ctx: &ExecContext, from: &Map, to: &mut Map, accumulate: bool) {
         let Mode::Training { seed, stream } = ctx.mode.of(self.step.node) else {
             return transfer(ctx.pool, from, to, accumulate);

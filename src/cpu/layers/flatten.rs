@@ -6,7 +6,7 @@ use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::rows::for_each_sample;
 use crate::plan::{BackwardStep, Step};
 
-/// Map to vector.
+/// Flattening of a map to a vector in CHW order.
 pub(crate) struct Flatten {
     pub step: Step,
 }

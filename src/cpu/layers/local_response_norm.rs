@@ -7,17 +7,17 @@ use crate::cpu::simd::{self, Kernel, Lanewise, Simd};
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
 
-/// The exponent of AlexNet's and GoogLeNet's, which takes two square roots instead of a power.
+/// The exponent in AlexNet and GoogLeNet, which takes two square roots instead of a power.
 const THREE_QUARTERS: f32 = 0.75;
 
-/// Each value divided by a power of its neighbours' squares.
+/// Division of each value by a power of the squares of its neighbours.
 pub(crate) struct LocalResponseNorm {
     pub step: Step,
     pub layer: layers::LocalResponseNorm,
 }
 
 impl LocalResponseNorm {
-    /// `k + alpha / size * sum of squares` around channel c.
+    /// Returns `k + alpha / size * sum of squares` around channel c.
     fn base(&self, x: &[f32], c: usize) -> f32 {
         let squares: f32 = x[self.layer.neighbours(c, x.len())].iter().map(|v| v * v).sum();
         self.layer.k + self.scale() * squares
@@ -27,13 +27,13 @@ impl LocalResponseNorm {
         self.layer.alpha / self.layer.size as f32
     }
 
-    /// The bases of a pixel's channels: one by one where neighbours are missing, else vector by vector.
+    /// Writes the bases of a pixel's channels: one by one where neighbours are missing, else vector by vector.
     fn bases(&self, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len());
         let channels = x.len();
         let first = ((self.layer.size - 1) / 2).min(channels);
         let whole = (channels + 1).saturating_sub(self.layer.size);
-        // SAFETY: `whole` windows of `size` channels lie in x, and as many results from `first` on in y.
+        // SAFETY: `whole` windows of `size` channels lie in x, and their results from `first` on in y.
         let vectors = unsafe {
             simd::dispatch(Windows {
                 x: x.as_ptr(),
@@ -48,7 +48,7 @@ impl LocalResponseNorm {
     }
 }
 
-/// The bases of the first windows, as many as fill vectors: how many those are.
+/// Kernel that computes the bases of the first windows, whole vectors of them, and returns their number.
 struct Windows {
     x: *const f32,
     /// Windows that lie in x.
@@ -65,7 +65,7 @@ impl Kernel for Windows {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, s: S) -> usize {
         let vectors = self.whole / S::LANES * S::LANES;
-        // SAFETY: `vectors` windows lie in x, and as many floats in y.
+        // SAFETY: `vectors` windows lie in x, and a float for each in y.
         unsafe {
             for c in (0..vectors).step_by(S::LANES) {
                 let mut squares = s.splat(0.0);

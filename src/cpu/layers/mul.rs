@@ -11,7 +11,7 @@ pub(crate) struct Mul {
     pub step: Step,
 }
 
-/// Pixels of one sample.
+/// Returns the pixels of one sample.
 fn area(map: &Map) -> usize {
     map.view.h * map.view.w
 }

@@ -11,9 +11,9 @@ pub(crate) struct Rearrange {
     step: Step,
     /// For each pixel of an output map, the pixel of the input map that it shows.
     pixels: Vec<Option<usize>>,
-    /// The same for channels.
+    /// For each channel of an output map, the channel of the input map that it shows.
     channels: Vec<Option<usize>>,
-    /// What shows nothing.
+    /// Value of outputs that show no input.
     fill: f32,
 }
 
@@ -42,13 +42,13 @@ impl Rearrange {
         Rearrange { step, pixels, channels, fill }
     }
 
-    /// For sample `s`, the pixels of y, each with the pixel of x that it shows. A sample of x has `inputs` pixels.
+    /// Returns the pixels of y in sample `s`, each with the pixel of x that it shows. A sample of x has `inputs` pixels.
     fn sources(&self, s: usize, inputs: usize) -> impl Iterator<Item = (usize, Option<usize>)> {
         let first = s * self.pixels.len();
         self.pixels.iter().enumerate().map(move |(p, source)| (first + p, source.map(|i| s * inputs + i)))
     }
 
-    /// The work of one sample.
+    /// Returns the work of one sample, in floats.
     fn cost(&self) -> usize {
         self.pixels.len() * self.channels.len()
     }
