@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use convoke::cpu::{Pool, Trainer};
-use convoke::format::{Meta, Model, Weights};
+use convoke::format::{Meta, Model, WeightFormat};
 use convoke::graph::{Init, Params};
 use convoke::layers::Loss;
 use convoke::plan::Optimizer;
@@ -66,7 +66,7 @@ fn main() {
     let graph = graph.expect("a network");
     let params = Params::init(&graph, Init::of(&graph), 1);
     let model = Model { graph: graph.clone(), params: params.clone(), meta: Meta::default() };
-    std::fs::write(&o.weights, model.to_bytes(Weights::F32).expect("finite weights")).expect("a file to write");
+    std::fs::write(&o.weights, model.to_bytes(WeightFormat::F32).expect("finite weights")).expect("a file to write");
 
     let x = batch(&graph.input().batched(o.batch));
     let labels: Vec<u32> = (0..o.batch as u32).map(|i| i % 10).collect();

@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
 done
 
 inputs() { # folders included: their time changes when a file is removed
-  find Cargo.toml Cargo.lock build.rs src scripts/wasm-flags.sh scripts/build-wasm.sh
+  find Cargo.toml Cargo.lock src scripts/wasm-flags.sh scripts/build-wasm.sh
 }
 
 # The profile is remembered beside the other build files, because the package ships the whole folder of a module.

@@ -8,7 +8,7 @@ use crate::cpu;
 use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu;
-use crate::graph::{Graph, Params, Read};
+use crate::graph::{Graph, Params, ReadParam};
 use crate::layers::Loss;
 use crate::plan::{Optimizer, StepReport};
 use crate::tensor::Tensor;
@@ -110,7 +110,7 @@ impl Engine {
         graph: &Graph,
         params: &mut Params,
         backend: &Backend,
-        read: &Read<'_>,
+        read: &ReadParam<'_>,
     ) -> Result<Self> {
         match backend {
             Backend::Cpu(pool) => {

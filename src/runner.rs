@@ -435,7 +435,7 @@ mod tests {
     use pollster::block_on;
 
     use super::*;
-    use crate::format::Weights;
+    use crate::format::WeightFormat;
 
     fn logits(runner: &mut ModelRunner<&[u8]>) -> Vec<f32> {
         let x = Tensor::new(runner.graph().input().batched(1), vec![0.25; runner.graph().input().elements()]).unwrap();
@@ -449,7 +449,7 @@ mod tests {
             let mut made = ModelRunner::<&[u8]>::create(name, None, 5, &pool, u64::MAX).unwrap();
             block_on(made.plan(Backend::Cpu(pool.clone()))).unwrap();
             let want = logits(&mut made);
-            let bytes = made.model().unwrap().to_bytes(Weights::F32).unwrap();
+            let bytes = made.model().unwrap().to_bytes(WeightFormat::F32).unwrap();
             let mut loaded = ModelRunner::load(&bytes[..], None, &pool, u64::MAX).unwrap();
             assert_eq!(loaded.info().provenance["seed"], "5");
             block_on(loaded.plan(Backend::Cpu(pool.clone()))).unwrap();
@@ -469,7 +469,7 @@ mod tests {
         let error = ModelRunner::<&[u8]>::create("lenet5", None, 5, &pool, 1000).err().unwrap();
         assert!(error.code() == "too-large" && error.to_string().contains("weights"), "{error}");
         let bytes = ModelRunner::<&[u8]>::create("lenet5", None, 5, &pool, u64::MAX).unwrap().model().unwrap();
-        let bytes = bytes.to_bytes(Weights::F32).unwrap();
+        let bytes = bytes.to_bytes(WeightFormat::F32).unwrap();
         assert_eq!(ModelRunner::load(&bytes[..], None, &pool, 1000).err().unwrap().code(), "too-large");
     }
 

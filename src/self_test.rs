@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::cpu::{Algorithm, Exact, Pool, StepInfo};
+use crate::cpu::{Algorithm, Pool, ReferenceRunner, StepInfo};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::graph::{Graph, Params};
@@ -40,7 +40,7 @@ pub async fn self_test(
     engine: &mut Engine,
     done: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<LayerError>> {
-    let mut exact = Exact::new(graph, params, pool)?;
+    let mut exact = ReferenceRunner::new(graph, params, pool)?;
     let steps = match engine {
         Engine::Cpu(engine) => engine.steps(),
         #[cfg(feature = "gpu")]

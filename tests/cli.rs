@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use convoke::cpu;
-use convoke::format::{Meta, Model, Weights};
+use convoke::format::{Meta, Model, WeightFormat};
 use convoke::graph::{Builder, Init, Params, Value};
 use convoke::layers::{AvgPool2d, Flatten};
 use convoke::rng::Rng;
@@ -662,7 +662,7 @@ fn preprocessing_can_be_given_for_files_that_have_none() {
     let graph = b.finish(x).unwrap();
     let model = Model { params: Params::init(&graph, Init::He, 1), graph, meta: Meta::default() };
     let file = folder.join("m.safetensors");
-    std::fs::write(&file, model.to_bytes(Weights::F32).unwrap()).unwrap();
+    std::fs::write(&file, model.to_bytes(WeightFormat::F32).unwrap()).unwrap();
     let colours = folder.join("colours");
     for (i, name) in ["a", "b", "c"].into_iter().enumerate() {
         std::fs::create_dir_all(colours.join(name)).unwrap();

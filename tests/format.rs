@@ -11,7 +11,7 @@ mod counting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use convoke::format::{MAX_HEADER, Meta, Model, Weights};
+use convoke::format::{MAX_HEADER, Meta, Model, WeightFormat};
 use convoke::graph::{Builder, Graph, Init, Params, Ranges, Value};
 use convoke::layers::{Conv2d, Flatten, Linear, Relu};
 use convoke::tensor::Tensor;
@@ -49,21 +49,21 @@ fn model() -> Model {
 #[test]
 fn f32_files_keep_everything_and_are_repeatable() {
     let model = model();
-    let bytes = model.to_bytes(Weights::F32).unwrap();
+    let bytes = model.to_bytes(WeightFormat::F32).unwrap();
     assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
     for _ in 0..5 {
-        assert_eq!(Model::from_bytes(&bytes).unwrap().to_bytes(Weights::F32).unwrap(), bytes);
+        assert_eq!(Model::from_bytes(&bytes).unwrap().to_bytes(WeightFormat::F32).unwrap(), bytes);
     }
 }
 
 #[test]
 fn int8_files_keep_what_quantization_leaves() {
     let model = model();
-    let bytes = model.to_bytes(Weights::Int8).unwrap();
+    let bytes = model.to_bytes(WeightFormat::Int8).unwrap();
     let back = Model::from_bytes(&bytes).unwrap();
     assert_eq!(back.params, quant::round_trip(&model.graph, &model.params));
     assert_eq!(back.params.tensor("fc.bias"), model.params.tensor("fc.bias"));
-    assert_eq!(back.to_bytes(Weights::Int8).unwrap(), bytes, "quantizing again changes nothing");
+    assert_eq!(back.to_bytes(WeightFormat::Int8).unwrap(), bytes, "quantizing again changes nothing");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn ranges_are_kept_with_the_weights() {
     let mut model = model();
     model.params =
         model.params.calibrated(&model.graph, &Ranges::from_iter([("fc".into(), 3.25), ("conv".into(), 0.1)]));
-    for weights in [Weights::F32, Weights::Int8] {
+    for weights in [WeightFormat::F32, WeightFormat::Int8] {
         let back = Model::from_bytes(&model.to_bytes(weights).unwrap()).unwrap();
         assert_eq!(back.params.ranges(), model.params.ranges());
     }
@@ -81,7 +81,7 @@ fn ranges_are_kept_with_the_weights() {
 fn lenet5_in_int8_fits_in_70_kib() {
     let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
     let params = Params::init(&graph, Init::He, 1);
-    let bytes = Model { graph, params, meta: model_meta(10) }.to_bytes(Weights::Int8).unwrap();
+    let bytes = Model { graph, params, meta: model_meta(10) }.to_bytes(WeightFormat::Int8).unwrap();
     assert!(bytes.len() < 68 * 1024, "{} bytes", bytes.len());
 }
 
@@ -91,7 +91,7 @@ fn model_meta(classes: usize) -> Meta {
 
 #[test]
 fn other_safetensors_tools_can_read_it() {
-    let bytes = model().to_bytes(Weights::Int8).unwrap();
+    let bytes = model().to_bytes(WeightFormat::Int8).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(file.tensor("conv.weight").unwrap().shape(), [3, 1, 3, 3]);
     assert_eq!(file.tensor("conv.weight.scale").unwrap().shape(), [3]);
@@ -141,7 +141,7 @@ fn a_network_without_its_auxiliary_heads_answers_the_same() {
 #[test]
 fn labels_must_be_as_many_as_classes() {
     let model = Model { meta: model_meta(3), ..model() };
-    let error = model.to_bytes(Weights::F32).unwrap_err().to_string();
+    let error = model.to_bytes(WeightFormat::F32).unwrap_err().to_string();
     assert_eq!(error, "metadata `labels`: expected 4 names, one for each class, got 3");
 }
 
@@ -154,7 +154,7 @@ struct File {
 
 impl File {
     fn of(model: &Model) -> Self {
-        let bytes = model.to_bytes(Weights::F32).unwrap();
+        let bytes = model.to_bytes(WeightFormat::F32).unwrap();
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         let mut file = File { metadata, tensors: BTreeMap::new() };
@@ -257,7 +257,7 @@ fn assert_refused(files: &[Malformed]) {
 }
 
 fn good() -> Vec<u8> {
-    model().to_bytes(Weights::F32).unwrap()
+    model().to_bytes(WeightFormat::F32).unwrap()
 }
 
 fn file() -> File {
@@ -555,7 +555,7 @@ fn metadata_that_does_not_fit_is_refused() {
 fn a_good_file_allocates_a_small_multiple_of_its_size() {
     let graph = zoo::network("lenet5", zoo::Options::default()).unwrap();
     let model = Model { params: Params::init(&graph, Init::He, 1), graph, meta: Meta::default() };
-    for (weights, times) in [(Weights::F32, 3), (Weights::Int8, 8)] {
+    for (weights, times) in [(WeightFormat::F32, 3), (WeightFormat::Int8, 8)] {
         let bytes = model.to_bytes(weights).unwrap();
         let (read, allocated) = read_counting(&bytes);
         assert!(read.is_ok());
@@ -601,7 +601,7 @@ proptest! {
         mutations in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in proptest::option::of(any::<prop::sample::Index>()),
     ) {
-        let good = model().to_bytes(if int8 { Weights::Int8 } else { Weights::F32 }).unwrap();
+        let good = model().to_bytes(if int8 { WeightFormat::Int8 } else { WeightFormat::F32 }).unwrap();
         let mut bytes = good.clone();
         for (at, value) in mutations {
             let at = at.index(bytes.len());

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use convoke::format::{Model, Weights, weights};
+use convoke::format::{Model, WeightFormat, weights};
 use convoke::graph::Graph;
 use convoke::zoo;
 use libfuzzer_sys::fuzz_target;
@@ -16,6 +16,6 @@ fn network() -> &'static Graph {
 fuzz_target!(|bytes: &[u8]| {
     let _ = weights::read(network(), bytes);
     let Ok(model) = Model::from_bytes(bytes) else { return };
-    let written = model.to_bytes(Weights::F32).expect("a model that was read can be written");
+    let written = model.to_bytes(WeightFormat::F32).expect("a model that was read can be written");
     assert_eq!(Model::from_bytes(&written).expect("what was written is read"), model);
 });

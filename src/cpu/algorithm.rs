@@ -7,14 +7,14 @@ pub enum Algorithm {
     Direct,
     /// Winograd's F(4x4, 3x3) and F(2x2, 5x5): stride 1, with a quarter and a third of the multiplications.
     Winograd,
-    /// Channel by channel: as many groups as channels.
+    /// Channel by channel, for convolutions with a group for each channel.
     Depthwise,
     /// Direct in integers: weights of 8 bits, inputs of 8 bits and a sign. Only where the range of the inputs is known.
     Int8,
 }
 
 impl Algorithm {
-    /// Its name in tables.
+    /// Returns the name that tables show.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Direct => "direct",
@@ -27,25 +27,25 @@ impl Algorithm {
 
 /// How activations are quantized, by what is known of their range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Calibrated {
+pub(super) enum ActivationQuant {
     /// Range unknown: activations stay floats.
-    No,
+    None,
     /// Range known: activations are quantized to 8 bits and a sign, held in 16.
-    Signed,
+    I8,
     /// Range known and non-negative: activations are quantized to u8 where the CPU has an exact u8 x i8 dot product.
-    Bytes,
+    U8,
 }
 
-/// What an engine goes by when it chooses the algorithm of each layer.
+/// Preference by which an engine chooses the algorithm of each layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefer {
-    /// The fastest. Winograd's largest rounding error, like a direct sum's, is below 2e-5 of a layer's root mean square at
-    /// 256 input channels, but it is another one: inputs that a window does not see disturb it too. Layers
-    /// with known ranges may be computed in integers.
+    /// The fastest algorithm. The largest rounding error of Winograd's algorithm, like the error of a direct sum, is below
+    /// 2e-5 of a layer's root mean square at 256 input channels, but inputs outside a window contribute to it. Layers with
+    /// known ranges may be computed in integers.
     #[default]
     Speed,
-    /// The fastest of those that only add up products of inputs and weights.
+    /// The fastest algorithm that only adds up products of inputs and weights.
     Exactness,
-    /// This one wherever it can compute the layer, else [`Algorithm::Direct`].
+    /// The given algorithm wherever it can compute the layer, else [`Algorithm::Direct`].
     Only(Algorithm),
 }

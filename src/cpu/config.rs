@@ -1,15 +1,15 @@
-//! What operations are made for.
+//! The configuration that operations are built with.
 
-use super::algorithm::{Calibrated, Prefer};
+use super::algorithm::{ActivationQuant, Prefer};
 use super::pool::Pool;
 
-/// What operations are made for.
-pub(super) struct Setting<'a> {
-    /// Samples.
+/// The batch, threads and purpose that an operation is built for.
+pub(super) struct OpConfig<'a> {
+    /// Samples of a batch.
     pub n: usize,
     pub pool: &'a Pool,
     pub training: bool,
     pub prefer: Prefer,
-    /// What is known of this layer's inputs.
-    pub calibrated: Calibrated,
+    /// How the inputs of the layer are quantized.
+    pub activation_quant: ActivationQuant,
 }

@@ -7,12 +7,12 @@ use super::algorithm::{Algorithm, Prefer};
 use super::conv::packing::Unpacked;
 use super::gemm::weights::Weights;
 use super::io::{check_input, export, import};
-use super::memory::{Shared, stretches};
-use super::operation::{Dropping, Frame, Operation};
+use super::memory::{FloatPtr, stretches};
+use super::operation::{DropoutMode, ExecContext, Operation};
 use super::pool::Pool;
-use super::program::{Ready, Sizes, nothing_frozen};
+use super::program::{CompiledPlan, MemoryRequirement, nothing_frozen};
 use crate::error::Result;
-use crate::graph::{Graph, Params, Ranges, Read};
+use crate::graph::{Graph, Params, Ranges, ReadParam};
 use crate::layers::Layer;
 use crate::plan::{Plan, Purpose, Step, rewrite};
 use crate::tensor::Tensor;
@@ -27,7 +27,7 @@ pub struct Engine {
     pub(super) weights: Vec<Option<Weights>>,
     /// Nodes whose tensors nobody else holds.
     borrowed: Vec<usize>,
-    pub(super) ready: Ready,
+    pub(super) ready: CompiledPlan,
     pub(super) prefer: Prefer,
     ranges: Ranges,
 }
@@ -82,7 +82,7 @@ impl Engine {
         params: &mut Params,
         pool: &Arc<Pool>,
         prefer: Prefer,
-        read: &Read,
+        read: &ReadParam,
     ) -> Result<Self> {
         let ranges = params.ranges().clone();
         let (graph, own) = rewrite::for_inference(graph, params.clone())?;
@@ -147,7 +147,8 @@ impl Engine {
     /// As [`Engine::new`].
     pub(super) fn without_weights(graph: Graph, pool: &Arc<Pool>, prefer: Prefer, ranges: Ranges) -> Result<Self> {
         let ready =
-            Sizes::of(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer, &ranges)?.allocate();
+            MemoryRequirement::of(&graph, 1, Purpose::Inference, &nothing_frozen(&graph), pool, prefer, &ranges)?
+                .allocate();
         let weights = vec![None; graph.nodes().len()];
         Ok(Engine { graph, pool: pool.clone(), weights, borrowed: vec![], ready, prefer, ranges })
     }
@@ -232,8 +233,16 @@ impl Engine {
         let n = check_input(&self.graph, x)?;
         if self.ready.plan.batch != n {
             let frozen = nothing_frozen(&self.graph);
-            self.ready = Sizes::of(&self.graph, n, Purpose::Inference, &frozen, &self.pool, self.prefer, &self.ranges)?
-                .allocate();
+            self.ready = MemoryRequirement::of(
+                &self.graph,
+                n,
+                Purpose::Inference,
+                &frozen,
+                &self.pool,
+                self.prefer,
+                &self.ranges,
+            )?
+            .allocate();
         }
         let (frame, plan, _) = self.parts();
         import(&frame, x, plan.input);
@@ -244,21 +253,21 @@ impl Engine {
     pub(crate) fn step(&mut self, i: usize) -> Vec<f32> {
         let (frame, _, operations) = self.parts();
         operations[i].forward(&frame);
-        let Ready { plan, arena, .. } = &self.ready;
+        let CompiledPlan { plan, arena, .. } = &self.ready;
         let y = plan.steps[i].output;
         y.gather(&arena[y.offset..][..y.span(plan.batch)])
     }
 
     /// What its steps run on, their plan, and they.
-    fn parts(&mut self) -> (Frame<'_>, &Plan, &[Box<dyn Operation>]) {
-        let Ready { plan, operations, arena, scratch } = &mut self.ready;
-        let frame = Frame {
-            arena: Shared::new(arena),
-            scratch: Shared::new(scratch),
+    fn parts(&mut self) -> (ExecContext<'_>, &Plan, &[Box<dyn Operation>]) {
+        let CompiledPlan { plan, operations, arena, scratch } = &mut self.ready;
+        let frame = ExecContext {
+            arena: FloatPtr::new(arena),
+            scratch: FloatPtr::new(scratch),
             n: plan.batch,
             pool: &self.pool,
             weights: &self.weights,
-            mode: Dropping::Inference,
+            mode: DropoutMode::Inference,
         };
         (frame, plan, operations)
     }

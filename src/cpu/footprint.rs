@@ -1,14 +1,14 @@
-//! What a network takes of the memory, known before any of it is taken.
+//! The memory that a network takes, computed before any is allocated.
 
 use serde::Serialize;
 
-use super::algorithm::{Algorithm, Calibrated, Prefer};
+use super::algorithm::{ActivationQuant, Algorithm, Prefer};
 use super::conv::select;
 use super::engine::READ_AT_ONCE;
 use super::gemm::dequant;
 use super::gemm::layout::Layout;
 use super::pool::Pool;
-use super::program::{Sizes, nothing_frozen};
+use super::program::{MemoryRequirement, nothing_frozen};
 use crate::error::Result;
 use crate::graph::{Graph, Ranges};
 use crate::layers::Layer;
@@ -18,16 +18,16 @@ use crate::plan::{Optimizer, Purpose, Step, rewrite};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Footprint {
-    /// Every weight once, as its file has it or in the order in which kernels read it.
+    /// Every weight once, in the form of the file or packed.
     pub weights: u64,
-    /// Of these, the weights that are there in the file's form, because kernels read them in a second one.
+    /// The part of `weights` that stays in the form of the file, because kernels read a second form.
     pub originals: u64,
-    /// What layers have beside that: Winograd's transforms, and weights that a batch normalisation was folded into or
-    /// that are computed in another precision than their file's.
+    /// The second forms: Winograd's transformed kernels, weights with a folded batch normalisation, and weights that are
+    /// computed in another precision than the file's.
     pub transformed: u64,
     /// Activations and scratch memory.
     pub activations: u64,
-    /// What is taken for a while to put weights in order: the largest layers, one on each thread, have both orders.
+    /// Temporary memory of packing: the largest layers, one on each thread, have both orders.
     pub packing: u64,
 }
 
@@ -35,19 +35,19 @@ pub struct Footprint {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrainingFootprint {
-    /// As they were given, and in the order of the kernels.
+    /// Weights as they were given, and packed.
     pub weights: u64,
-    /// One for each weight, and another while batches are accumulated.
+    /// One gradient for each weight, and two when micro-batches are accumulated.
     pub gradients: u64,
-    /// What the optimizer remembers.
+    /// The moments of the optimizer.
     pub optimizer: u64,
     /// Activations, their gradients and scratch memory for a batch.
     pub activations: u64,
-    /// Whether activations are computed again in the backward half rather than kept: about a third more work.
+    /// True if activations are recomputed in the backward half instead of kept: about a third more work.
     pub recompute: bool,
 }
 
-/// What decides how much memory a training step takes, beside the graph.
+/// The options that decide, with the graph, how much memory a training step takes.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainingSizes {
     /// Samples of a batch.
@@ -56,13 +56,13 @@ pub struct TrainingSizes {
     pub accumulate: usize,
     /// The formula of the update.
     pub optimizer: Optimizer,
-    /// Whether activations are computed again in the backward half rather than kept.
+    /// True if activations are recomputed in the backward half instead of kept.
     pub recompute: bool,
 }
 
 impl TrainingFootprint {
-    /// The bytes that a training step of these sizes takes. Activations are also computed again where more than `limit`
-    /// bytes would be taken otherwise.
+    /// Returns the footprint of a training step. Activations are also recomputed where they would otherwise exceed a total
+    /// of `limit` bytes.
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) for a graph whose activations cannot be addressed.
@@ -79,8 +79,8 @@ impl TrainingFootprint {
         let frozen = nothing_frozen(graph);
         let (prefer, none) = (Prefer::Only(Algorithm::Direct), Ranges::default());
         let purpose = Purpose::Training { input_grad: false, recompute };
-        let required = Sizes::of(graph, 1, purpose, &frozen, pool, prefer, &none)?;
-        let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, Calibrated::No);
+        let required = MemoryRequirement::of(graph, 1, purpose, &frozen, pool, prefer, &none)?;
+        let layout = |step: &Step| Layout::of(&graph.nodes()[step.node].layer, step, prefer, ActivationQuant::None);
         let steps = &required.plan.steps[..required.plan.forward];
         let packed: u64 = steps.iter().filter_map(layout).map(|layout| 4 * layout.floats() as u64).sum();
         let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
@@ -94,36 +94,36 @@ impl TrainingFootprint {
         })
     }
 
-    /// All of it.
+    /// Returns the sum in bytes.
     pub fn total(&self) -> u64 {
         self.weights + self.gradients + self.optimizer + self.activations
     }
 }
 
 impl Footprint {
-    /// That of `graph` on so many threads, from weights in 32 bits or, `codes`, in 8.
+    /// Returns the footprint of `graph` on the threads of `pool`, with weights of 32 bits or, if `quantized`, of 8 bits.
     ///
     /// # Errors
-    /// As [`super::Engine::new`].
-    pub fn of(graph: &Graph, codes: bool, ranges: &Ranges, pool: &Pool) -> Result<Self> {
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for a graph whose activations cannot be addressed.
+    pub fn of(graph: &Graph, quantized: bool, ranges: &Ranges, pool: &Pool) -> Result<Self> {
         let prefer = Prefer::default();
-        let sizes = Sizes::of(graph, 1, Purpose::Inference, &nothing_frozen(graph), pool, prefer, ranges)?;
+        let sizes = MemoryRequirement::of(graph, 1, Purpose::Inference, &nothing_frozen(graph), pool, prefer, ranges)?;
         let [arena, scratch] = [sizes.plan.arena, sizes.scratch].map(|floats| 4 * floats as u64);
         let mut all = Footprint { activations: arena + scratch, ..Footprint::default() };
         let stored = |shape: &[usize]| {
             let values = shape.iter().map(|&d| d as u64).product::<u64>();
-            if codes && shape.len() > 1 { values + 4 * shape[0] as u64 } else { 4 * values }
+            if quantized && shape.len() > 1 { values + 4 * shape[0] as u64 } else { 4 * values }
         };
         all.weights = graph.params().iter().map(|(_, spec)| stored(&spec.shape)).sum();
         let (folded, mut ordered) = (rewrite::folded(graph), Vec::<u64>::new());
         for step in &sizes.plan.steps {
             let node = &graph.nodes()[step.node];
-            let calibrated = select::calibrated(graph, ranges, step.node);
-            let Some(layout) = Layout::of(&node.layer, step, prefer, calibrated) else { continue };
+            let activation_quant = select::activation_quant(graph, ranges, step.node);
+            let Some(layout) = Layout::of(&node.layer, step, prefer, activation_quant) else { continue };
             let linear = matches!(node.layer, Layer::Linear(_));
             let order = matches!(layout.algorithm, Algorithm::Direct | Algorithm::Depthwise)
                 && !matches!(node.layer, Layer::BatchNorm2d(_))
-                && (!codes || linear && dequant::can_hold(&layout));
+                && (!quantized || linear && dequant::can_hold(&layout));
             if order && !folded[step.node] {
                 ordered.push(graph.node_params(node).iter().map(|spec| stored(&spec.shape)).sum());
             } else {
@@ -138,23 +138,23 @@ impl Footprint {
         Ok(all)
     }
 
-    /// Whether the file is worth keeping beside the engine for the weights that kernels have in a second form: most are.
+    /// True if at least half of the weights have a second form, so that keeping the file beside the engine pays.
     pub fn keeps_file(&self) -> bool {
         2 * self.originals >= self.weights
     }
 
-    /// The most that is taken at once where the file stays outside this memory.
+    /// Returns the peak in bytes when the file stays outside this memory.
     pub fn peak_beside_file(&self) -> u64 {
         let read = 4 * READ_AT_ONCE as u64 + self.packing;
         self.weights - self.originals + self.transformed + read + self.activations
     }
 
-    /// What is taken once the network is ready.
+    /// Returns the bytes in use once the network is ready.
     pub fn at_rest(&self) -> u64 {
         self.weights + self.transformed + self.activations
     }
 
-    /// The most that is taken at once. What is only put in order comes first, and makes room for transforms.
+    /// Returns the peak in bytes. Weights that are only reordered are packed first, which makes room for transforms.
     pub fn peak(&self) -> u64 {
         self.weights + self.transformed.max(self.packing) + self.activations
     }

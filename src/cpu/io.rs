@@ -1,7 +1,7 @@
 //! The way of batches into the arena and out of it.
 
 use super::nchw::{from_chw, to_chw};
-use super::operation::Frame;
+use super::operation::ExecContext;
 use super::rows::{for_each_sample, reading};
 use super::simd::all_finite;
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ pub(super) fn check_finite(what: &str, x: &[f32]) -> Result<()> {
 }
 
 /// Copies a batch from NCHW to its place.
-pub(super) fn import(frame: &Frame, x: &Tensor, view: View) {
+pub(super) fn import(frame: &ExecContext, x: &Tensor, view: View) {
     let sample = x.data.len() / frame.n;
     for_each_sample(frame.pool, frame.n, sample, [], &mut frame.map(view), |s, [], map| {
         from_chw(&x.data[s * sample..][..sample], map, s, false);
@@ -42,7 +42,7 @@ pub(super) fn import(frame: &Frame, x: &Tensor, view: View) {
 }
 
 /// Copies a batch from its place to NCHW.
-pub(super) fn export(frame: &Frame, view: View, shape: Vec<usize>) -> Tensor {
+pub(super) fn export(frame: &ExecContext, view: View, shape: Vec<usize>) -> Tensor {
     let map = frame.map(view);
     let mut y = Tensor::zeros(shape);
     let sample = y.data.len() / frame.n;

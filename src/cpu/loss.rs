@@ -1,8 +1,8 @@
-//! Losses on the logits of a head. They are few, so they are computed in double precision.
+//! Losses on the logits of a head, in double precision: logits are few.
 
 use crate::layers::Loss;
 
-/// The loss of one sample, and in place of its logits the loss's gradient with respect to them, times `scale`.
+/// Returns the loss of one sample, and replaces its logits by the gradient of the loss, times `scale`.
 pub(super) fn forward_backward(loss: Loss, z: &mut [f32], label: u32, scale: f64) -> f64 {
     match loss {
         Loss::SoftmaxCrossEntropy { .. } => cross_entropy(loss, z, label, scale),
@@ -10,7 +10,8 @@ pub(super) fn forward_backward(loss: Loss, z: &mut [f32], label: u32, scale: f64
     }
 }
 
-/// The same for a sample that has `share` of the first label, and the rest of the second.
+/// Returns the loss of a mixed-up sample, `share` of which has the first label and the rest the second; the gradient
+/// replaces its logits.
 pub(super) fn mixed(loss: Loss, z: &mut [f32], [label, other]: [u32; 2], share: f32, scale: f64) -> f64 {
     if share == 1.0 {
         return forward_backward(loss, z, label, scale);
@@ -42,7 +43,7 @@ fn binary(loss: Loss, z: &mut [f32], label: u32, scale: f64) -> f64 {
     let mut total = 0.0;
     for (i, z) in z.iter_mut().enumerate() {
         let (t, logit) = (loss.target(label, i, k), f64::from(*z));
-        // max(z, 0) - z t + log(1 + exp(-|z|)) is the same as the definition, without overflow.
+        // max(z, 0) - z t + log(1 + exp(-|z|)) equals the definition, without overflow.
         total += if logit > 0.0 { logit } else { 0.0 } - logit * t + (-logit.abs()).exp().ln_1p();
         *z = ((1.0 / (1.0 + (-logit).exp()) - t) * scale) as f32;
     }

@@ -26,13 +26,13 @@ impl Buffer {
         self.lines.len() * size_of::<Line>()
     }
 
-    /// Its bytes, four for each float.
+    /// Returns the bytes of the floats, four for each.
     pub(super) fn as_i8(&self) -> &[i8] {
         // SAFETY: any four bytes of a float are bytes.
         unsafe { std::slice::from_raw_parts(self.as_ptr().cast::<i8>(), 4 * self.len) }
     }
 
-    /// Its bytes to write to, four for each float.
+    /// Returns the bytes of the floats, four for each, to write to.
     pub(super) fn as_i8_mut(&mut self) -> &mut [i8] {
         // SAFETY: any four bytes of a float are bytes, and any four bytes are a float.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast::<i8>(), 4 * self.len) }
@@ -63,68 +63,73 @@ impl DerefMut for Buffer {
     }
 }
 
-/// The start of memory that tasks write to, each its own part.
+/// A pointer to floats that tasks on several threads use. Each task writes to floats that no other task uses.
 #[derive(Clone, Copy)]
-pub(super) struct Shared(*mut f32);
+pub(super) struct FloatPtr(*mut f32);
 
-// SAFETY: a pointer by itself; those who write through it promise not to write where others do.
-unsafe impl Send for Shared {}
-// SAFETY: the same.
-unsafe impl Sync for Shared {}
+// SAFETY: sending the pointer moves no memory. Every access through it is unsafe and needs floats of its own.
+unsafe impl Send for FloatPtr {}
+// SAFETY: a shared pointer gives no access by itself. Every access through it is unsafe and needs floats of its own.
+unsafe impl Sync for FloatPtr {}
 
-impl Shared {
+impl FloatPtr {
     pub(super) fn new(memory: &mut [f32]) -> Self {
-        Shared(memory.as_mut_ptr())
+        FloatPtr(memory.as_mut_ptr())
     }
 
     pub(super) fn start(self) -> *mut f32 {
         self.0
     }
 
+    /// Returns the address of the float at `offset`.
+    ///
     /// # Safety
-    /// `offset` must lie in the memory.
+    /// `offset` must lie in the memory that the pointer was made from, or at its end.
     pub(super) unsafe fn at(self, offset: usize) -> *mut f32 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the sum stays within the allocation or at its end, because `offset` does.
         unsafe { self.0.add(offset) }
     }
 
+    /// Returns the pointer to the floats from `offset` on.
+    ///
     /// # Safety
-    /// `offset` must lie in the memory.
+    /// `offset` must lie in the memory that the pointer was made from, or at its end.
     pub(super) unsafe fn from(self, offset: usize) -> Self {
-        // SAFETY: the caller's promise.
-        Shared(unsafe { self.at(offset) })
+        // SAFETY: `offset` stays within the allocation or at its end, as `at` requires.
+        FloatPtr(unsafe { self.at(offset) })
     }
 }
 
 /// A batch of feature maps in the arena: pixels of channels.
 #[derive(Clone, Copy)]
 pub(super) struct Map {
-    base: Shared,
+    base: FloatPtr,
     pub view: View,
     pub pixels: usize,
 }
 
 impl Map {
     /// # Safety
-    /// The arena must hold `place` for a batch of `n`.
-    pub(super) unsafe fn new(arena: Shared, view: View, n: usize) -> Self {
-        // SAFETY: the caller's promise.
+    /// The arena must hold `view` for a batch of `n`.
+    pub(super) unsafe fn new(arena: FloatPtr, view: View, n: usize) -> Self {
+        // SAFETY: the view's first float lies in the arena, because the whole view does.
         Map { base: unsafe { arena.from(view.offset) }, view, pixels: view.pixels(n) }
     }
 
-    /// Where channel `c` of the first pixel is.
-    pub(super) fn channel(&self, c: usize) -> Shared {
+    /// Returns the address of channel `c` of the first pixel.
+    pub(super) fn channel(&self, c: usize) -> FloatPtr {
         assert!(c < self.view.c);
         // SAFETY: the first pixel exists and has this channel.
         unsafe { self.base.from(c) }
     }
 
-    /// Whether nothing lies between one pixel's channels and the next's.
+    /// True if pixels follow each other without a gap.
     pub(super) fn dense(&self) -> bool {
         self.view.pixel_stride == self.view.c
     }
 
-    /// Whether no float belongs to both maps: they lie in different places, or have different channels of the same pixels.
+    /// True if no float belongs to both maps: their memory does not overlap, or they are different channels of one
+    /// wider map.
     pub(super) fn is_apart(&self, other: &Map) -> bool {
         let floats = |map: &Map| (map.pixels.max(1) - 1) * map.view.pixel_stride + map.view.c;
         let address = |map: &Map| map.base.start() as usize / size_of::<f32>();
@@ -137,41 +142,41 @@ impl Map {
         stride == other.view.pixel_stride && self.view.c <= distance && distance + other.view.c <= stride
     }
 
-    /// Whether both maps are the same floats in the same order.
+    /// True if both maps are equal floats in equal order.
     pub(super) fn is_same(&self, other: &Map) -> bool {
         let form = |map: &Map| (map.base.start(), map.view.pixel_stride, map.view.c, map.pixels);
         form(self) == form(other)
     }
 
-    /// The first channel of a pixel.
+    /// Returns the address of the first channel of a pixel.
     pub(super) fn at(&self, pixel: usize) -> *mut f32 {
         assert!(pixel < self.pixels);
         // SAFETY: the pixel exists, and the arena holds all of them.
         unsafe { self.base.at(pixel * self.view.pixel_stride) }
     }
 
-    /// A pixel's channels.
+    /// Returns the channels of a pixel.
     ///
     /// # Safety
-    /// Nobody may write to them meanwhile.
+    /// No task may write to the pixel while the slice lives.
     pub(super) unsafe fn row(&self, pixel: usize) -> &[f32] {
-        // SAFETY: `at` checks that the pixel exists.
+        // SAFETY: `at` checks that the pixel exists, and a pixel has `view.c` floats.
         unsafe { std::slice::from_raw_parts(self.at(pixel), self.view.c) }
     }
 
-    /// A pixel's channels, to write to.
+    /// Returns the channels of a pixel, to write to.
     ///
     /// # Safety
-    /// Nobody else may use them meanwhile.
-    #[allow(clippy::mut_from_ref, reason = "the caller promises that each pixel has one writer")]
+    /// No other task may use the pixel while the slice lives.
+    #[allow(clippy::mut_from_ref, reason = "each pixel has one writer, see the safety section")]
     pub(super) unsafe fn row_mut(&self, pixel: usize) -> &mut [f32] {
-        // SAFETY: `at` checks that the pixel exists.
+        // SAFETY: `at` checks that the pixel exists, and a pixel has `view.c` floats.
         unsafe { std::slice::from_raw_parts_mut(self.at(pixel), self.view.c) }
     }
 }
 
-/// Splits `0..count` into ranges for the pool's threads, each of enough work (`cost` floats or so for one item) to be
-/// worth handing out.
+/// Splits `0..count` into ranges for the pool's threads, each with enough work to be worth sharing. `cost` is the
+/// work of one item, in floats read or written.
 pub(super) fn split(pool: &Pool, count: usize, cost: usize, f: impl Fn(Range<usize>) + Sync) {
     const WORTH: usize = 4096;
     let parts = (count.saturating_mul(cost) / WORTH).clamp(1, 4 * pool.threads()).min(count);
@@ -185,7 +190,7 @@ pub(super) fn split(pool: &Pool, count: usize, cost: usize, f: impl Fn(Range<usi
 }
 
 /// Splits a slice into chunks of `len` floats for the pool's threads, and calls `f(index, chunk)` for each. `cost` is the
-/// work of one chunk, in floats or so.
+/// work of one chunk, in floats read or written.
 ///
 /// # Panics
 /// Unless the slice is whole chunks.
@@ -198,7 +203,7 @@ pub(super) fn for_each_chunk(
 ) {
     let count = data.len() / len;
     assert_eq!(count * len, data.len());
-    let start = Shared::new(data);
+    let start = FloatPtr::new(data);
     split(pool, count, cost, |range| {
         for i in range {
             // SAFETY: chunk i lies within the slice, and one task alone has it.

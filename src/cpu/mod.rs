@@ -9,7 +9,6 @@ mod algorithm;
 mod config;
 mod conv;
 mod engine;
-mod exact;
 mod footprint;
 mod gemm;
 mod io;
@@ -21,6 +20,7 @@ mod operation;
 mod optimizer;
 mod pool;
 mod program;
+mod reference_runner;
 mod rows;
 mod simd;
 #[cfg(test)]
@@ -29,9 +29,9 @@ mod trainer;
 
 pub use algorithm::{Algorithm, Prefer};
 pub use engine::{Engine, StepInfo};
-pub(crate) use exact::Exact;
 pub use footprint::{Footprint, TrainingFootprint, TrainingSizes};
 pub use pool::Pool;
+pub(crate) use reference_runner::ReferenceRunner;
 pub use trainer::Trainer;
 
 /// The instruction set that the kernels use here.

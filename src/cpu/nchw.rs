@@ -1,4 +1,4 @@
-//! Samples between pixels of channels (NHWC), as maps have them, and planes of pixels (CHW), as callers have them.
+//! Conversion of samples between NHWC, the order of maps, and NCHW, the order of callers.
 
 use super::memory::Map;
 use super::rows::{Rows, RowsMut};
@@ -14,7 +14,7 @@ pub(super) fn to_chw(rows: Rows, s: usize, vector: &mut [f32]) {
     let pixels = map.view.h * map.view.w;
     if map.dense() && (pixels == 1 || map.view.c == 1) {
         assert_eq!(vector.len(), pixels * map.view.c);
-        // SAFETY: the sample is dense, and both orders are the same.
+        // SAFETY: the sample is dense, and CHW and NHWC are equal orders for one pixel or one channel.
         return unsafe { simd::map_raw(&Copy, [map.at(s * pixels).cast_const()], vector.as_mut_ptr(), vector.len()) };
     }
     let pixel_stride = map.view.pixel_stride;
@@ -36,7 +36,7 @@ fn chunks(map: &Map, s: usize, mut f: impl FnMut(usize, usize, usize, *mut f32))
     }
 }
 
-/// Copies floats that are so many apart to where they are so many apart.
+/// Kernel that copies floats at one stride to floats at another.
 struct Stride {
     from: *const f32,
     steps: [usize; 2],
@@ -52,7 +52,7 @@ impl Kernel for Stride {
     unsafe fn run<S: Simd>(self, _s: S) {
         let Stride { mut from, steps, mut to, count, accumulate } = self;
         for _ in 0..count {
-            // SAFETY: `count` floats can be read and written, as many apart as the steps say.
+            // SAFETY: `count` floats can be read and written, a step apart.
             unsafe {
                 *to = *from + if accumulate { *to } else { 0.0 };
                 from = from.wrapping_add(steps[0]);
@@ -68,7 +68,7 @@ pub(super) fn from_chw(vector: &[f32], rows: &mut RowsMut, s: usize, accumulate:
     let pixels = map.view.h * map.view.w;
     if map.dense() && (pixels == 1 || map.view.c == 1) && !accumulate {
         assert_eq!(vector.len(), pixels * map.view.c);
-        // SAFETY: the sample is dense, and both orders are the same.
+        // SAFETY: the sample is dense, and CHW and NHWC are equal orders for one pixel or one channel.
         return unsafe { simd::map_raw(&Copy, [vector.as_ptr()], map.at(s * pixels), vector.len()) };
     }
     let pixel_stride = map.view.pixel_stride;

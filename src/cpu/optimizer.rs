@@ -1,7 +1,7 @@
 //! The update of weights, fused: one pass over weights, gradients and state.
 
 use super::gemm::weights::Weights;
-use super::memory::{Shared, split};
+use super::memory::{FloatPtr, split};
 use super::pool::Pool;
 use super::simd::{self, Access, Kernel, Part, Simd, Whole};
 use crate::plan::{Optimizer, Update};
@@ -15,12 +15,12 @@ pub(super) fn update(
     gradients: &mut Weights,
     state: &mut [Weights],
 ) {
-    let moments = state.iter_mut().map(|m| Shared::new(&mut m.weight)).collect::<Vec<_>>();
+    let moments = state.iter_mut().map(|m| FloatPtr::new(&mut m.weight)).collect::<Vec<_>>();
     // A batch normalisation's scale is no weight that should decay.
     let decays = weights.statistics[0].is_empty();
     tensor(pool, Formula::new(update, scale, decays), &mut weights.weight, &gradients.weight, &moments);
     if weights.has_bias {
-        let moments = state.iter_mut().map(|m| Shared::new(&mut m.bias)).collect::<Vec<_>>();
+        let moments = state.iter_mut().map(|m| FloatPtr::new(&mut m.bias)).collect::<Vec<_>>();
         tensor(pool, Formula::new(update, scale, false), &mut weights.bias, &gradients.bias, &moments);
     }
     for (running, batch) in weights.statistics.iter_mut().zip(&gradients.statistics) {
@@ -28,15 +28,15 @@ pub(super) fn update(
     }
 }
 
-/// The sum of the squares of a layer's gradients. What fills the last vectors is zero.
+/// Returns the sum of the squares of a layer's gradients. The padding of the last vectors is zero.
 pub(super) fn squares(gradients: &Weights) -> f64 {
     let square = |g: &f32| f64::from(*g) * f64::from(*g);
     gradients.weight.iter().chain(gradients.bias.iter().filter(|_| gradients.has_bias)).map(square).sum()
 }
 
-/// Updates one tensor; `moments` are of its size.
-fn tensor(pool: &Pool, formula: Formula, w: &mut [f32], g: &[f32], moments: &[Shared]) {
-    let (n, w) = (w.len(), Shared::new(w));
+/// Updates one tensor; `moments` have the size of the tensor.
+fn tensor(pool: &Pool, formula: Formula, w: &mut [f32], g: &[f32], moments: &[FloatPtr]) {
+    let (n, w) = (w.len(), FloatPtr::new(w));
     assert_eq!(g.len(), n);
     split(pool, n, 4, |range| {
         let i = range.start;
@@ -110,7 +110,7 @@ struct Adam {
     correction: f32,
     epsilon: f32,
     decay: f32,
-    /// What decoupled decay leaves of a weight.
+    /// Factor of a weight by decoupled decay.
     kept: f32,
 }
 
@@ -124,7 +124,7 @@ struct RmsProp {
     decay: f32,
 }
 
-/// New weight and state from weight, gradient and state.
+/// A formula that computes new weight and state from weight, gradient and state.
 trait Rule: Copy {
     fn apply<S: Simd>(self, s: S, w: S::F32, g: S::F32, m: S::F32, v: S::F32) -> [S::F32; 3];
 }
@@ -162,7 +162,7 @@ impl Rule for RmsProp {
     }
 }
 
-/// Applies a rule to n weights. All pointers must be valid for n floats; v may be m.
+/// Kernel that applies a rule to n weights. All pointers must be valid for n floats; v may be m.
 struct Apply<F> {
     f: F,
     w: *mut f32,

@@ -17,10 +17,10 @@ const SPINS: usize = 2000;
 const OPEN: u64 = 1 << 31;
 const NEXT_RUN: u64 = 1 << 32;
 
-/// What a run calls: `(thread, task)`.
+/// The function that a run calls with `(thread, task)`.
 type Job<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
-/// Threads that engines share. Dropping it ends them.
+/// Threads that engines share. Dropping the pool ends them.
 pub struct Pool {
     shared: Arc<Shared>,
     threads: usize,
@@ -35,15 +35,15 @@ struct Shared {
     job: UnsafeCell<Option<Job<'static>>>,
     /// One run at a time; a second caller works alone.
     running: Mutex<()>,
-    /// How many [`Awake`]s there are.
+    /// Number of [`Awake`] guards.
     awake: AtomicUsize,
-    /// Workers that sleep.
+    /// Number of sleeping workers.
     sleepers: AtomicUsize,
     sleep: Mutex<()>,
     wake: Condvar,
-    /// Workers that have come.
+    /// Number of workers that have called [`Pool::work`].
     arrived: AtomicUsize,
-    /// A task panicked on a worker.
+    /// True if a task panicked on a worker.
     failed: AtomicBool,
     stop: AtomicBool,
 }
@@ -52,7 +52,7 @@ struct Shared {
 // that joined, whom the writer waits for before it returns. Everything else is atomic.
 unsafe impl Sync for Shared {}
 
-// SAFETY: as above; the reference in `job` is to something Sync.
+// SAFETY: `job` refers to a function that is `Sync`, and its accesses are ordered as for `Sync` of this type.
 unsafe impl Send for Shared {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,12 +60,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pool {
-    /// No other thread than the caller's.
+    /// Returns a pool that runs everything on the calling thread.
     pub fn single() -> Arc<Self> {
         Self::external(1)
     }
 
-    /// The caller's thread and `threads - 1` new ones.
+    /// Starts `threads - 1` threads, which work beside the calling thread. Where the system refuses a thread, the pool has
+    /// fewer.
     #[cfg(not(target_family = "wasm"))]
     pub fn new(threads: usize) -> Arc<Self> {
         let shared = Arc::new(Shared::new());
@@ -78,14 +79,14 @@ impl Pool {
         Arc::new(Pool { shared, threads: handles.len() + 1, handles })
     }
 
-    /// On WebAssembly, threads are started from JavaScript: see [`Pool::external`].
+    /// Returns [`Pool::external`]: on WebAssembly, threads are started from JavaScript.
     #[cfg(target_family = "wasm")]
     pub fn new(threads: usize) -> Arc<Self> {
         Self::external(threads)
     }
 
-    /// The caller's thread and `threads - 1` others, each of which must call [`Pool::work`]. Runs do not wait for
-    /// threads that have not come.
+    /// Returns a pool of the calling thread and `threads - 1` others, each of which must call [`Pool::work`]. Runs do not
+    /// wait for threads that have not called it.
     pub fn external(threads: usize) -> Arc<Self> {
         Arc::new(Pool {
             shared: Arc::new(Shared::new()),
@@ -95,12 +96,12 @@ impl Pool {
         })
     }
 
-    /// The life of a worker of [`Pool::external`]: returns only when the pool is stopped.
+    /// Works on the runs of a [`Pool::external`]; returns only when the pool is stopped.
     pub fn work(&self) {
         self.shared.work();
     }
 
-    /// How many workers have called [`Pool::work`] so far.
+    /// Returns the number of workers that have called [`Pool::work`] so far.
     pub fn arrived(&self) -> usize {
         self.shared.arrived.load(Ordering::Acquire)
     }
@@ -112,12 +113,12 @@ impl Pool {
         self.shared.wake.notify_all();
     }
 
-    /// How many threads work on a run, the caller's included.
+    /// Returns the number of threads that work on a run, the caller's included.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Wakes the workers, and keeps them from sleeping between the runs to come: to wake one takes as long as a small step.
+    /// Wakes the workers, and keeps them from sleeping between the runs to come: waking a worker takes as long as a small step.
     pub(crate) fn awake(&self) -> Awake<'_> {
         self.shared.awake.fetch_add(1, Ordering::SeqCst);
         self.shared.wake();
@@ -127,12 +128,12 @@ impl Pool {
     /// Calls `f` with each of `0..tasks`, on all threads; returns when all are done.
     ///
     /// # Panics
-    /// When `f` does.
+    /// If a call of `f` panics.
     pub fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
         self.run_on(tasks, &|_, task| f(task));
     }
 
-    /// The same, telling `f` also which thread it is on, below [`Pool::threads`].
+    /// Calls `f` with a thread, below [`Pool::threads`], and each of `0..tasks`; returns when all are done.
     pub(super) fn run_on(&self, tasks: usize, f: Job<'_>) {
         if self.threads > 1
             && tasks > 1
@@ -179,7 +180,7 @@ impl Shared {
         }
     }
 
-    /// The caller's side. The caller holds `running`.
+    /// Runs the tasks on the calling thread, which holds `running`, and on the workers that join.
     fn run(&self, tasks: usize, f: Job<'_>) {
         // SAFETY: only the lifetime changes. Close, at the end of this function even if `f` panics, lets no worker in
         // any more and waits until those inside are out, so that none uses `f` after this function.
@@ -216,7 +217,7 @@ impl Shared {
         }
     }
 
-    /// A worker's side.
+    /// Joins one run after the other until the pool is stopped.
     fn work(&self) {
         let thread = 1 + self.arrived.fetch_add(1, Ordering::AcqRel);
         let mut seen = 0;
@@ -258,7 +259,7 @@ impl Shared {
     }
 }
 
-/// While it lives, workers do not sleep.
+/// Guard that keeps workers from sleeping.
 pub(crate) struct Awake<'a>(&'a Shared);
 
 impl Drop for Awake<'_> {
@@ -267,12 +268,12 @@ impl Drop for Awake<'_> {
     }
 }
 
-/// Ends a run: closes it and waits for the workers inside.
+/// Guard that ends a run: it closes the run and waits for the workers inside.
 struct Close<'a>(&'a Shared);
 
 impl Drop for Close<'_> {
     fn drop(&mut self) {
-        // After a panic tasks are left; nobody shall start them.
+        // After a panic tasks are left; no worker may start them.
         self.0.next.store(usize::MAX / 2, Ordering::Relaxed);
         self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut turns = 0;
@@ -286,7 +287,7 @@ impl Drop for Close<'_> {
     }
 }
 
-/// A worker's way out of a run.
+/// Guard that takes a worker out of a run.
 struct Leave<'a>(&'a Shared);
 
 impl Drop for Leave<'_> {

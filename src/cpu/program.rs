@@ -1,7 +1,7 @@
 //! A plan made ready to run: its operations, their weights and their memory.
 
 use super::algorithm::Prefer;
-use super::config::Setting;
+use super::config::OpConfig;
 use super::conv::{conv2d, linear, select};
 use super::gemm::weights::Weights;
 use super::layers::{
@@ -9,30 +9,32 @@ use super::layers::{
     max_pool2d, mul, permute, rearrange, softmax,
 };
 use super::memory::Buffer;
-use super::operation::{Frame, Operation};
+use super::operation::{ExecContext, Operation};
 use super::pool::Pool;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Params, Ranges};
 use crate::layers::Layer;
 use crate::plan::{Plan, Purpose, Step};
 
-/// A plan with its memory and operations.
-pub(super) struct Ready {
+/// A plan with its operations and their memory, ready to run.
+pub(super) struct CompiledPlan {
     pub plan: Plan,
     pub arena: Buffer,
     pub scratch: Buffer,
     pub operations: Vec<Box<dyn Operation>>,
 }
 
-/// A plan, and how much memory it needs.
-pub(super) struct Sizes {
+/// A plan with its operations, and the memory that it requires.
+pub(super) struct MemoryRequirement {
     pub plan: Plan,
     pub operations: Vec<Box<dyn Operation>>,
-    /// Floats.
+    /// Floats of scratch memory that the most demanding operation needs.
     pub scratch: usize,
 }
 
-impl Sizes {
+impl MemoryRequirement {
+    /// Plans a batch of `n` samples and builds the operations.
+    ///
     /// # Errors
     /// [`Error::TooLarge`] when the arena or the scratch memory cannot be addressed.
     pub(super) fn of(
@@ -46,38 +48,43 @@ impl Sizes {
     ) -> Result<Self> {
         let plan = plan(graph, n, purpose, frozen)?;
         let make = |step: &Step| {
-            let calibrated = select::calibrated(graph, ranges, step.node);
-            operation(graph, step, &Setting { n, pool, training: purpose != Purpose::Inference, prefer, calibrated })
+            let activation_quant = select::activation_quant(graph, ranges, step.node);
+            operation(
+                graph,
+                step,
+                &OpConfig { n, pool, training: purpose != Purpose::Inference, prefer, activation_quant },
+            )
         };
         let operations: Vec<_> = plan.steps.iter().map(make).collect();
         let scratch = operations.iter().map(|o| o.scratch()).max().unwrap_or(0);
         check_size("floats of scratch memory", scratch as u64)?;
-        Ok(Sizes { plan, operations, scratch })
+        Ok(MemoryRequirement { plan, operations, scratch })
     }
 
-    /// With the memory.
-    pub(super) fn allocate(self) -> Ready {
-        let Sizes { plan, operations, scratch } = self;
-        Ready { arena: Buffer::zeros(plan.arena), scratch: Buffer::zeros(scratch), operations, plan }
+    /// Allocates the memory.
+    pub(super) fn allocate(self) -> CompiledPlan {
+        let MemoryRequirement { plan, operations, scratch } = self;
+        CompiledPlan { arena: Buffer::zeros(plan.arena), scratch: Buffer::zeros(scratch), operations, plan }
     }
 }
 
-impl Ready {
+impl CompiledPlan {
+    /// Bytes of the arena and the scratch memory.
     pub(super) fn bytes(&self) -> usize {
         self.arena.bytes() + self.scratch.bytes()
     }
 }
 
-/// For engines that only run.
+/// Returns a list without a frozen node, for engines that do not train.
 pub(super) fn nothing_frozen(graph: &Graph) -> Vec<bool> {
     vec![false; graph.nodes().len()]
 }
 
-/// The plan for a batch, if its memory can be addressed. Sizes are checked before the plan adds them up in `usize`:
+/// Returns the plan for a batch, if its memory can be addressed. Sizes are checked before the plan adds them up in `usize`:
 /// graphs come from files, and on 32-bit machines a sum that wraps would be an arena that is too small.
 ///
 /// # Errors
-/// [`Error::TooLarge`].
+/// [`Error::TooLarge`] with the number of floats that cannot be addressed.
 pub(super) fn plan(graph: &Graph, n: usize, purpose: Purpose, frozen: &[bool]) -> Result<Plan> {
     // A value and its gradient, each with the arena's alignment.
     let floats = |v| 2 * (graph.shape(v).elements() as u64 + 64);
@@ -101,15 +108,17 @@ fn check_size(what: &str, floats: u64) -> Result<()> {
     Ok(())
 }
 
-fn operation(graph: &Graph, step: &Step, setting: &Setting) -> Box<dyn Operation> {
+fn operation(graph: &Graph, step: &Step, config: &OpConfig) -> Box<dyn Operation> {
     let node = &graph.nodes()[step.node];
     let s = step.clone();
     match &node.layer {
-        Layer::Conv2d(conv) => match conv2d::split_residual_add(conv, step, setting) {
-            Some([s, sum]) => Box::new(Halves([conv2d::operation(conv, s, setting), Box::new(add::Add { step: sum })])),
-            None => conv2d::operation(conv, s, setting),
+        Layer::Conv2d(conv) => match conv2d::split_residual_add(conv, step, config) {
+            Some([s, sum]) => {
+                Box::new(SplitResidualAdd([conv2d::operation(conv, s, config), Box::new(add::Add { step: sum })]))
+            }
+            None => conv2d::operation(conv, s, config),
         },
-        Layer::Linear(linear) => linear::operation(linear, s, setting),
+        Layer::Linear(linear) => linear::operation(linear, s, config),
         Layer::MaxPool2d(pool) => Box::new(max_pool2d::MaxPool2d::new(pool, s)),
         Layer::AvgPool2d(pool) => Box::new(avg_pool2d::AvgPool2d::new(pool, s)),
         Layer::GlobalAvgPool(_) => Box::new(avg_pool2d::AvgPool2d::adaptive(s)),
@@ -142,11 +151,11 @@ fn operation(graph: &Graph, step: &Step, setting: &Setting) -> Box<dyn Operation
 }
 
 /// A convolution whose result is requantized, then the sum with a residual input.
-struct Halves([Box<dyn Operation>; 2]);
+struct SplitResidualAdd([Box<dyn Operation>; 2]);
 
-impl Operation for Halves {
-    fn forward(&self, frame: &Frame) {
-        self.0.iter().for_each(|half| half.forward(frame));
+impl Operation for SplitResidualAdd {
+    fn forward(&self, ctx: &ExecContext) {
+        self.0.iter().for_each(|half| half.forward(ctx));
     }
 
     fn scratch(&self) -> usize {

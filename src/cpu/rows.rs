@@ -1,6 +1,6 @@
 //! Safe ways to read and write the pixels of maps on all threads.
 //!
-//! One argument stands behind all of them: maps lie within the arena for as long as their operation runs, operations run
+//! One argument makes all of them safe: maps lie within the arena for as long as their operation runs, operations run
 //! one after the other, and each function checks that the map it writes to overlaps none that it reads, before it gives
 //! every task pixels of its own.
 
@@ -14,7 +14,7 @@ use super::pool::Pool;
 pub(super) struct Rows<'a>(&'a Map);
 
 impl<'a> Rows<'a> {
-    /// The channels of a pixel.
+    /// Returns the channels of a pixel.
     pub(super) fn row(self, pixel: usize) -> &'a [f32] {
         // SAFETY: no task writes to a map while others read from it.
         unsafe { self.0.row(pixel) }
@@ -32,12 +32,12 @@ pub(super) struct RowsMut<'a> {
 }
 
 impl<'a> RowsMut<'a> {
-    /// All pixels of a map.
+    /// Returns all pixels of a map.
     pub(super) fn all(map: &'a mut Map) -> Self {
         RowsMut { pixels: 0..map.pixels, map }
     }
 
-    /// The map, of which only these pixels may be written.
+    /// Returns the map, for writing to the pixels of sample `s` alone.
     ///
     /// # Panics
     /// When a pixel of sample `s` belongs to another task.
@@ -47,7 +47,7 @@ impl<'a> RowsMut<'a> {
         self.map
     }
 
-    /// The channels of a pixel.
+    /// Returns the channels of a pixel.
     ///
     /// # Panics
     /// When the pixel belongs to another task.
@@ -58,13 +58,13 @@ impl<'a> RowsMut<'a> {
     }
 }
 
-/// Maps to read while no operation writes to them.
+/// Returns the pixels of maps, to read while no operation writes to them.
 pub(super) fn reading<'a, const N: usize>(maps: [&'a Map; N]) -> [Rows<'a>; N] {
     maps.map(Rows)
 }
 
 /// Calls `f(pixel, channels of the inputs, channels of the output)` for every pixel of the output. `cost` is the work of
-/// one pixel, in floats or so.
+/// one pixel, in floats read or written.
 ///
 /// # Panics
 /// When the output overlaps an input.
@@ -81,7 +81,7 @@ pub(super) fn for_each_row<const N: usize>(
 }
 
 /// Calls `f(sample, inputs, that sample's pixels of the output)` for each of `n` samples. `cost` is the work of one sample,
-/// in floats or so.
+/// in floats read or written.
 ///
 /// # Panics
 /// When the output overlaps an input.

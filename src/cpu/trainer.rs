@@ -7,12 +7,12 @@ use super::algorithm::{Algorithm, Prefer};
 use super::gemm::weights::Weights;
 use super::io::{check_finite, check_input, export, import};
 use super::loss::mixed;
-use super::memory::Shared;
+use super::memory::FloatPtr;
 use super::nchw::{from_chw, to_chw};
-use super::operation::{Dropping, Frame, Operation};
+use super::operation::{DropoutMode, ExecContext, Operation};
 use super::optimizer::{squares, update};
 use super::pool::Pool;
-use super::program::{Ready, Sizes, pack, plan};
+use super::program::{CompiledPlan, MemoryRequirement, pack, plan};
 use super::rows::{RowsMut, fill, reading};
 use super::simd::activation::differentiate;
 use super::simd::all_finite;
@@ -51,7 +51,7 @@ pub struct Trainer {
     gradients: Vec<Option<Weights>>,
     /// For each node with weights, as many as the optimizer has values per weight.
     state: Vec<Vec<Weights>>,
-    ready: Vec<(Purpose, Ready)>,
+    ready: Vec<(Purpose, CompiledPlan)>,
 }
 
 /// Gradients exist for this algorithm only.
@@ -356,7 +356,8 @@ impl Trainer {
             return Ok(i);
         }
         let ready =
-            Sizes::of(&self.graph, n, purpose, &self.frozen(), &self.pool, PREFER, &Ranges::default())?.allocate();
+            MemoryRequirement::of(&self.graph, n, purpose, &self.frozen(), &self.pool, PREFER, &Ranges::default())?
+                .allocate();
         self.ready.truncate(PLANS - 1);
         self.ready.insert(0, (purpose, ready));
         Ok(0)
@@ -423,20 +424,20 @@ struct Pass<'a> {
     plan: &'a Plan,
     operations: &'a [Box<dyn Operation>],
     gradients: &'a mut [Option<Weights>],
-    frame: Frame<'a>,
+    frame: ExecContext<'a>,
 }
 
 impl<'a> Pass<'a> {
     fn new(trainer: &'a mut Trainer, plan: usize, n: usize, step: u32) -> Self {
-        let Ready { plan, operations, arena, scratch } = &mut trainer.ready[plan].1;
+        let CompiledPlan { plan, operations, arena, scratch } = &mut trainer.ready[plan].1;
         let seed = trainer.seed;
-        let frame = Frame {
-            arena: Shared::new(arena),
-            scratch: Shared::new(scratch),
+        let frame = ExecContext {
+            arena: FloatPtr::new(arena),
+            scratch: FloatPtr::new(scratch),
             n,
             pool: &trainer.pool,
             weights: &trainer.weights,
-            mode: Dropping::Training { seed, step },
+            mode: DropoutMode::Training { seed, step },
         };
         Pass { graph: &trainer.graph, plan, operations, gradients: &mut trainer.gradients, frame }
     }

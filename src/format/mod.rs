@@ -25,5 +25,5 @@ pub mod weights;
 
 pub(crate) use container::{Container, Stored, write};
 pub use container::{MAX_HEADER, Source};
-pub use model::{MODEL_VERSION, Meta, Model, Weights};
+pub use model::{MODEL_VERSION, Meta, Model, WeightFormat};
 pub(crate) use model::{check_version, json};

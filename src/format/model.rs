@@ -21,15 +21,15 @@ pub const MODEL_VERSION: &str = "1";
 ///
 /// # Examples
 /// ```
-/// use convoke::format::{Meta, Model, Weights};
+/// use convoke::format::{Meta, Model, WeightFormat};
 /// use convoke::graph::{Init, Params};
 /// use convoke::zoo::{self, Options};
 /// let graph = zoo::network("lenet5", Options::default())?;
 /// let params = Params::init(&graph, Init::of(&graph), 1);
 /// let model = Model { graph, params, meta: Meta::default() };
-/// let bytes = model.to_bytes(Weights::F32)?;
+/// let bytes = model.to_bytes(WeightFormat::F32)?;
 /// assert_eq!(Model::from_bytes(&bytes)?, model);
-/// assert!(3 * model.to_bytes(Weights::Int8)?.len() < bytes.len());
+/// assert!(3 * model.to_bytes(WeightFormat::Int8)?.len() < bytes.len());
 /// # Ok::<(), convoke::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,7 @@ pub struct Meta {
 /// The number format in which a file stores weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Weights {
+pub enum WeightFormat {
     /// Single precision.
     F32,
     /// 8 bits with a scale for each output channel; single precision for vectors. Tensors that are held in 8 bits keep their
@@ -171,14 +171,14 @@ impl Model {
     ///
     /// # Panics
     /// Panics for values that have not been read from their file ([`Param::Deferred`]).
-    pub fn to_bytes(&self, weights: Weights) -> Result<Vec<u8>> {
+    pub fn to_bytes(&self, weights: WeightFormat) -> Result<Vec<u8>> {
         self.meta.check(&self.graph)?;
         let mut tensors = vec![];
         for (name, param) in self.params.params() {
             let quantize = match weights {
-                Weights::F32 => false,
-                Weights::Int8 => param.shape().len() > 1,
-                Weights::AsHeld => param.is_quantized(),
+                WeightFormat::F32 => false,
+                WeightFormat::Int8 => param.shape().len() > 1,
+                WeightFormat::AsHeld => param.is_quantized(),
             };
             match &**param {
                 param if quantize => {

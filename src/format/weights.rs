@@ -30,12 +30,12 @@ use crate::tensor::Shape;
 ///
 /// # Examples
 /// ```
-/// use convoke::format::{Meta, Model, Weights, weights};
+/// use convoke::format::{Meta, Model, WeightFormat, weights};
 /// use convoke::graph::{Init, Params};
 /// use convoke::zoo::{self, Options};
 /// let graph = zoo::network("lenet5", Options::default())?;
 /// let params = Params::init(&graph, Init::He, 1);
-/// let file = Model { graph: graph.clone(), params: params.clone(), meta: Meta::default() }.to_bytes(Weights::F32)?;
+/// let file = Model { graph: graph.clone(), params: params.clone(), meta: Meta::default() }.to_bytes(WeightFormat::F32)?;
 /// assert_eq!(weights::read(&graph, &file)?, params);
 /// # Ok::<(), convoke::Error>(())
 /// ```

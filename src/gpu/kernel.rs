@@ -43,19 +43,11 @@ pub(super) struct Kernel<U> {
     pub uniforms: PhantomData<fn(U)>,
 }
 
-/// The text of a shader file, as `build.rs` wrote it.
-macro_rules! wgsl {
-    ($file:literal) => {
-        include_str!(concat!(env!("OUT_DIR"), "/", $file))
-    };
-}
-pub(super) use wgsl;
-
-/// Declares a shader with its uniform block and its texts, and the kernels in it.
+/// Declares a shader with its uniform block and its texts, named by paths from the invoking file, and the kernels in it.
 macro_rules! kernels {
     ($file:literal, $uniforms:ty, [$($part:literal),+], $($name:ident = $entry:literal),+ $(,)?) => {
         pub(in crate::gpu) static SHADER: $crate::gpu::kernel::Shader =
-            $crate::gpu::kernel::Shader::new::<$uniforms>($file, &[$($crate::gpu::kernel::wgsl!($part)),+]);
+            $crate::gpu::kernel::Shader::new::<$uniforms>($file, &[$(include_str!($part)),+]);
         $crate::gpu::kernel::entries!($uniforms, $($name = $entry),+);
     };
 }
@@ -73,7 +65,7 @@ macro_rules! entries {
 }
 pub(super) use entries;
 
-const PRELUDE: &str = wgsl!("prelude.wgsl");
+const PRELUDE: &str = include_str!("prelude.wgsl");
 
 /// Binding numbers, as the prelude and the shaders declare them.
 pub(super) mod binding {

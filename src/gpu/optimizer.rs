@@ -2,14 +2,14 @@
 //! updates; two more where the norm of all gradients is limited.
 
 use super::buffers::TrainingBuffers;
-use super::kernel::{Constant, Kernel, Shader, accumulate, entries, wgsl};
+use super::kernel::{Constant, Kernel, Shader, accumulate, entries};
 use super::recorder::Recorder;
 use super::uniforms::shader_struct;
 use super::weights::ParamSegment;
 use crate::plan::Optimizer;
 
 pub(super) static SHADER: Shader =
-    Shader { updates: true, ..Shader::new::<OptimizerUniforms>("optimizer", &[wgsl!("optimizer.wgsl")]) };
+    Shader { updates: true, ..Shader::new::<OptimizerUniforms>("optimizer", &[include_str!("optimizer.wgsl")]) };
 entries!(OptimizerUniforms, CHECK = "check", SQUARES = "squares", CLIP = "clip", UPDATE = "update");
 
 /// Partial sums of the gradients' squared norm, as in the shader.

@@ -23,5 +23,5 @@ pub use init::Init;
 pub(crate) use names::first_duplicate;
 pub use network::{Graph, MAX_NODES};
 pub use node::{INPUT, Node, Output, Value};
-pub use param::{Param, Read};
+pub use param::{Param, ReadParam};
 pub use params::{Params, Ranges, Tensors};

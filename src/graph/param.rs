@@ -8,7 +8,7 @@ use crate::tensor::quantized::{self, Quantized};
 use crate::tensor::{Tensor, dims};
 
 /// A function that reads the tensor of this name from the file in which [`Param::Deferred`] tensors still are.
-pub type Read<'a> = dyn Fn(&str) -> Result<Param> + 'a;
+pub type ReadParam<'a> = dyn Fn(&str) -> Result<Param> + 'a;
 
 /// A parameter tensor. Two are equal when their shapes and values are equal in single precision; two deferred ones are
 /// equal when their names in the file are.
@@ -85,7 +85,7 @@ impl Param {
     ///
     /// # Errors
     /// Returns the errors of `read`, and [`Error::Shape`] when the tensor in the file has changed its shape.
-    pub(crate) fn read(self: &Arc<Self>, read: &Read) -> Result<Arc<Param>> {
+    pub(crate) fn read(self: &Arc<Self>, read: &ReadParam) -> Result<Arc<Param>> {
         match &**self {
             Param::Deferred { shape, name, .. } => {
                 let mut param = read(name)?;

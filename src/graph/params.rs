@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::init::Init;
 use super::network::Graph;
-use super::param::{Param, Read};
+use super::param::{Param, ReadParam};
 use crate::error::{Error, Result};
 use crate::layers::ParamSpec;
 use crate::rng::Rng;
@@ -101,7 +101,7 @@ impl Params {
     /// # Errors
     /// Returns the errors of `read`, [`Error::Shape`] when a tensor in the file has changed its shape, and
     /// [`Error::NotFinite`] for NaN or infinity.
-    pub fn read(&self, read: &Read) -> Result<Self> {
+    pub fn read(&self, read: &ReadParam) -> Result<Self> {
         let read = |(name, param): (&str, &Arc<Param>)| {
             let param = param.read(read)?;
             param.check(name)?;

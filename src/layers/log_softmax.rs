@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::{LayerDef, Mismatch, only};
 use super::reference::{Gradients, Mode, Reference};
-use super::softmax::for_each_position;
+use super::softmax::{backward_by_sum, for_each_position, max_and_exp_sum};
 use crate::tensor::{Shape, Tensor};
 
 /// Logarithm of softmax over channels, at each position of a feature map:
@@ -37,8 +37,8 @@ impl Reference for LogSoftmax {
         let x = x[0];
         let mut y = x.clone();
         for_each_position(x.nchw(), |at| {
-            let max = at.iter().map(|&i| x.data[i]).fold(f64::NEG_INFINITY, f64::max);
-            let log_sum = max + at.iter().map(|&i| (x.data[i] - max).exp()).sum::<f64>().ln();
+            let (max, sum) = max_and_exp_sum(x, at);
+            let log_sum = max + sum.ln();
             at.iter().for_each(|&i| y.data[i] = x.data[i] - log_sum);
         });
         y
@@ -52,11 +52,6 @@ impl Reference for LogSoftmax {
         dy: &Tensor<f64>,
         _mode: Mode,
     ) -> Gradients {
-        let mut dx = dy.clone();
-        for_each_position(y.nchw(), |at| {
-            let sum: f64 = at.iter().map(|&i| dy.data[i]).sum();
-            at.iter().for_each(|&i| dx.data[i] = dy.data[i] - y.data[i].exp() * sum);
-        });
-        Gradients::input(dx)
+        backward_by_sum(y, dy, |_, dy| dy, |y, dy, sum| dy - y.exp() * sum)
     }
 }

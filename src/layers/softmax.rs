@@ -34,6 +34,29 @@ pub(super) fn for_each_position(shape: [usize; 4], mut f: impl FnMut(&[usize])) 
     }
 }
 
+/// Returns the largest value `max` among those at the indices, and the sum of `exp(x - max)` over them. Subtracting the
+/// maximum keeps exp from overflowing.
+pub(super) fn max_and_exp_sum(x: &Tensor<f64>, at: &[usize]) -> (f64, f64) {
+    let max = at.iter().map(|&i| x.data[i]).fold(f64::NEG_INFINITY, f64::max);
+    (max, at.iter().map(|&i| (x.data[i] - max).exp()).sum())
+}
+
+/// Returns the gradient of the input of a function that couples the channels of a position by one sum:
+/// `dx = gradient(y, dy, sum of term(y, dy) over the channels)`.
+pub(super) fn backward_by_sum(
+    y: &Tensor<f64>,
+    dy: &Tensor<f64>,
+    term: impl Fn(f64, f64) -> f64,
+    gradient: impl Fn(f64, f64, f64) -> f64,
+) -> Gradients {
+    let mut dx = dy.clone();
+    for_each_position(y.nchw(), |at| {
+        let sum = at.iter().map(|&i| term(y.data[i], dy.data[i])).sum();
+        at.iter().for_each(|&i| dx.data[i] = gradient(y.data[i], dy.data[i], sum));
+    });
+    Gradients::input(dx)
+}
+
 impl LayerDef for Softmax {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, Mismatch> {
         only(inputs).cloned()
@@ -45,9 +68,7 @@ impl Reference for Softmax {
         let x = x[0];
         let mut y = x.clone();
         for_each_position(x.nchw(), |at| {
-            // Subtracting the maximum keeps exp from overflowing and leaves the quotient as it is.
-            let max = at.iter().map(|&i| x.data[i]).fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = at.iter().map(|&i| (x.data[i] - max).exp()).sum();
+            let (max, sum) = max_and_exp_sum(x, at);
             at.iter().for_each(|&i| y.data[i] = (x.data[i] - max).exp() / sum);
         });
         y
@@ -61,11 +82,6 @@ impl Reference for Softmax {
         dy: &Tensor<f64>,
         _mode: Mode,
     ) -> Gradients {
-        let mut dx = dy.clone();
-        for_each_position(y.nchw(), |at| {
-            let dot: f64 = at.iter().map(|&i| y.data[i] * dy.data[i]).sum();
-            at.iter().for_each(|&i| dx.data[i] = y.data[i] * (dy.data[i] - dot));
-        });
-        Gradients::input(dx)
+        backward_by_sum(y, dy, |y, dy| y * dy, |y, dy, dot| y * (dy - dot))
     }
 }

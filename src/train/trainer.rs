@@ -341,7 +341,7 @@ mod tests {
 
     use super::*;
     use crate::cpu::Pool;
-    use crate::format::{Model, Weights};
+    use crate::format::{Model, WeightFormat};
     use crate::graph::{Builder, Init, Value};
     use crate::layers::{Conv2d, Dropout, Flatten, Linear, Loss, MaxPool2d, Relu};
     use crate::rng::Rng;
@@ -476,7 +476,7 @@ mod tests {
         assert_eq!(error(&corrupt, data(60)).code(), "integrity");
         assert_eq!(error(&good[..good.len() / 2], data(60)).code(), "format");
         let model = Model { graph: network(), params: block_on(trainer.params()).unwrap(), meta: Default::default() };
-        let error = error(&model.to_bytes(Weights::F32).unwrap(), data(60)).to_string();
+        let error = error(&model.to_bytes(WeightFormat::F32).unwrap(), data(60)).to_string();
         assert!(error.contains("convoke-checkpoint"), "{error}");
         assert!(Model::from_bytes(&good).is_err(), "a checkpoint is not a model");
     }

@@ -3,12 +3,12 @@
 use wasm_bindgen::prelude::*;
 
 use super::values::bytes_to_js;
-use crate::format::{Model, Weights, onnx};
+use crate::format::{Model, WeightFormat, onnx};
 
 /// The network in an ONNX file as a model file, in which weights of 8 bits stay such.
 #[wasm_bindgen(js_name = onnxToModel, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
 pub fn onnx_to_model(bytes: Vec<u8>) -> Result<JsValue, JsValue> {
-    Ok(bytes_to_js(&onnx::read(bytes)?.to_bytes(Weights::AsHeld)?))
+    Ok(bytes_to_js(&onnx::read(bytes)?.to_bytes(WeightFormat::AsHeld)?))
 }
 
 /// The network in a model file as an ONNX file.

@@ -92,8 +92,8 @@ pub fn resnet(name: &str, config: &ResNet, options: Options) -> Result<Graph> {
         for i in 0..blocks {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
             let side = side_of(config, stage, stride);
-            let place = BlockPlace { name: format!("layer{}.{i}", stage + 1), channels, side, stride };
-            x = block(&mut b, config, &place, width, x);
+            let position = BlockPosition { name: format!("layer{}.{i}", stage + 1), channels, side, stride };
+            x = block(&mut b, config, &position, width, x);
             channels = out_channels(config.block, width);
         }
     }
@@ -104,8 +104,8 @@ pub fn resnet(name: &str, config: &ResNet, options: Options) -> Result<Graph> {
     b.finish(x)
 }
 
-/// The place of a block in the network.
-struct BlockPlace {
+/// Position of a residual block in the network.
+struct BlockPosition {
     name: String,
     /// The channels of the block's input.
     channels: usize,
@@ -146,13 +146,13 @@ fn conv_bn(b: &mut Builder, conv: &str, bn: &str, layer: Conv2d, x: Value) -> Va
     b.add(bn, BatchNorm2d::default(), x)
 }
 
-fn block(b: &mut Builder, config: &ResNet, place: &BlockPlace, width: usize, input: Value) -> Value {
+fn block(b: &mut Builder, config: &ResNet, position: &BlockPosition, width: usize, input: Value) -> Value {
     // The stride sits in the 3x3 convolution, as in torchvision ("v1.5"); the paper has it in the first 1x1.
     let layers = match config.block {
-        Block::Basic => vec![conv(width, 3, place.stride), conv(width, 3, 1)],
-        Block::Bottleneck => vec![conv(width, 1, 1), conv(width, 3, place.stride), conv(4 * width, 1, 1)],
+        Block::Basic => vec![conv(width, 3, position.stride), conv(width, 3, 1)],
+        Block::Bottleneck => vec![conv(width, 1, 1), conv(width, 3, position.stride), conv(4 * width, 1, 1)],
     };
-    let name = &place.name;
+    let name = &position.name;
     let last = layers.len();
     let mut x = input;
     for (i, layer) in (1..).zip(layers) {
@@ -161,24 +161,24 @@ fn block(b: &mut Builder, config: &ResNet, place: &BlockPlace, width: usize, inp
             x = b.add(format!("{name}.relu{i}"), Relu {}, x);
         }
     }
-    if let Some(shortcut) = shortcut(b, config, place, out_channels(config.block, width), input) {
+    if let Some(shortcut) = shortcut(b, config, position, out_channels(config.block, width), input) {
         x = b.sum(format!("{name}.add"), &[x, shortcut]);
     }
     b.add(format!("{name}.relu"), Relu {}, x)
 }
 
-fn shortcut(b: &mut Builder, config: &ResNet, place: &BlockPlace, channels: usize, x: Value) -> Option<Value> {
-    let name = &place.name;
-    let same_shape = place.stride == 1 && place.channels == channels;
+fn shortcut(b: &mut Builder, config: &ResNet, position: &BlockPosition, channels: usize, x: Value) -> Option<Value> {
+    let name = &position.name;
+    let same_shape = position.stride == 1 && position.channels == channels;
     match config.shortcut {
         Shortcut::Plain => None,
         _ if same_shape => Some(x),
         Shortcut::Projection => {
             let (conv_name, bn_name) = (format!("{name}.downsample.0"), format!("{name}.downsample.1"));
-            Some(conv_bn(b, &conv_name, &bn_name, conv(channels, 1, place.stride), x))
+            Some(conv_bn(b, &conv_name, &bn_name, conv(channels, 1, position.stride), x))
         }
         Shortcut::Zeros => {
-            let (c, side, stride) = (place.channels, place.side, place.stride);
+            let (c, side, stride) = (position.channels, position.side, position.stride);
             let slice = Slice { start: [0; 3], end: [c, side, side], step: [1, stride, stride] };
             let x = b.add(format!("{name}.subsample"), slice, x);
             let (before, after) = ((channels - c) / 2, (channels - c).div_ceil(2));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use convoke::format::{Model, Weights, onnx};
+use convoke::format::{Model, WeightFormat, onnx};
 use convoke::{Error, Result};
 
 use crate::files::{self, Format};
@@ -75,7 +75,7 @@ fn labels(path: &Path) -> Result<Vec<String>> {
 fn encode(model: &Model, format: Format, weights: Precision) -> Result<Vec<u8>> {
     match (format, weights) {
         (Format::Onnx, _) => onnx::write(model),
-        (Format::Safetensors, Precision::F32) => model.to_bytes(Weights::F32),
-        (Format::Safetensors, Precision::Int8) => model.to_bytes(Weights::Int8),
+        (Format::Safetensors, Precision::F32) => model.to_bytes(WeightFormat::F32),
+        (Format::Safetensors, Precision::Int8) => model.to_bytes(WeightFormat::Int8),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use convoke::format::{Model, Weights};
+use convoke::format::{Model, WeightFormat};
 use convoke::quant;
 
 use crate::data::{self, Source};
@@ -37,7 +37,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Outcome {
     files::check_writable(&args.out)?;
     let before = args.model.read()?;
-    let mut after = Model::from_bytes(&before.to_bytes(Weights::Int8)?)?;
+    let mut after = Model::from_bytes(&before.to_bytes(WeightFormat::Int8)?)?;
     print_errors(&before)?;
     args.calibrate.run(&mut after, args.data_dir.clone())?;
     if let Some(data) = args.data {
@@ -50,7 +50,7 @@ pub async fn run(args: Args) -> Outcome {
         after.meta.provenance.insert("accuracy-int8".into(), eval::line(&now));
     }
     after.meta.provenance.insert("quantize".into(), crate::train::command_line());
-    let bytes = after.to_bytes(Weights::Int8)?;
+    let bytes = after.to_bytes(WeightFormat::Int8)?;
     files::write(&args.out, &bytes)?;
     files::print(format_args!("wrote {} ({} bytes)", args.out.display(), bytes.len()))?;
     Ok(())

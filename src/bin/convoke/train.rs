@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use convoke::cpu::{Pool, TrainingFootprint};
 use convoke::engine::{Backend, Engine};
-use convoke::format::{Meta, Model, Weights};
+use convoke::format::{Meta, Model, WeightFormat};
 use convoke::graph::{Graph, Init, Params};
 use convoke::layers::Loss;
 use convoke::plan::Optimizer;
@@ -377,7 +377,7 @@ async fn write(args: &Args, setup: Setup, params: Params, epochs: u32) -> Outcom
     ]);
     let meta = Meta { labels, preprocess: Some(preprocess), provenance };
     let model = Model { graph, params, meta };
-    let bytes = model.to_bytes(Weights::F32)?;
+    let bytes = model.to_bytes(WeightFormat::F32)?;
     files::write(&args.out, &bytes)?;
     // The run is complete: its checkpoint is of no use any more.
     let _ = std::fs::remove_file(args.checkpoint());

@@ -9,23 +9,23 @@ use crate::cpu::gemm::layout::Layout;
 use crate::cpu::gemm::panels::Panels;
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::memory::{Map, split};
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
 use crate::plan::Step;
 
 /// Pixels that are computed side by side, each in sums of its own, so that additions need not wait for each other.
 pub(crate) const PIXELS: usize = 4;
 
-/// What a window sees of one axis.
+/// The taps of a window along one axis that lie in the input.
 #[derive(Clone, Debug)]
 struct Reach {
     taps: Range<usize>,
-    /// Where the first of them is in the input.
+    /// Index of the first tap in the input.
     first: usize,
 }
 
 impl Reach {
-    /// Of output `o` on an axis (0 rows, 1 columns) of `size` inputs.
+    /// Returns the taps of output `o` on an axis (0 rows, 1 columns) of `size` inputs.
     fn new(geometry: &Geometry, axis: usize, o: usize, size: usize) -> Self {
         let (start, pad, dilation) = (o * geometry.stride[axis], geometry.pads[axis], geometry.dilation[axis]);
         let before = |position: usize| (position + pad).saturating_sub(start).div_ceil(dilation);
@@ -35,7 +35,7 @@ impl Reach {
     }
 }
 
-/// As many groups as channels, in and out.
+/// A convolution with a group for each channel, in and out.
 pub(crate) struct Depthwise {
     step: Step,
     geometry: Geometry,
@@ -60,12 +60,12 @@ impl Depthwise {
         Depthwise { panels: layout.panels, geometry, step, rows, columns, inner }
     }
 
-    /// One row of outputs.
+    /// Computes one row of outputs.
     ///
     /// # Safety
-    /// Nobody else may use it meanwhile.
+    /// No other task may use the row meanwhile, and no task may write to `x`.
     unsafe fn row(&self, x: &Map, y: &Map, weights: &Weights, row: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `tile` checks that taps and outputs lie in the maps, and this task alone has the row of outputs.
         unsafe {
             let mut ox = 0;
             while ox < y.view.w {
@@ -98,25 +98,25 @@ impl Depthwise {
             bias: &weights.bias,
             bounds: Bounds::of(self.step.activation),
             y: y.at((s * y.view.h + oy) * y.view.w + ox),
-            y_pitch: y.view.pixel_stride,
+            y_stride: y.view.pixel_stride,
         }
     }
 }
 
 impl Operation for Depthwise {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let weights = frame.weights(self.step.node);
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        let weights = ctx.weights(self.step.node);
         let Panels { k, n, .. } = self.panels;
-        split(frame.pool, frame.n * y.view.h, y.view.w * k * n, |rows| {
+        split(ctx.pool, ctx.n * y.view.h, y.view.w * k * n, |rows| {
             // SAFETY: the plan keeps input and output apart; each task has its own rows.
             rows.for_each(|row| unsafe { self.row(&x, &y, weights, row) });
         });
-        Bounds::activate_others(frame.pool, self.step.activation, &y);
+        Bounds::activate_others(ctx.pool, self.step.activation, &y);
     }
 }
 
-/// Neighbouring output pixels that see the same taps.
+/// Neighbouring output pixels whose windows have equal taps.
 struct Tile<'a> {
     /// The first tap of the first pixel.
     x: *const f32,
@@ -138,7 +138,7 @@ struct Tile<'a> {
     bounds: Bounds,
     y: *mut f32,
     /// Floats from one output pixel to the next.
-    y_pitch: usize,
+    y_stride: usize,
 }
 
 /// All channels of N pixels.
@@ -168,14 +168,14 @@ impl<const N: usize> Kernel for Pixels<'_, N> {
     }
 }
 
-/// NV vectors of channels of N pixels.
+/// Computes NV vectors of channels, from channel `c` on, of N pixels.
 ///
 /// # Safety
-/// The tile must hold these channels.
+/// The tile must hold the channels that `a` accesses.
 #[inline(always)]
 unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(s: S, t: &Tile, a: A, c: usize) {
     let (start, width) = t.panels.view(c);
-    // SAFETY: the caller's promise.
+    // SAFETY: `a` limits every access to channels of the tile, and weights and bias are padded to whole vectors.
     unsafe {
         let mut sums = [[s.splat(0.0); NV]; N];
         for v in 0..NV {
@@ -202,7 +202,7 @@ unsafe fn channels<S: Simd, A: Access, const N: usize, const NV: usize>(s: S, t:
         }
         for p in 0..N {
             for v in 0..NV {
-                let to = t.y.add(p * t.y_pitch + c + v * S::LANES);
+                let to = t.y.add(p * t.y_stride + c + v * S::LANES);
                 a.store(s, to, t.bounds.apply(s, sums[p][v]));
             }
         }

@@ -1,54 +1,54 @@
-//! The windows of a map as rows of a matrix that is never built.
+//! Implicit im2col: the windows of a map as rows of a matrix that is never built.
 
 use super::geometry::Geometry;
-use crate::cpu::gemm::driver::Run;
-use crate::cpu::memory::{Map, Shared, split};
+use crate::cpu::gemm::driver::Span;
+use crate::cpu::memory::{FloatPtr, Map, split};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd;
 use crate::cpu::simd::map::Copy;
 use crate::plan::View;
 
-/// The windows of a map as rows of a matrix: each output pixel's window starts at `rows` and its floats are at `taps`
-/// from there, which are `runs` of neighbours. With padding, the map is copied into a frame of zeros first.
-pub(crate) struct Lowering {
+/// The windows of a map as rows of a matrix: the window of each output pixel starts at an offset in `rows`, and its floats
+/// are at `taps` from there, which form `spans` of neighbours. With padding, the map is copied between zeros first.
+pub(crate) struct Im2col {
     pub geometry: Geometry,
     input: View,
     n: usize,
     pub rows: Vec<u32>,
     pub taps: Vec<u32>,
-    pub runs: Vec<Run>,
+    pub spans: Vec<Span>,
 }
 
-impl Lowering {
+impl Im2col {
     pub(crate) fn new(geometry: Geometry, input: View, n: usize, output: [usize; 2]) -> Self {
-        let mut lowering = Lowering { geometry, input, n, rows: vec![], taps: vec![], runs: vec![] };
-        let [h, w] = lowering.framed();
-        let pixel_stride = lowering.pixel_stride();
+        let mut im2col = Im2col { geometry, input, n, rows: vec![], taps: vec![], spans: vec![] };
+        let [h, w] = im2col.padded_size();
+        let pixel_stride = im2col.pixel_stride();
         let Geometry { kernel, stride, dilation, groups, .. } = geometry;
         for s in 0..n {
             for oy in 0..output[0] {
                 let line = (s * h + oy * stride[0]).wrapping_mul(w);
                 // Offsets that wrap belong to scratch memory whose size is refused.
                 let offset = |ox| (line.wrapping_add(ox * stride[1])).wrapping_mul(pixel_stride) as u32;
-                lowering.rows.extend((0..output[1]).map(offset));
+                im2col.rows.extend((0..output[1]).map(offset));
             }
         }
         for ky in 0..kernel[0] {
             for kx in 0..kernel[1] {
                 let offset =
                     (ky * dilation[0]).wrapping_mul(w).wrapping_add(kx * dilation[1]).wrapping_mul(pixel_stride);
-                lowering.tap(offset, input.c / groups);
+                im2col.tap(offset, input.c / groups);
             }
         }
-        lowering
+        im2col
     }
 
-    /// Appends `len` neighbours, which may continue the last run.
+    /// Appends `len` neighbours, which may continue the last span.
     fn tap(&mut self, offset: usize, len: usize) {
         self.taps.extend((offset..offset + len).map(|t| t as u32));
-        match self.runs.last_mut() {
-            Some(run) if run.offset + run.len == offset => run.len += len,
-            _ => self.runs.push(Run { offset, len }),
+        match self.spans.last_mut() {
+            Some(span) if span.offset + span.len == offset => span.len += len,
+            _ => self.spans.push(Span { offset, len }),
         }
     }
 
@@ -56,8 +56,8 @@ impl Lowering {
         self.geometry.pads != [0; 4]
     }
 
-    /// Height and width with padding.
-    pub(crate) fn framed(&self) -> [usize; 2] {
+    /// Returns height and width of the input with its padding.
+    pub(crate) fn padded_size(&self) -> [usize; 2] {
         let [top, left, bottom, right] = self.geometry.pads;
         [self.input.h + top + bottom, self.input.w + left + right]
     }
@@ -69,20 +69,20 @@ impl Lowering {
 
     /// Floats of the padded copy; 0 when there is none.
     pub(crate) fn scratch(&self) -> usize {
-        let [h, w] = self.framed();
+        let [h, w] = self.padded_size();
         if self.is_padded() { [h, w, self.input.c].iter().fold(self.n, |a, &b| a.saturating_mul(b)) } else { 0 }
     }
 
-    /// What the rows index: the map itself, or its padded copy in `scratch`.
+    /// Returns the memory that the rows index: the map itself, or its padded copy in `scratch`.
     ///
     /// # Safety
-    /// Nobody may write to the map meanwhile; `scratch` must hold [`Lowering::scratch`] floats for nobody else.
-    pub(crate) unsafe fn stage(&self, pool: &Pool, map: &Map, scratch: Shared) -> Shared {
+    /// No task may write to the map meanwhile; `scratch` must hold [`Im2col::scratch`] floats that nothing else uses.
+    pub(crate) unsafe fn pad_input(&self, pool: &Pool, map: &Map, scratch: FloatPtr) -> FloatPtr {
         if !self.is_padded() {
             return map.channel(0);
         }
         let [top, left, _, right] = self.geometry.pads;
-        let ([h, w], c) = (self.framed(), self.input.c);
+        let ([h, w], c) = (self.padded_size(), self.input.c);
         split(pool, self.n * h, w * c, |lines| {
             for line in lines {
                 // SAFETY: each task has its own lines of the copy.

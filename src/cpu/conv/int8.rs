@@ -1,19 +1,21 @@
-//! Convolutions and linear layers in integers: weights of 8 bits, one scale for each output channel, and inputs of 8 bits
-//! and a sign, one step for the whole map, which calibration has found.
+//! Convolutions and linear layers of quantized numbers: weights of 8 bits with a scale for each output channel, and inputs
+//! of 8 bits and a sign with one scale for the whole map, which calibration has found.
 //!
-//! A step rounds its input to such codes in scratch memory, multiplies them exactly, and gives floats again:
-//! `y = sum * (step * scale) + bias`. Codes are kept in 16 bits, two channels in each word of 32, because the instruction
-//! that every machine has multiplies those; so the sign costs nothing, and the result is the same on all of them. Where no
-//! input is negative and the processor multiplies bytes without a sign exactly ([`simd::has_exact_dot_u8`]), a word holds four: the same
-//! sums at twice the speed and more. Rows are offsets and share their runs, as those of floats do (`gemm/f32.rs`), only in words.
+//! A layer quantizes its input into scratch memory, multiplies the integers exactly, and dequantizes the sums:
+//! `y = sum * (input scale * weight scale) + bias`. Inputs are kept in 16 bits, two channels in an element of 32 bits,
+//! because every machine has an instruction that multiplies them; so the sign takes no time, and all machines give equal
+//! results. Where no input is negative and the processor has an exact product of u8 and i8
+//! ([`simd::has_exact_dot_u8`]), an element holds four channels: equal sums at more than twice the speed. Rows are offsets
+//! that share their spans, as in `gemm/f32.rs`, in units of elements.
 
 use super::geometry::Geometry;
-use super::im2col::Lowering;
-use crate::cpu::gemm::epilogue::{Addend, Bounds, Rounding};
+use super::im2col::Im2col;
+use crate::cpu::gemm::driver::{Microkernel, Operands};
+use crate::cpu::gemm::epilogue::{Addend, Bounds, Requantize};
 use crate::cpu::gemm::int8::Int8Gemm;
 use crate::cpu::gemm::layout::Layout;
-use crate::cpu::memory::{Buffer, Map, Shared, split, stretches};
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::memory::{Buffer, FloatPtr, Map, split, stretches};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Kernel, MAGIC, MAX_LANES, Simd};
 use crate::layers::Activation;
@@ -24,8 +26,8 @@ use crate::tensor::quantized::INPUT_LEVELS;
 pub(crate) struct Int8 {
     step: Step,
     layout: Layout,
-    /// Of codes, in words.
-    lowering: Lowering,
+    /// The windows of the quantized map, in elements.
+    im2col: Im2col,
     top: usize,
     left: usize,
     n: usize,
@@ -33,19 +35,19 @@ pub(crate) struct Int8 {
 
 impl Int8 {
     pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, n: usize) -> Self {
-        let (x, y, words) = (step.inputs[0], step.output, layout.groups * layout.words());
+        let (x, y, words) = (step.inputs[0], step.output, layout.groups * layout.packed_channels());
         let codes = View { offset: 0, pixel_stride: words, c: words, ..x };
         let [top, left, ..] = geometry.pads;
-        Int8 { lowering: Lowering::new(geometry, codes, n, [y.h, y.w]), step, layout, top, left, n }
+        Int8 { im2col: Im2col::new(geometry, codes, n, [y.h, y.w]), step, layout, top, left, n }
     }
 
-    /// Rounds a batch of maps to codes in `scratch`, in a frame of zeros where there is padding.
+    /// Quantizes a batch of maps into `scratch`, between zeros where there is padding.
     ///
     /// # Safety
-    /// Nobody may write to the map meanwhile; `scratch` must be as large as [`Operation::scratch`] says, for nobody else.
-    unsafe fn quantize(&self, pool: &Pool, x: &Map, inverse: f32, scratch: Shared) {
-        let ([h, w], Layout { groups, cig, word, .. }) = (self.lowering.framed(), self.layout);
-        let words = self.layout.words();
+    /// No task may write to the map meanwhile; `scratch` must hold [`Operation::scratch`] floats that nothing else uses.
+    unsafe fn quantize(&self, pool: &Pool, x: &Map, inverse: f32, scratch: FloatPtr) {
+        let ([h, w], Layout { groups, cig, packing_factor, .. }) = (self.im2col.padded_size(), self.layout);
+        let words = self.layout.packed_channels();
         let pixel = groups * words;
         split(pool, self.n * h, 2 * w * pixel, |lines| {
             for line in lines {
@@ -62,13 +64,13 @@ impl Int8 {
                     border.fill(0.0);
                     end.fill(0.0);
                     let first = (s * x.view.h + y) * x.view.w;
-                    let whole = x.dense() && groups * word * words == x.view.c;
+                    let whole = x.dense() && groups * packing_factor * words == x.view.c;
                     stretches(whole, x.view.c, 0..x.view.w, |p, floats| {
                         let n = if whole { floats } else { cig };
                         for g in 0..floats / n {
                             let x = x.at(first + p).add(g * cig).cast_const();
                             let y = inside.as_mut_ptr().add(p * pixel + g * words);
-                            match word {
+                            match packing_factor {
                                 4 => simd::dispatch(QuantizeBytes { x, y, n, inverse }),
                                 _ => simd::dispatch(Quantize { x, y, n, inverse }),
                             }
@@ -81,52 +83,53 @@ impl Int8 {
 }
 
 impl Operation for Int8 {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let weights = frame.weights(self.step.node);
-        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
-        let Layout { groups, panels, word, .. } = self.layout;
-        let floats = word * panels.floats();
-        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the codes.
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        let weights = ctx.weights(self.step.node);
+        let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
+        let Layout { groups, panels, packing_factor, .. } = self.layout;
+        let floats = packing_factor * panels.floats();
+        // SAFETY: the plan keeps inputs and output apart; the scratch memory holds the quantized map.
         unsafe {
-            self.quantize(frame.pool, &x, INPUT_LEVELS / weights.range, frame.scratch);
+            self.quantize(ctx.pool, &x, INPUT_LEVELS / weights.range, ctx.scratch);
             for g in 0..groups {
-                let gemm = Int8Gemm {
-                    left: frame.scratch.from(g * self.layout.words()),
-                    rows: &self.lowering.rows,
-                    runs: &self.lowering.runs,
-                    right: &weights.weight.as_i8()[g * floats..][..floats],
-                    word,
+                let operands = Operands {
+                    left: ctx.scratch.from(g * self.layout.packed_channels()),
+                    rows: &self.im2col.rows,
+                    spans: &self.im2col.spans,
                     panels,
-                    scales: self.layout.group_bias(&weights.scales, g),
-                    bias: self.layout.group_bias(&weights.bias, g),
-                    addend: addend
-                        .as_ref()
-                        .map(|map| Addend { from: map.channel(0), pixel_stride: map.view.pixel_stride }),
-                    rounding: Rounding::of(self.step.requantize),
-                    ending: Rounding::of(self.step.activation),
+                    addend: addend.as_ref().map(Addend::of),
                     out: y.channel(g * panels.n),
                     pixel_stride: y.view.pixel_stride,
                 };
-                gemm.run(frame.pool);
+                let gemm = Int8Gemm {
+                    operands,
+                    right: &weights.weight.as_i8()[g * floats..][..floats],
+                    packing_factor,
+                    scales: self.layout.group_bias(&weights.scales, g),
+                    bias: self.layout.group_bias(&weights.bias, g),
+                    requantize: Requantize::of(self.step.requantize),
+                    activation: Requantize::of(self.step.activation),
+                };
+                gemm.run(ctx.pool);
             }
             let others = self.step.activation.filter(|a| !matches!(a, Activation::FakeQuantize { .. }));
-            Bounds::activate_others(frame.pool, others, &y);
+            Bounds::activate_others(ctx.pool, others, &y);
         }
     }
 
     fn scratch(&self) -> usize {
-        let [h, w] = self.lowering.framed();
-        [h, w, self.layout.groups, self.layout.words()].iter().fold(self.n, |a, &b| a.saturating_mul(b))
+        let [h, w] = self.im2col.padded_size();
+        [h, w, self.layout.groups, self.layout.packed_channels()].iter().fold(self.n, |a, &b| a.saturating_mul(b))
     }
 }
 
-/// Floats of memory for packed codes.
+/// Returns the floats of memory that packed weights take.
 pub(crate) fn floats(layout: &Layout) -> usize {
-    (layout.groups * layout.word * layout.panels.floats()).div_ceil(4)
+    (layout.groups * layout.packing_factor * layout.panels.floats()).div_ceil(4)
 }
 
-/// Weights in 8 bits as the kernels read them: panels of words of channels.
+/// Packs weights of 8 bits into panels whose elements hold [`Layout::packing_factor`] channels.
 pub(crate) fn pack(layout: &Layout, values: &[i8]) -> Buffer {
     let mut packed = Buffer::zeros(floats(layout));
     let to = packed.as_i8_mut();
@@ -134,7 +137,7 @@ pub(crate) fn pack(layout: &Layout, values: &[i8]) -> Buffer {
     packed
 }
 
-/// What [`pack`] was given.
+/// Inverse of [`pack`].
 pub(crate) fn unpack(layout: &Layout, packed: &Buffer) -> Vec<i8> {
     let Layout { groups, cig, taps, panels, .. } = *layout;
     let mut values = vec![0; groups * panels.n * cig * taps];
@@ -146,26 +149,26 @@ pub(crate) fn unpack(layout: &Layout, packed: &Buffer) -> Vec<i8> {
 /// Calls `f(place in OIHW, place in the panels)` for every weight.
 #[inline(always)]
 fn exchange(layout: &Layout, mut f: impl FnMut(usize, usize)) {
-    let Layout { groups, cig, taps, panels, word, .. } = *layout;
-    let (mut oihw, words) = (0, layout.words());
+    let Layout { groups, cig, taps, panels, packing_factor, .. } = *layout;
+    let (mut oihw, words) = (0, layout.packed_channels());
     for o in 0..groups * panels.n {
         let (start, width) = panels.view(o % panels.n);
         let start = o / panels.n * panels.floats() + start;
         for c in 0..cig {
             for tap in 0..taps {
-                f(oihw, word * (start + (tap * words + c / word) * width) + c % word);
+                f(oihw, packing_factor * (start + (tap * words + c / packing_factor) * width) + c % packing_factor);
                 oihw += 1;
             }
         }
     }
 }
 
-/// `y = round(x * inverse)` within the levels, half to even, two codes in a word. Of an odd number the last word's upper
-/// half is zero.
+/// Kernel that computes `y = round(x * inverse)` within the levels, half to even, two in an element. For an odd `n` the
+/// upper half of the last element is zero.
 struct Quantize {
     /// n floats.
     x: *const f32,
-    /// As many codes.
+    /// An integer for each float, packed.
     y: *mut f32,
     n: usize,
     inverse: f32,
@@ -177,7 +180,7 @@ impl Kernel for Quantize {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, s: S) {
         let Quantize { x, y, n, inverse } = self;
-        // SAFETY: all accesses are below n floats and the words that hold n codes.
+        // SAFETY: all accesses are below n floats and the elements that hold n integers.
         unsafe {
             let code = |x| {
                 let x = s.mul(x, s.splat(inverse));
@@ -203,11 +206,11 @@ impl Kernel for Quantize {
     }
 }
 
-/// The same in bytes, four in a word, of inputs that are not negative.
+/// Rounds inputs that are not negative to bytes, four in an element, as [`Quantize`] does to 16 bits.
 struct QuantizeBytes {
     /// n floats.
     x: *const f32,
-    /// As many codes.
+    /// An integer for each float, packed.
     y: *mut f32,
     n: usize,
     inverse: f32,
@@ -222,7 +225,7 @@ impl Kernel for QuantizeBytes {
             return; // Never chosen.
         }
         let QuantizeBytes { x, y, n, inverse } = self;
-        // SAFETY: all accesses are below n floats and the words that hold n codes, or in memory of its own.
+        // SAFETY: all accesses are below n floats and the elements that hold n integers, or in memory of its own.
         unsafe {
             let code = |x: *const f32| {
                 let x = s.mul(s.load(x), s.splat(inverse));
@@ -271,7 +274,7 @@ mod tests {
                 assert!(n % 2 == 0 || got.pop() == Some(0));
                 assert_eq!((&got, y[n.div_ceil(2)]), (&want, 7.0));
             };
-            // SAFETY: x holds n floats and y as many codes; SSE2 is part of x86-64.
+            // SAFETY: x holds n floats and y an integer for each; SSE2 is part of x86-64.
             unsafe {
                 check(&|y| simd::dispatch(kernel(y)));
                 check(&|y| kernel(y).run(simd::portable::Portable));

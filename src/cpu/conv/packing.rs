@@ -1,10 +1,10 @@
-//! The way from a layer's tensors to packed weights, and back.
+//! Packing and unpacking of a layer's tensors.
 
 use std::sync::Arc;
 
 use super::geometry::Geometry;
 use super::{depthwise, int8, select, winograd};
-use crate::cpu::algorithm::{Algorithm, Calibrated, Prefer};
+use crate::cpu::algorithm::{ActivationQuant, Algorithm, Prefer};
 use crate::cpu::gemm::layout::Layout;
 use crate::cpu::gemm::panels::Panels;
 use crate::cpu::gemm::weights::Weights;
@@ -12,7 +12,7 @@ use crate::cpu::gemm::{dequant, int8 as int8_gemm};
 use crate::cpu::memory::Buffer;
 use crate::cpu::simd;
 use crate::error::Result;
-use crate::graph::{Graph, Param, Params, Read};
+use crate::graph::{Graph, Param, Params, ReadParam};
 use crate::layers::Layer;
 use crate::plan::{Step, View};
 use crate::tensor::Tensor;
@@ -22,13 +22,13 @@ use crate::tensor::quantized::{self, Quantized};
 const EXCHANGED_ROWS: usize = 256;
 
 impl Layout {
-    /// The layout for a convolution that an algorithm computes.
+    /// Returns the layout for a convolution that an algorithm computes.
     pub(crate) fn of_convolution(
         geometry: &Geometry,
         algorithm: Algorithm,
         x: View,
         y: View,
-        calibrated: Calibrated,
+        activation_quant: ActivationQuant,
     ) -> Self {
         let (groups, taps) = (geometry.groups, geometry.kernel[0] * geometry.kernel[1]);
         let layout = match algorithm {
@@ -41,45 +41,45 @@ impl Layout {
             }
             Algorithm::Direct => Layout::new(groups, x.c / groups, taps, y.c / groups),
             Algorithm::Int8 => {
-                let word = if calibrated == Calibrated::Bytes { 4 } else { 2 };
-                Layout::new(groups, x.c / groups, taps, y.c / groups).in_words(word)
+                let packing_factor = if activation_quant == ActivationQuant::U8 { 4 } else { 2 };
+                Layout::new(groups, x.c / groups, taps, y.c / groups).with_packing_factor(packing_factor)
             }
         };
         Layout { algorithm, ..layout }
     }
 
-    /// The layout of the weights of a step's layer, when it has some.
-    pub(crate) fn of(layer: &Layer, step: &Step, prefer: Prefer, calibrated: Calibrated) -> Option<Self> {
+    /// Returns the layout of the weights of a step's layer; `None` for a layer without weights.
+    pub(crate) fn of(layer: &Layer, step: &Step, prefer: Prefer, activation_quant: ActivationQuant) -> Option<Self> {
         let (x, y) = (step.inputs[0], step.output);
         match layer {
             Layer::Conv2d(conv) => {
                 let geometry = Geometry::of(conv, x);
-                let algorithm = select::choose(&geometry, x, y, prefer, calibrated);
-                Some(Layout::of_convolution(&geometry, algorithm, x, y, calibrated))
+                let algorithm = select::choose(&geometry, x, y, prefer, activation_quant);
+                Some(Layout::of_convolution(&geometry, algorithm, x, y, activation_quant))
             }
             Layer::Linear(_) => {
-                let algorithm = select::linear(x, y, prefer, calibrated);
-                Some(Layout::of_convolution(&Geometry::linear(x), algorithm, x, y, calibrated))
+                let algorithm = select::linear(x, y, prefer, activation_quant);
+                Some(Layout::of_convolution(&Geometry::linear(x), algorithm, x, y, activation_quant))
             }
             Layer::BatchNorm2d(_) => Some(Layout::new(1, 1, 1, x.c)),
             _ => None,
         }
     }
 
-    /// What the innermost loop computes at once of so many pixels.
+    /// Returns the pixels and channels that the innermost loop computes at once, for a map of `pixels`.
     pub(crate) fn tile(&self, pixels: usize) -> [usize; 2] {
         let Panels { n, lanes, .. } = self.panels;
         let columns = n.next_multiple_of(lanes).min(2 * lanes);
         let rows = |most: usize| if pixels == 1 { 1 } else { most };
         match self.algorithm {
             Algorithm::Direct => [rows(simd::rows()), columns],
-            Algorithm::Int8 => [rows(int8_gemm::tile_height(self.word)), columns],
+            Algorithm::Int8 => [rows(int8_gemm::tile_height(self.packing_factor)), columns],
             Algorithm::Depthwise => [depthwise::PIXELS.min(pixels), lanes],
             Algorithm::Winograd => [winograd::outputs(if self.taps == 9 { 3 } else { 5 }); 2],
         }
     }
 
-    /// Floats of the packed weights, biases and scales.
+    /// Returns the floats of the packed weights, biases and scales.
     pub(crate) fn floats(&self) -> usize {
         let weight = match self.algorithm {
             Algorithm::Winograd => winograd::floats(self),
@@ -148,23 +148,23 @@ impl Layout {
 pub(crate) struct Unpacked {
     layout: Layout,
     tensors: Vec<Arc<Param>>,
-    /// Weights stay in 8 bits.
-    codes: bool,
+    /// True if the weights stay in 8 bits and become floats when they are read.
+    keeps_int8: bool,
     momentum: f32,
     range: Option<f32>,
-    /// The layer's name, where its weights came from a file and nobody has looked at them yet.
+    /// The layer's name, where its weights came from a file and have not been checked yet.
     unseen: Option<String>,
 }
 
 impl Unpacked {
-    /// Those of a step's layer, when it has some.
+    /// Returns the tensors of a step's layer; `None` for a layer without weights.
     pub(crate) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
         let node = &graph.nodes()[step.node];
         let range = params.ranges().get(&node.name).copied();
-        let calibrated = select::calibrated(graph, params.ranges(), step.node);
-        let layout = Layout::of(&node.layer, step, prefer, calibrated)?;
+        let activation_quant = select::activation_quant(graph, params.ranges(), step.node);
+        let layout = Layout::of(&node.layer, step, prefer, activation_quant)?;
         let tensors: Vec<_> = params.of_node(graph, step.node).into_iter().cloned().collect();
-        let codes = layout.algorithm == Algorithm::Direct
+        let keeps_int8 = layout.algorithm == Algorithm::Direct
             && matches!(node.layer, Layer::Linear(_))
             && tensors[0].is_quantized()
             && dequant::can_hold(&layout);
@@ -172,37 +172,36 @@ impl Unpacked {
             Layer::BatchNorm2d(norm) => norm.momentum,
             _ => 0.0,
         };
-        Some(Unpacked { layout, tensors, codes, momentum, range, unseen: None })
+        Some(Unpacked { layout, tensors, keeps_int8, momentum, range, unseen: None })
     }
 
-    /// Whether packing a convolution's or linear layer's tensors only puts them in another order, from which
-    /// [`Weights::give_back`] brings them back as they were.
+    /// True if packing only reorders the tensors, so that [`Weights::give_back`] restores them exactly.
     pub(crate) fn is_reordered(&self) -> bool {
         let ordered = matches!(self.layout.algorithm, Algorithm::Direct | Algorithm::Depthwise);
         let floats = matches!(*self.tensors[0], Param::Floats(_) | Param::Deferred { quantized: false, .. });
-        ordered && self.tensors.len() <= 2 && (floats || self.codes)
+        ordered && self.tensors.len() <= 2 && (floats || self.keeps_int8)
     }
 
-    /// Values that make room when they are packed.
+    /// Returns the number of values whose memory is free once they are packed.
     pub(crate) fn room(&self) -> usize {
         if self.is_reordered() { self.tensors[0].shape().iter().product() } else { 0 }
     }
 
-    /// Values that are still in a file.
+    /// Returns the number of values that are still in a file.
     pub(crate) fn filed(&self) -> usize {
-        let filed = |param: &Param| match param {
+        let deferred = |param: &Param| match param {
             Param::Deferred { .. } => true,
             Param::RowScaled { base, .. } => matches!(**base, Param::Deferred { .. }),
             _ => false,
         };
-        self.tensors.iter().filter(|t| filed(t)).map(|t| t.shape().iter().product::<usize>()).sum()
+        self.tensors.iter().filter(|t| deferred(t)).map(|t| t.shape().iter().product::<usize>()).sum()
     }
 
-    /// Reads them, of the layer of this name.
+    /// Reads the deferred tensors of the layer `name`.
     ///
     /// # Errors
-    /// As [`Param::read`].
-    pub(crate) fn read(&mut self, name: &str, read: &Read) -> Result<()> {
+    /// The errors of `read`, and [`Error::Shape`](crate::Error::Shape) for a tensor of another shape than declared.
+    pub(crate) fn read(&mut self, name: &str, read: &ReadParam) -> Result<()> {
         self.unseen = Some(name.into());
         self.tensors.iter_mut().try_for_each(|tensor| {
             *tensor = tensor.read(read)?;
@@ -210,10 +209,12 @@ impl Unpacked {
         })
     }
 
+    /// Packs the tensors.
+    ///
     /// # Errors
-    /// [`Error::NotFinite`] of weights that came from a file.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for weights that came from a file.
     pub(crate) fn pack(self) -> Result<Weights> {
-        let Unpacked { layout, mut tensors, codes, momentum, range, unseen } = self;
+        let Unpacked { layout, mut tensors, keeps_int8, momentum, range, unseen } = self;
         if let Some(layer) = unseen {
             tensors[0].check(&format!("{layer}.weight"))?;
         }
@@ -227,13 +228,13 @@ impl Unpacked {
         let weight = tensors.swap_remove(0);
         let (weight, scales, range) = match (layout.algorithm, range, &*weight) {
             (Algorithm::Int8, Some(range), weight) => {
-                let codes = weight.quantized();
+                let int8 = weight.quantized();
                 let scales: Vec<f32> =
-                    codes.scales.iter().map(|scale| scale * (range / quantized::INPUT_LEVELS)).collect();
-                (int8::pack(&layout, &codes.values), layout.pack_bias(&scales), range)
+                    int8.scales.iter().map(|scale| scale * (range / quantized::INPUT_LEVELS)).collect();
+                (int8::pack(&layout, &int8.values), layout.pack_bias(&scales), range)
             }
-            (_, _, Param::Quantized { quantized: Quantized { values, scales }, .. }) if codes => {
-                (int8::pack(&layout.in_words(2), values), layout.pack_bias(scales), 0.0)
+            (_, _, Param::Quantized { quantized: Quantized { values, scales }, .. }) if keeps_int8 => {
+                (int8::pack(&layout.with_packing_factor(2), values), layout.pack_bias(scales), 0.0)
             }
             (_, _, Param::RowScaled { .. }) => (layout.pack_weight(&weight.into_values().data), Buffer::default(), 0.0),
             (_, _, weight) => (layout.pack_weight(&weight.values().data), Buffer::default(), 0.0),
@@ -243,12 +244,12 @@ impl Unpacked {
 }
 
 impl Weights {
-    /// Those of a step's layer, when it has some.
+    /// Packs the weights of a step's layer; `None` for a layer without weights.
     pub(crate) fn of(graph: &Graph, params: &Params, step: &Step, prefer: Prefer) -> Option<Self> {
         Unpacked::of(graph, params, step, prefer).map(|unpacked| unpacked.pack().expect("checked when they were given"))
     }
 
-    /// The tensors in a caller's order: weight, then bias if there is one, then statistics if there are some.
+    /// Returns the tensors in the order of callers: weight, then bias if there is one, then statistics if there are some.
     pub(crate) fn unpack(&self) -> Vec<Vec<f32>> {
         debug_assert!(!self.is_quantized());
         let bias = self.has_bias.then(|| self.layout.unpack_bias(&self.bias));
@@ -256,7 +257,7 @@ impl Weights {
         std::iter::once(self.layout.unpack_weight(&self.weight)).chain(bias).chain(statistics).collect()
     }
 
-    /// The tensors that [`Unpacked::is_reordered`] of these shapes.
+    /// Returns the tensors of these shapes, for weights that were packed from [`Unpacked::is_reordered`] tensors.
     pub(crate) fn give_back(&self, mut shapes: Vec<Vec<usize>>) -> Vec<Arc<Param>> {
         let bias = self.has_bias.then(|| {
             let shape = shapes.pop().expect("weight and bias");
@@ -264,7 +265,7 @@ impl Weights {
         });
         let shape = shapes.pop().expect("a weight");
         let weight = if self.is_quantized() {
-            let values = int8::unpack(&self.layout.in_words(2), &self.weight);
+            let values = int8::unpack(&self.layout.with_packing_factor(2), &self.weight);
             Param::Quantized { shape, quantized: Quantized { values, scales: self.layout.unpack_bias(&self.scales) } }
         } else {
             Param::Floats(Tensor { shape, data: self.layout.unpack_weight(&self.weight) })
@@ -272,7 +273,7 @@ impl Weights {
         std::iter::once(Arc::new(weight)).chain(bias).collect()
     }
 
-    /// Takes the tensors of [`Weights::unpack`] back.
+    /// Replaces weight and bias by tensors in the order of [`Weights::unpack`].
     pub(crate) fn restore(&mut self, weight: &Tensor, bias: Option<&Tensor>) {
         self.weight = self.layout.pack_weight(&weight.data);
         if let Some(bias) = bias {

@@ -4,7 +4,8 @@
 //!
 //! `Y = A^T [(G g G^T) * (B^T d B)] A`. Kernels are transformed when they are packed. For tiles, the products over
 //! channels are 36 matrix multiplications, tiles times input channels times output channels, one for each position. The
-//! way in, `B^T d B`, is the same for both kernels; the way back and the kernels' take as many powers of the points.
+//! input transform `B^T d B` is shared by both kernel sizes. The output and kernel transforms of the two sizes differ only
+//! in the number of powers of the points.
 //!
 //! The points of interpolation are 0, ±a, ±b and infinity with a = 1/√2 and b = √2 = 1/a. Compared with the usual 0, ±1,
 //! ±2 this makes the transforms' numbers smaller and the rounding error a quarter.
@@ -12,15 +13,15 @@
 use std::ops::Range;
 
 use super::geometry::Geometry;
-use crate::cpu::config::Setting;
-use crate::cpu::gemm::driver::Run;
+use crate::cpu::config::OpConfig;
+use crate::cpu::gemm::driver::{Microkernel, Operands, Span};
 use crate::cpu::gemm::epilogue::{Bounds, Start};
 use crate::cpu::gemm::f32::Gemm;
 use crate::cpu::gemm::layout::Layout;
 use crate::cpu::gemm::panels::Panels;
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::{Buffer, Shared};
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::memory::{Buffer, FloatPtr};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::{self, Kernel, Simd};
 use crate::plan::Step;
 
@@ -32,23 +33,21 @@ const IN: usize = 6;
 /// Positions in a transformed tile.
 pub(crate) const PLANES: usize = IN * IN;
 
-/// Floats between planes, so that positions of one tile do not all fall into the same set of the cache.
-const APART: usize = 16;
+/// Floats between planes, so that the positions of a tile fall into different sets of the cache.
+const PLANE_PADDING: usize = 16;
 
-/// Floats of transformed tiles, before and after the multiplication, that a block may have: what stays in the
-/// second-level cache.
+/// Floats that a block of transformed tiles and their products may have, to stay in the second-level cache.
 const BLOCK_FLOATS: usize = 160 * 1024;
 
 /// Tiles that a block has at least, so that the weights are not read too often.
 const BLOCK_TILES: usize = 50;
 
-/// Tiles for each thread from which on threads work on blocks of their own, though each then reads all weights. With fewer,
-/// each has some of the weights, and transforms the tiles for itself: that takes less than to wait for another's, and to
-/// bring them from its cache.
+/// Minimum tiles per thread for giving each thread its own blocks. Below it, threads share a block, each multiplies with
+/// some of the weights, and each repeats the input transform: cheaper than a barrier plus traffic between the caches.
 const OWN_TILES: usize = 24;
 
-/// Outputs up to which threads work on blocks of their own all the same: to transform the tiles twice would take as long
-/// as to multiply them by half of so few columns.
+/// Output channels up to which threads have blocks of their own even with fewer tiles: transforming the tiles twice would
+/// take as long as multiplying them by half of so few columns.
 const OWN_OUTPUTS: usize = 48;
 
 /// Outputs of a tile along an axis, for a kernel of this size.
@@ -78,13 +77,13 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, setting: &Setting) -> Self {
+    pub(crate) fn new(geometry: Geometry, layout: Layout, step: Step, config: &OpConfig) -> Self {
         let (Panels { k, n, .. }, y) = (layout.panels, step.output);
         let out = outputs(geometry.kernel[0]);
         let grid = [y.h.div_ceil(out), y.w.div_ceil(out)];
-        let tiles = setting.n * grid[0] * grid[1];
+        let tiles = config.n * grid[0] * grid[1];
         let most = (BLOCK_FLOATS / (PLANES * (k + n))).max(BLOCK_TILES);
-        let threads = setting.pool.threads();
+        let threads = config.pool.threads();
         let owned = tiles >= OWN_TILES * threads || n <= OWN_OUTPUTS;
         let shares = if owned { 1 } else { threads.min(parts(&layout.panels)) };
         let blocks = tiles.div_ceil(most).next_multiple_of(threads / shares);
@@ -92,32 +91,32 @@ impl Winograd {
         Winograd { pads: geometry.pads, layout, step, out, grid, tiles, blocks, rows, shares, threads }
     }
 
-    /// Floats from one plane to the next, before the multiplication and after it.
+    /// Floats from one plane to the next: of the transformed tiles, and of their products.
     fn planes(&self) -> [usize; 2] {
-        [self.layout.panels.k, self.layout.panels.n].map(|c| apart(self.rows.len() * c))
+        [self.layout.panels.k, self.layout.panels.n].map(|c| padded_plane(self.rows.len() * c))
     }
 
     /// Floats of a [`Block`]'s memory.
     fn region(&self) -> usize {
-        let [before, after] = self.planes();
-        apart(self.layout.panels.k) + PLANES * (before + after)
+        let [transformed, products] = self.planes();
+        padded_plane(self.layout.panels.k) + PLANES * (transformed + products)
     }
 
-    /// From the input channels of a block to a share of its output.
+    /// Computes a share of the output channels of a block.
     ///
     /// # Safety
-    /// The block's memory must be for nobody else.
-    unsafe fn block(&self, frame: &Frame, block: &Block, share: usize) {
-        let weights = frame.weights(self.step.node);
+    /// Nothing else may use the block's memory meanwhile.
+    unsafe fn block(&self, ctx: &ExecContext, block: &Block, share: usize) {
+        let weights = ctx.weights(self.step.node);
         let part = |share| parts(&self.layout.panels) * share / self.shares;
         let end = if share + 1 == self.shares { self.layout.panels.count() } else { part(share + 1) };
         let (panels, tiles) = (part(share)..end, 0..block.tiles.len());
         // SAFETY: shares have their own panels; the plan keeps inputs and output apart.
         unsafe {
             std::slice::from_raw_parts_mut(block.zeros.at(0), self.layout.panels.k).fill(0.0);
-            tiles.clone().for_each(|t| self.gather(frame, block, t));
+            tiles.clone().for_each(|t| self.input_transform(ctx, block, t));
             (0..PLANES).for_each(|plane| self.multiply(weights, block, plane, panels.clone()));
-            tiles.for_each(|t| self.spread(frame, weights, block, t, panels.clone()));
+            tiles.for_each(|t| self.output_transform(ctx, weights, block, t, panels.clone()));
         }
     }
 
@@ -127,12 +126,12 @@ impl Winograd {
         (tile / (rows * columns), tile / columns % rows * self.out, tile % columns * self.out)
     }
 
-    /// Transforms tile `t` of a block.
+    /// Applies the input transform to tile `t` of a block.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use this tile's part of the planes.
-    unsafe fn gather(&self, frame: &Frame, block: &Block, t: usize) {
-        let x = frame.map(self.step.inputs[0]);
+    /// As [`Winograd::block`]; nothing else may use this tile's part of the planes.
+    unsafe fn input_transform(&self, ctx: &ExecContext, block: &Block, t: usize) {
+        let x = ctx.map(self.step.inputs[0]);
         let (h, w, channels) = (x.view.h, x.view.w, self.layout.panels.k);
         let (s, oy, ox) = self.origin(block.tiles.start + t);
         let [top, left, ..] = self.pads;
@@ -143,46 +142,56 @@ impl Winograd {
                 .cast_const()
         };
         let from: [*const f32; PLANES] = std::array::from_fn(at);
-        // SAFETY: pixels, or as many zeros; every plane holds the tile.
+        // SAFETY: pixels, or zeros, of all channels; every plane holds the tile.
         unsafe {
-            let to = block.before.at(t * channels);
-            simd::dispatch(TransformInput { from: &from, channels, to, plane: self.planes()[0] });
+            let to = block.transformed.at(t * channels);
+            simd::dispatch(InputTransform { from: &from, channels, to, plane: self.planes()[0] });
         }
     }
 
-    /// Some panels of one position's product.
+    /// Multiplies the transformed tiles by some panels of the kernels at one position.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use these panels of the products.
+    /// As [`Winograd::block`]; nothing else may use these panels of the products.
     unsafe fn multiply(&self, weights: &Weights, block: &Block, plane: usize, range: Range<usize>) {
         let panels = self.layout.panels;
-        let [before, after] = self.planes();
+        let [transformed, products] = self.planes();
         // SAFETY: all planes lie in the block's memory.
         unsafe {
-            let product = Gemm {
-                left: block.before.from(plane * before),
+            let operands = Operands {
+                left: block.transformed.from(plane * transformed),
                 rows: &self.rows,
-                runs: &[Run { offset: 0, len: panels.k }],
-                right: &weights.weight[(block.group * PLANES + plane) * apart(panels.floats())..],
+                spans: &[Span { offset: 0, len: panels.k }],
                 panels,
-                start: Start::Zero,
                 addend: None,
-                bounds: Bounds::NONE,
-                out: block.after.from(plane * after),
+                out: block.products.from(plane * products),
                 pixel_stride: panels.n,
+            };
+            let product = Gemm {
+                operands,
+                right: &weights.weight[(block.group * PLANES + plane) * padded_plane(panels.floats())..],
+                start: Start::Zero,
+                bounds: Bounds::NONE,
             };
             product.block(0..block.tiles.len(), range);
         }
     }
 
-    /// Transforms the products of some panels and tile `t` of a block back and writes as much of the tile as lies in the
-    /// output.
+    /// Applies the output transform to the products of some panels and tile `t` of a block, and writes the part of the
+    /// tile that lies in the output.
     ///
     /// # Safety
-    /// As [`Winograd::block`]; nobody else may use the tile's outputs of these panels.
-    unsafe fn spread(&self, frame: &Frame, weights: &Weights, block: &Block, t: usize, panels: Range<usize>) {
-        let y = frame.map(self.step.output);
-        let addend = self.step.inputs.get(1).map(|&view| frame.map(view));
+    /// As [`Winograd::block`]; nothing else may use the tile's outputs of these panels.
+    unsafe fn output_transform(
+        &self,
+        ctx: &ExecContext,
+        weights: &Weights,
+        block: &Block,
+        t: usize,
+        panels: Range<usize>,
+    ) {
+        let y = ctx.map(self.step.output);
+        let addend = self.step.inputs.get(1).map(|&view| ctx.map(view));
         let (h, w, Panels { n, .. }) = (y.view.h, y.view.w, self.layout.panels);
         let column = self.layout.panels.column(panels.start);
         let channels = self.layout.panels.column(panels.end).min(n) - column;
@@ -190,14 +199,14 @@ impl Winograd {
         // SAFETY: every plane holds the tile, and the output the pixels of its rows and columns.
         unsafe {
             let (pixel, channel) = ((s * h + oy) * w + ox, block.group * n + column);
-            let transform = TransformOutput {
-                from: block.after.at(t * n + column),
+            let transform = OutputTransform {
+                from: block.products.at(t * n + column),
                 plane: self.planes()[1],
                 channels,
                 bias: &self.layout.group_bias(&weights.bias, block.group)[column..],
                 bounds: Bounds::of(self.step.activation),
                 addend: addend.as_ref().map_or(std::ptr::null(), |map| map.at(pixel).add(channel).cast_const()),
-                addend_pitch: addend.map_or([0; 2], |map| [w * map.view.pixel_stride, map.view.pixel_stride]),
+                addend_stride: addend.map_or([0; 2], |map| [w * map.view.pixel_stride, map.view.pixel_stride]),
                 to: y.at(pixel).add(channel),
                 pixel_stride: [w * y.view.pixel_stride, y.view.pixel_stride],
                 size: [self.out.min(h - oy), self.out.min(w - ox)],
@@ -210,34 +219,35 @@ impl Winograd {
     }
 }
 
-/// Some tiles of the batch in a group's channels, and where they are transformed.
+/// Some tiles of the batch in the channels of a group, and the memory of their transforms.
 struct Block {
     group: usize,
     tiles: Range<usize>,
-    /// They stand for pixels beyond the input.
-    zeros: Shared,
-    /// The tiles position by position, and their products likewise.
-    before: Shared,
-    after: Shared,
+    /// Zeros that stand for the pixels beyond the input.
+    zeros: FloatPtr,
+    /// The transformed tiles, position by position.
+    transformed: FloatPtr,
+    /// The products of the transformed tiles and kernels, position by position.
+    products: FloatPtr,
 }
 
 impl Operation for Winograd {
-    fn forward(&self, frame: &Frame) {
+    fn forward(&self, ctx: &ExecContext) {
         let (blocks, shares) = (self.blocks, self.shares);
-        frame.pool.run_on(self.layout.groups * blocks * shares, &|thread, i| {
+        ctx.pool.run_on(self.layout.groups * blocks * shares, &|thread, i| {
             let (i, share) = (i / shares, i % shares);
             let (group, i) = (i / blocks, i % blocks);
-            let tiles = edge(self.tiles, blocks, i)..edge(self.tiles, blocks, i + 1);
+            let tiles = block_start(self.tiles, blocks, i)..block_start(self.tiles, blocks, i + 1);
             // SAFETY: the scratch memory holds a region for each thread, and blocks have their own outputs.
             unsafe {
-                let zeros = frame.scratch.from(thread * self.region());
-                let before = zeros.from(apart(self.layout.panels.k));
-                let after = before.from(PLANES * self.planes()[0]);
-                self.block(frame, &Block { group, tiles, zeros, before, after }, share);
+                let zeros = ctx.scratch.from(thread * self.region());
+                let transformed = zeros.from(padded_plane(self.layout.panels.k));
+                let products = transformed.from(PLANES * self.planes()[0]);
+                self.block(ctx, &Block { group, tiles, zeros, transformed, products }, share);
             }
         });
-        let y = frame.map(self.step.output);
-        Bounds::activate_others(frame.pool, self.step.activation, &y);
+        let y = ctx.map(self.step.output);
+        Bounds::activate_others(ctx.pool, self.step.activation, &y);
     }
 
     fn scratch(&self) -> usize {
@@ -245,35 +255,35 @@ impl Operation for Winograd {
     }
 }
 
-/// How many panels may be taken apart: a last one that is narrower than a vector goes with the one before it.
+/// Number of parts that the panels can be divided into: a last panel narrower than a vector stays with its predecessor.
 fn parts(panels: &Panels) -> usize {
     let last = panels.count() - 1;
     if panels.columns(last) < panels.lanes { last } else { last + 1 }
 }
 
-/// Where block `i` begins, or the one before it ends. Blocks are as large as each other but for rows of the matrices'
-/// tiles, so that which rows are left over does not depend on how many blocks there are.
-fn edge(tiles: usize, blocks: usize, i: usize) -> usize {
+/// Returns the first tile of block `i`. Blocks begin at multiples of the height of a GEMM tile, so that the remainder of
+/// rows does not depend on the number of blocks.
+fn block_start(tiles: usize, blocks: usize, i: usize) -> usize {
     let rows = simd::rows();
     (tiles.div_ceil(rows) * i / blocks * rows).min(tiles)
 }
 
-/// Tiles of the largest block, at most.
+/// Upper bound of the tiles of a block.
 fn largest(tiles: usize, blocks: usize) -> usize {
     (tiles.div_ceil(simd::rows()).div_ceil(blocks) * simd::rows()).min(tiles)
 }
 
-/// The distance of parts of this size.
-fn apart(floats: usize) -> usize {
-    floats.next_multiple_of(APART) + APART
+/// Floats from one plane of this size to the next.
+fn padded_plane(floats: usize) -> usize {
+    floats.next_multiple_of(PLANE_PADDING) + PLANE_PADDING
 }
 
 /// Floats of transformed kernels.
 pub(crate) fn floats(layout: &Layout) -> usize {
-    layout.groups * PLANES * apart(layout.panels.floats())
+    layout.groups * PLANES * padded_plane(layout.panels.floats())
 }
 
-/// Packs transformed kernels: for each group a packed matrix for each position, [`apart`].
+/// Packs transformed kernels: for each group a packed matrix for each position, [`padded_plane`].
 pub(crate) fn pack(layout: &Layout, oihw: &[f32]) -> Buffer {
     match layout.taps {
         9 => pack_kernels::<3>(layout, oihw),
@@ -284,7 +294,7 @@ pub(crate) fn pack(layout: &Layout, oihw: &[f32]) -> Buffer {
 /// Row after row of a panel, so that every position is written in its own order.
 fn pack_kernels<const SIZE: usize>(layout: &Layout, oihw: &[f32]) -> Buffer {
     let (panels, taps) = (layout.panels, SIZE * SIZE);
-    let plane = apart(panels.floats());
+    let plane = padded_plane(panels.floats());
     let mut packed = Buffer::zeros(floats(layout));
     for (g, packed) in packed.chunks_exact_mut(PLANES * plane).enumerate() {
         for panel in 0..panels.count() {
@@ -359,20 +369,20 @@ fn transform_products<S: Simd, const OUT: usize>(s: S, m: [S::F32; IN]) -> [S::F
 }
 
 /// The first channels of vectors that cover all of `channels`, of which there is at least one vector. The last overlaps
-/// the one before it and writes the same again.
+/// its predecessor and writes equal values again.
 fn starts<S: Simd>(channels: usize) -> impl Iterator<Item = usize> {
     (0..channels.div_ceil(S::LANES)).map(move |v| (v * S::LANES).min(channels - S::LANES))
 }
 
 /// Writes `B^T d B` of 6x6 pixels, position by position, `plane` floats apart.
-struct TransformInput<'a> {
+struct InputTransform<'a> {
     from: &'a [*const f32; PLANES],
     channels: usize,
     to: *mut f32,
     plane: usize,
 }
 
-impl Kernel for TransformInput<'_> {
+impl Kernel for InputTransform<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -405,14 +415,14 @@ impl Kernel for TransformInput<'_> {
 }
 
 /// Writes `A^T m A`, plus the bias and the addend, within the bounds, to the part of a tile that exists.
-struct TransformOutput<'a> {
+struct OutputTransform<'a> {
     from: *const f32,
     plane: usize,
     channels: usize,
     bias: &'a [f32],
-    /// Pixels as those of the output; null when nothing is added.
+    /// The pixel of the addend at the first output; null when nothing is added.
     addend: *const f32,
-    addend_pitch: [usize; 2],
+    addend_stride: [usize; 2],
     bounds: Bounds,
     to: *mut f32,
     /// Floats from one line to the next, and from one pixel to the next.
@@ -422,7 +432,7 @@ struct TransformOutput<'a> {
 }
 
 /// For OUT x OUT outputs.
-struct Outputs<'a, const OUT: usize>(TransformOutput<'a>);
+struct Outputs<'a, const OUT: usize>(OutputTransform<'a>);
 
 impl<const OUT: usize> Kernel for Outputs<'_, OUT> {
     type Output = ();
@@ -452,7 +462,7 @@ impl<const OUT: usize> Kernel for Outputs<'_, OUT> {
                             if j < t.size[1] {
                                 let mut y = s.add(row[j], bias);
                                 if !t.addend.is_null() {
-                                    let [line, pixel] = t.addend_pitch;
+                                    let [line, pixel] = t.addend_stride;
                                     y = s.add(y, s.load(t.addend.add(i * line + j * pixel + c)));
                                 }
                                 let to = t.to.add(i * t.pixel_stride[0] + j * t.pixel_stride[1] + c);

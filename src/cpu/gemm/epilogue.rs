@@ -1,12 +1,12 @@
-//! The ends of a product's sums: bias, an addend, and the activations that cost next to nothing there.
+//! The epilogue of matrix products: bias, an addend, and activations that take next to no time there.
 
-use crate::cpu::memory::{Map, Shared};
+use crate::cpu::memory::{FloatPtr, Map};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::Simd;
 use crate::cpu::simd::activation::activate;
 use crate::layers::Activation;
 
-/// Column sums that start at something, or at zero.
+/// The values that the sums of a product start at.
 #[derive(Clone, Copy)]
 pub(crate) enum Start<'a> {
     Zero,
@@ -14,15 +14,22 @@ pub(crate) enum Start<'a> {
     Bias(&'a [f32]),
 }
 
-/// A matrix that is added to the product, as large as the output: what that holds already, or another.
+/// A matrix of the size of the output that is added to the product; it may be the output itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Addend {
-    pub from: Shared,
+    pub from: FloatPtr,
     /// Floats from one row to the next.
     pub pixel_stride: usize,
 }
 
-/// Bounds that outputs are kept in as they are written: the activations that cost next to nothing there.
+impl Addend {
+    /// Returns a whole map as an addend.
+    pub(crate) fn of(map: &Map) -> Self {
+        Addend { from: map.channel(0), pixel_stride: map.view.pixel_stride }
+    }
+}
+
+/// Bounds that outputs are clamped to as they are written: a fused ReLU or clip.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     low: f32,
@@ -32,7 +39,7 @@ pub(crate) struct Bounds {
 impl Bounds {
     pub(crate) const NONE: Bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
 
-    /// Those of an activation; none when it is not one of bounds.
+    /// Returns the bounds of an activation; [`Bounds::NONE`] for an activation that does not clamp.
     pub(crate) fn of(activation: Option<Activation>) -> Self {
         match activation {
             Some(Activation::Relu) => Bounds { low: 0.0, ..Self::NONE },
@@ -41,7 +48,7 @@ impl Bounds {
         }
     }
 
-    /// Applies an activation that is not one of bounds.
+    /// Applies an activation that does not clamp to a whole map.
     pub(crate) fn activate_others(pool: &Pool, activation: Option<Activation>, y: &Map) {
         match activation {
             None | Some(Activation::Relu | Activation::Clip { .. }) => {}
@@ -49,35 +56,36 @@ impl Bounds {
         }
     }
 
-    /// NaN stays.
+    /// Clamps a vector; NaN stays NaN.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         s.at_most(s.at_least(x, s.splat(self.low)), s.splat(self.high))
     }
 }
 
-/// Bounds and, where there is a step, whole steps between them.
+/// Rounds to multiples of a step between bounds, or clamps to bounds alone.
 #[derive(Clone, Copy)]
-pub(crate) struct Rounding {
+pub(crate) struct Requantize {
     bounds: Bounds,
-    /// 0 for none.
+    /// The step; 0 clamps without rounding.
     step: f32,
     inverse: f32,
 }
 
-impl Rounding {
-    /// That of an activation; none when it neither bounds nor rounds.
+impl Requantize {
+    /// Returns the rounding of an activation; no change for an activation that neither clamps nor rounds.
     pub(crate) fn of(activation: Option<Activation>) -> Self {
         match activation {
-            Some(Activation::FakeQuantize { scale, low, high }) => Rounding {
+            Some(Activation::FakeQuantize { scale, low, high }) => Requantize {
                 bounds: Bounds::of(Some(Activation::Clip { min: low, max: high })),
                 step: scale,
                 inverse: 1.0 / scale,
             },
-            other => Rounding { bounds: Bounds::of(other), step: 0.0, inverse: 0.0 },
+            other => Requantize { bounds: Bounds::of(other), step: 0.0, inverse: 0.0 },
         }
     }
 
+    /// Clamps and rounds a vector.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         if self.step == 0.0 {

@@ -1,102 +1,56 @@
-//! Matrix multiplication: everything with weights becomes one of these two loops.
+//! Matrix multiplication of floats.
 //!
-//! The left matrix is never copied. Its row for an output pixel is a few runs of floats that lie in the map as they are
-//! (a convolution's window: one run for each kernel row), so a row is an offset and all rows share the same runs. The
-//! right matrix is packed: panels of as many columns as a tile is wide, in each panel row after row.
+//! The left matrix is never copied. Its row for an output pixel is a few spans of floats that lie in the map (for the
+//! window of a convolution, one span for each kernel row), so a row is an offset, and all rows share their spans. The
+//! right matrix is packed: panels as wide as a tile, in each panel row after row.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::driver::{BLOCK_ROWS, Run, block, walk};
-use super::epilogue::{Addend, Bounds, Start};
-use super::panels::Panels;
-use crate::cpu::memory::Shared;
-use crate::cpu::pool::Pool;
+use super::driver::{Microkernel, Operands, Tile};
+use super::epilogue::{Bounds, Start};
 use crate::cpu::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
 
 /// Rows of the lower tile.
 const FEW_ROWS: usize = 4;
 
-/// `out = left * right + start + addend`, then an activation that tiles can do.
+/// `out = left * right + start + addend`, within bounds.
+#[derive(Clone, Copy)]
 pub(crate) struct Gemm<'a> {
-    pub left: Shared,
-    /// Where each row starts.
-    pub rows: &'a [u32],
-    pub runs: &'a [Run],
+    pub operands: Operands<'a>,
     pub right: &'a [f32],
-    pub panels: Panels,
     pub start: Start<'a>,
-    pub addend: Option<Addend>,
     pub bounds: Bounds,
-    pub out: Shared,
-    /// Floats from one output row to the next.
-    pub pixel_stride: usize,
 }
 
-impl Gemm<'_> {
-    /// # Safety
-    /// Every run of every row must lie in `left`, every row in `addend`, and nobody may write there meanwhile; `out`, which
-    /// may be `addend`, must hold all rows, and nobody else may use their columns meanwhile.
-    pub(crate) unsafe fn run(&self, pool: &Pool) {
-        let (rows, panels) = (self.rows.len(), self.panels.count());
-        let blocks = rows.div_ceil(BLOCK_ROWS);
-        if pool.threads() == 1 || self.rows.len() * self.panels.n * self.panels.k < 1 << 15 {
-            // SAFETY: the caller's promise.
-            (0..blocks).for_each(|i| unsafe { self.block(block(i, rows), 0..panels) });
-            return;
-        }
-        // Few blocks of rows: split the panels too, until there is work for all.
-        let splits = (4 * pool.threads()).div_ceil(blocks).min(panels);
-        pool.run(blocks * splits, &|task| {
-            let (i, j) = (task / splits, task % splits);
-            // SAFETY: the caller's promise; no two tasks have a row and a panel in common.
-            unsafe { self.block(block(i, rows), panels * j / splits..panels * (j + 1) / splits) };
-        });
+impl Microkernel for Gemm<'_> {
+    fn operands(&self) -> &Operands<'_> {
+        &self.operands
     }
 
-    /// Some rows times some panels.
-    ///
-    /// # Safety
-    /// As [`Gemm::run`], for these rows and the panels' columns.
-    pub(crate) unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
-        debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
-        assert!(self.right.len() >= self.panels.floats() && rows.end <= self.rows.len());
-        // SAFETY: the caller's promise, and the assertions above.
-        walk(self.panels, rows, panels, height, |rows, panels| unsafe { self.tiles(rows, panels) });
+    fn right_len(&self) -> usize {
+        self.right.len()
     }
 
-    /// Rows of a tile times panels that are whole, or one that is not.
-    ///
-    /// # Safety
-    /// As [`Gemm::block`].
     #[inline(always)]
-    unsafe fn tiles(&self, rows: Range<usize>, panels: Range<usize>) {
-        let (first, last) = (rows.start, rows.end - 1);
-        let (column, width) = (self.panels.column(panels.start), self.panels.width(panels.start));
+    fn height(&self, rows: usize) -> usize {
+        if is_few(rows) { rows } else { rows.min(simd::rows()) }
+    }
+
+    #[inline(always)]
+    unsafe fn tile(&self, rows: Range<usize>, panels: Range<usize>) {
+        let layout = self.operands.panels;
+        let (column, width) = (layout.column(panels.start), layout.width(panels.start));
         let start = match self.start {
             Start::Bias(bias) => bias[column..][..panels.len() * width].as_ptr(),
             Start::Zero => std::ptr::null(),
         };
-        // SAFETY: the caller's promise.
+        let (single, few) = (rows.len() == 1, is_few(rows.len()));
+        // SAFETY: the matrices hold the tile; `block` has checked that `right` holds all panels.
         unsafe {
-            let tile = Tiles {
-                // Rows beyond the last stand in for it and are not written.
-                left: std::array::from_fn(|m| self.left.at(self.rows[last.min(first + m)] as usize).cast_const()),
-                runs: self.runs,
-                right: self.right.as_ptr().add(self.panels.start(panels.start)),
-                panels: panels.len(),
-                start,
-                addend: self
-                    .addend
-                    .map_or(std::ptr::null(), |a| a.from.at(first * a.pixel_stride + column).cast_const()),
-                addend_pitch: self.addend.map_or(0, |a| a.pixel_stride),
-                bounds: self.bounds,
-                out: self.out.at(first * self.pixel_stride + column),
-                pixel_stride: self.pixel_stride,
-                rows: rows.len(),
-                columns: self.panels.columns(panels.start),
-            };
-            match (rows.len() == 1, is_few(rows.len()), width > self.panels.lanes) {
+            let right = self.right.as_ptr().add(layout.start(panels.start));
+            let tile = Tiles { tile: self.operands.tile(rows, panels), right, start, bounds: self.bounds };
+            match (single, few, width > layout.lanes) {
                 (true, _, true) => simd::dispatch(RowTile::<2>(&tile)),
                 (true, _, false) => simd::dispatch(RowTile::<1>(&tile)),
                 (_, true, true) => simd::dispatch(RowsTile::<2, true>(&tile)),
@@ -108,48 +62,34 @@ impl Gemm<'_> {
     }
 }
 
-/// Whether so many rows are for the lower tile, where a full one is higher.
+/// True if so many rows are computed by the lower tile, where the full tile is higher.
 fn is_few(rows: usize) -> bool {
     rows <= FEW_ROWS && FEW_ROWS < simd::rows()
 }
 
-/// How many of these rows a tile takes.
-fn height(rows: usize) -> usize {
-    if is_few(rows) { rows } else { rows.min(simd::rows()) }
-}
-
-/// Parts of a product that fit the registers, one after the other: rows times panels that follow each other. What is passed
-/// to a kernel is passed once for all of them.
+/// A tile of floats.
 struct Tiles<'a> {
-    left: [*const f32; MAX_ROWS],
-    runs: &'a [Run],
+    tile: Tile<'a>,
     right: *const f32,
-    panels: usize,
     /// Null when sums start at zero.
     start: *const f32,
-    /// Null when nothing is added.
-    addend: *const f32,
-    addend_pitch: usize,
     bounds: Bounds,
-    out: *mut f32,
-    pixel_stride: usize,
-    rows: usize,
-    /// Of a panel.
-    columns: usize,
 }
 
 impl Tiles<'_> {
-    /// The first column of each panel, counted from that of the first.
+    /// Returns the first column of each panel, counted from the first column of the tile.
     #[inline(always)]
     fn firsts<S: Simd, const NV: usize>(&self) -> impl Iterator<Item = usize> + use<S, NV> {
-        (0..self.panels).map(|panel| panel * NV * S::LANES)
+        (0..self.tile.panels).map(|panel| panel * NV * S::LANES)
     }
 
+    /// Returns the first sums of the panel at this column.
+    ///
     /// # Safety
     /// `start` is null or holds NV vectors from this column on.
     #[inline(always)]
     unsafe fn starts<S: Simd, const NV: usize>(&self, s: S, column: usize) -> [S::F32; NV] {
-        // SAFETY: the caller's promise.
+        // SAFETY: `start` holds a value for each column of the tile's panels, so NV vectors from each panel's first column.
         unsafe {
             let mut acc = [s.splat(0.0); NV];
             if !self.start.is_null() {
@@ -169,14 +109,14 @@ impl Tiles<'_> {
     #[cfg_attr(target_arch = "wasm32", inline(never))]
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     unsafe fn write<S: Simd>(&self, s: S, sums: *const f32, column: usize, vectors: usize) {
-        for m in 0..self.rows {
+        for m in 0..self.tile.rows {
             for v in 0..vectors {
-                // SAFETY: the caller's promise; no lane beyond the last column is touched.
+                // SAFETY: `sums` holds the vectors of each row, and no lane beyond the last column of `out` is touched.
                 unsafe {
                     let y = s.load(sums.add((m * vectors + v) * S::LANES));
-                    let to = self.out.add(m * self.pixel_stride + column + v * S::LANES);
-                    let addend = self.addend.wrapping_add(m * self.addend_pitch + column + v * S::LANES);
-                    let n = self.columns.saturating_sub(v * S::LANES);
+                    let to = self.tile.out.add(m * self.tile.pixel_stride + column + v * S::LANES);
+                    let addend = self.tile.addend.wrapping_add(m * self.tile.addend_stride + column + v * S::LANES);
+                    let n = self.tile.columns.saturating_sub(v * S::LANES);
                     if n >= S::LANES {
                         self.finish(s, Whole, y, addend, to);
                     } else if n > 0 {
@@ -191,7 +131,7 @@ impl Tiles<'_> {
     unsafe fn finish<S: Simd, A: Access>(&self, s: S, a: A, mut y: S::F32, addend: *const f32, to: *mut f32) {
         // SAFETY: see `write`.
         unsafe {
-            if !self.addend.is_null() {
+            if !self.tile.addend.is_null() {
                 y = s.add(a.load(s, addend), y);
             }
             a.store(s, to, self.bounds.apply(s, y));
@@ -215,17 +155,17 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
     unsafe fn run<S: Simd>(self, s: S) {
         let t = self.0;
         let rows = if FEW { FEW_ROWS } else { S::ROWS };
-        // SAFETY: the runs lie in `left`, `right` holds a vector row for each float of them; see `Gemm::run`.
+        // SAFETY: the spans lie in `left`, `right` holds a vector row for each float of them; see `Microkernel::run`.
         unsafe {
             let mut right = t.right;
             for column in t.firsts::<S, NV>() {
                 let mut acc = [t.starts::<_, NV>(s, column); MAX_ROWS];
-                for run in t.runs {
-                    let mut left = [t.left[0]; MAX_ROWS];
+                for span in t.tile.spans {
+                    let mut left = [t.tile.left[0]; MAX_ROWS];
                     for m in 0..rows {
-                        left[m] = t.left[m].add(run.offset);
+                        left[m] = t.tile.left[m].add(span.offset);
                     }
-                    for k in 0..run.len {
+                    for k in 0..span.len {
                         let mut b = [s.splat(0.0); NV];
                         for v in 0..NV {
                             b[v] = s.load(right.add(v * S::LANES));
@@ -239,12 +179,12 @@ impl<const NV: usize, const FEW: bool> Kernel for RowsTile<'_, NV, FEW> {
                         right = right.add(NV * S::LANES);
                     }
                 }
-                if t.rows == rows && t.columns >= NV * S::LANES {
+                if t.tile.rows == rows && t.tile.columns >= NV * S::LANES {
                     for m in 0..rows {
                         for v in 0..NV {
-                            let at = m * t.addend_pitch + column + v * S::LANES;
-                            let to = t.out.add(m * t.pixel_stride + column + v * S::LANES);
-                            t.finish(s, Whole, acc[m][v], t.addend.wrapping_add(at), to);
+                            let at = m * t.tile.addend_stride + column + v * S::LANES;
+                            let to = t.tile.out.add(m * t.tile.pixel_stride + column + v * S::LANES);
+                            t.finish(s, Whole, acc[m][v], t.tile.addend.wrapping_add(at), to);
                         }
                     }
                     continue;
@@ -278,10 +218,10 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
             for column in t.firsts::<S, NV>() {
                 let mut acc = [[s.splat(0.0); NV]; CHAINS];
                 acc[0] = t.starts::<_, NV>(s, column);
-                for run in t.runs {
-                    let mut left = t.left[0].add(run.offset);
-                    let end = left.add(run.len);
-                    let whole = left.add(run.len / CHAINS * CHAINS);
+                for span in t.tile.spans {
+                    let mut left = t.tile.left[0].add(span.offset);
+                    let end = left.add(span.len);
+                    let whole = left.add(span.len / CHAINS * CHAINS);
                     while left < whole {
                         for c in 0..CHAINS {
                             let a = s.splat(*left.add(c));
@@ -316,11 +256,16 @@ impl<const NV: usize> Kernel for RowTile<'_, NV> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::gemm::driver::Span;
+    use crate::cpu::gemm::epilogue::Addend;
+    use crate::cpu::gemm::panels::Panels;
     use crate::cpu::gemm::testing::{close, packed, random};
+    use crate::cpu::memory::FloatPtr;
+    use crate::cpu::pool::Pool;
     use crate::cpu::simd::doubled::with_both;
     use crate::layers::Activation;
 
-    /// Every remainder of rows and columns around every tile size, with runs of several lengths, and memory beyond the
+    /// Every remainder of rows and columns around every tile size, with spans of several lengths, and memory beyond the
     /// columns untouched.
     #[test]
     fn products_with_remainders() {
@@ -341,46 +286,38 @@ mod tests {
 
     fn check(pool: &Pool, m: usize, n: usize, lens: &[usize]) {
         let k: usize = lens.iter().sum();
-        let pitch_left = k + 3 * lens.len() + 2;
-        let mut left = random(m * pitch_left, 1);
+        let left_stride = k + 3 * lens.len() + 2;
+        let mut left = random(m * left_stride, 1);
         let right = random(k * n, 2);
         let bias = random(n.next_multiple_of(8), 3);
-        let rows: Vec<u32> = (0..m).map(|i| (i * pitch_left) as u32).collect();
+        let rows: Vec<u32> = (0..m).map(|i| (i * left_stride) as u32).collect();
         let mut offset = 1;
-        let runs: Vec<Run> = lens
+        let spans: Vec<Span> = lens
             .iter()
             .map(|&len| {
                 offset += len + 3;
-                Run { offset: offset - len - 3, len }
+                Span { offset: offset - len - 3, len }
             })
             .collect();
-        let taps: Vec<usize> = runs.iter().flat_map(|r| r.offset..r.offset + r.len).collect();
+        let taps: Vec<usize> = spans.iter().flat_map(|r| r.offset..r.offset + r.len).collect();
         let panels = Panels::new(k, n);
         let packed = packed(panels, |k, j| right[k * n + j]);
         let pixel_stride = n + 1;
         let truth = |i: usize, j: usize| -> f64 {
-            let product = |kk: usize| f64::from(left[i * pitch_left + taps[kk]]) * f64::from(right[kk * n + j]);
+            let product = |kk: usize| f64::from(left[i * left_stride + taps[kk]]) * f64::from(right[kk * n + j]);
             (0..k).map(product).sum()
         };
         let want: Vec<f64> = (0..m * n).map(|i| truth(i / n, i % n)).collect();
-        let left = Shared::new(&mut left);
+        let left = FloatPtr::new(&mut left);
         for (start, add) in [(Start::Zero, false), (Start::Bias(&bias), false), (Start::Bias(&bias), true)] {
             let before = random(m * pixel_stride, 4);
             let mut out = before.clone();
-            let to = Shared::new(&mut out);
-            let gemm = Gemm {
-                left,
-                rows: &rows,
-                runs: &runs,
-                right: &packed,
-                panels,
-                start,
-                addend: add.then_some(Addend { from: to, pixel_stride }),
-                bounds: Bounds::of(matches!(start, Start::Bias(_)).then_some(Activation::Relu)),
-                out: to,
-                pixel_stride,
-            };
-            // SAFETY: the rows and the output are as large as their pitches say.
+            let to = FloatPtr::new(&mut out);
+            let addend = add.then_some(Addend { from: to, pixel_stride });
+            let operands = Operands { left, rows: &rows, spans: &spans, panels, addend, out: to, pixel_stride };
+            let bounds = Bounds::of(matches!(start, Start::Bias(_)).then_some(Activation::Relu));
+            let gemm = Gemm { operands, right: &packed, start, bounds };
+            // SAFETY: the rows and the output are as large as their strides say.
             unsafe { gemm.run(pool) };
             for i in 0..m {
                 for j in 0..n {

@@ -1,45 +1,51 @@
 //! The gradient of weights: products summed over pixels.
+//!
+//! The loops are not [`Microkernel`](super::driver::Microkernel)'s. The sums run over the rows of the left matrix, which
+//! lie apart in a map, and not over spans of one row; the output is packed panels; and sums are continued from chunk to
+//! chunk of pixels, in the outermost loop of a task, so that the right matrix, one row for each pixel, stays in the cache.
 
 use std::ops::Range;
 
+use super::driver::is_small;
 use super::panels::Panels;
-use crate::cpu::memory::Shared;
+use crate::cpu::memory::FloatPtr;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Kernel, MAX_ROWS, Simd};
 
-/// Reduction steps (pixels) after which a gradient tile is written back, so that its operands stay in the cache.
+/// Pixels after which the sums of a tile are written back, so that its operands stay in the cache.
 const CHUNK: usize = 256;
 
 /// `out[k][n] = sum over pixels of left[pixel][k] * right[pixel][n]`: the gradient of weights. Right and out are
 /// packed, right with one row for each pixel.
 pub(crate) struct Gradient<'a> {
-    pub left: Shared,
-    /// Where each pixel's row starts.
+    pub left: FloatPtr,
+    /// Offset of the row of each pixel.
     pub rows: &'a [u32],
-    /// Where each k is in a row.
+    /// Offset of each `k` in a row.
     pub taps: &'a [u32],
     pub right: &'a [f32],
-    pub out: Shared,
+    pub out: FloatPtr,
     pub panels: Panels,
 }
 
 impl Gradient<'_> {
+    /// Computes the gradient on all threads.
+    ///
     /// # Safety
-    /// Every tap of every row must lie in `left` and nobody may write there meanwhile; `out` must hold the panels, and
-    /// nobody else may use them meanwhile.
+    /// Every tap of every row must lie in `left`, and no task may write there meanwhile; `out` must hold the panels, and
+    /// nothing else may use them meanwhile.
     pub(crate) unsafe fn run(&self, pool: &Pool) {
         let tiles = self.panels.k.div_ceil(simd::rows());
-        let work = self.rows.len() * self.panels.floats();
-        let tasks = if work < 1 << 15 { 1 } else { (4 * pool.threads()).min(tiles) };
-        if pool.threads() == 1 || tasks == 1 {
-            // SAFETY: the caller's promise.
-            return unsafe { self.tiles(0..tiles) };
-        }
-        // SAFETY: the caller's promise; no two tasks have a tile in common.
+        let small = is_small(pool, self.rows.len() * self.panels.floats());
+        let tasks = if small { 1 } else { (4 * pool.threads()).min(tiles) };
+        // SAFETY: `left` holds every tap of every row, `out` all tiles, and no two tasks have a tile in common.
         pool.run(tasks, &|i| unsafe { self.tiles(tiles * i / tasks..tiles * (i + 1) / tasks) });
     }
 
-    /// Some rows of tiles, over all pixels: each sum has one order, whatever the number of threads.
+    /// Computes some rows of tiles, over all pixels: each sum has one order, whatever the number of threads.
+    ///
+    /// # Safety
+    /// The matrices must be valid as [`Gradient::run`] says, and no other task may use the tiles.
     unsafe fn tiles(&self, tiles: Range<usize>) {
         let pixels = Panels { k: self.rows.len(), ..self.panels };
         assert!(self.right.len() >= pixels.floats() && self.taps.len() == self.panels.k);
@@ -50,7 +56,7 @@ impl Gradient<'_> {
                 for tile in tiles.clone() {
                     let k = tile * simd::rows();
                     let count = simd::rows().min(self.panels.k - k);
-                    // SAFETY: the panels hold these rows; the rest is the caller's promise.
+                    // SAFETY: `right` holds a panel row for each pixel, by the assertion above; `out` holds every tile.
                     unsafe {
                         let tile = GradientTile {
                             left: self.left.at(0),
@@ -126,7 +132,7 @@ impl<const NV: usize> Kernel for GradientKernel<'_, NV> {
     }
 }
 
-/// Sums of the columns of packed rows, into `sums` (padded as the panels are).
+/// Writes the sums of the columns of packed rows to `sums`, padded as the panels are.
 pub(crate) fn column_sums(panels: Panels, packed: &[f32], sums: &mut [f32]) {
     for panel in 0..panels.count() {
         let width = panels.width(panel);
@@ -188,17 +194,17 @@ mod tests {
                 let mut packed = vec![f32::NAN; of_pixels.floats()];
                 // SAFETY: both are as large as the shapes say.
                 unsafe {
-                    pack_rows(Shared::new(&mut right.clone()), n, Shared::new(&mut packed), of_pixels, 0..pixels)
+                    pack_rows(FloatPtr::new(&mut right.clone()), n, FloatPtr::new(&mut packed), of_pixels, 0..pixels)
                 };
                 let mut out = vec![f32::NAN; panels.floats()];
                 let mut sums = vec![f32::NAN; panels.padded()];
                 column_sums(of_pixels, &packed, &mut sums);
                 let gradient = Gradient {
-                    left: Shared::new(&mut left),
+                    left: FloatPtr::new(&mut left),
                     rows: &rows,
                     taps: &taps,
                     right: &packed,
-                    out: Shared::new(&mut out),
+                    out: FloatPtr::new(&mut out),
                     panels,
                 };
                 // SAFETY: left holds every tap of every row.

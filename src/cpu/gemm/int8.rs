@@ -1,107 +1,64 @@
-//! Matrix multiplication of integers: the loops of `f32.rs` over words that hold two codes each, or four.
+//! Matrix multiplication of quantized numbers. An element of the left matrix is a float's 32 bits that hold two quantized
+//! inputs of 16 bits, or four of 8: their number is the packing factor.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::driver::{BLOCK_ROWS, Run, block, walk};
-use super::epilogue::{Addend, Rounding};
-use super::panels::Panels;
-use crate::cpu::memory::Shared;
-use crate::cpu::pool::Pool;
+use super::driver::{Microkernel, Operands, Tile};
+use super::epilogue::Requantize;
 use crate::cpu::simd::{self, Access, Kernel, MAX_LANES, MAX_ROWS, Part, Simd, Whole};
 
-/// `out = left * right * scales + bias + addend`, rounded before the addend and bounded or rounded after it. Offsets, runs
-/// and the panels' rows count words.
+/// `out = left * right * scales + bias + addend`, requantized before the addend and bounded or requantized after it.
+/// Offsets, spans and the rows of the panels count elements.
+#[derive(Clone, Copy)]
 pub(crate) struct Int8Gemm<'a> {
-    pub left: Shared,
-    /// Where each row starts.
-    pub rows: &'a [u32],
-    pub runs: &'a [Run],
-    /// A byte for each code of each word of the panels.
+    pub operands: Operands<'a>,
+    /// The quantized weights, a byte for each; an element of the panels has `packing_factor` of them.
     pub right: &'a [i8],
-    /// Codes of a word: 2 of 16 bits, or 4 of 8.
-    pub word: usize,
-    pub panels: Panels,
-    /// One value for each column, padded as the panels are.
+    /// Quantized inputs in an element: 2 of 16 bits, or 4 of 8.
+    pub packing_factor: usize,
+    /// Factor of each column, padded as the panels are.
     pub scales: &'a [f32],
-    /// The same.
+    /// Bias of each column, padded as the panels are.
     pub bias: &'a [f32],
-    /// What becomes of a product that something is added to.
-    pub rounding: Rounding,
-    /// What is added then.
-    pub addend: Option<Addend>,
-    /// What becomes of the sum.
-    pub ending: Rounding,
-    pub out: Shared,
-    /// Floats from one output row to the next.
-    pub pixel_stride: usize,
+    /// Applied to the product before an addend is added; unused without an addend.
+    pub requantize: Requantize,
+    /// Applied to the sum.
+    pub activation: Requantize,
 }
 
-impl Int8Gemm<'_> {
-    /// # Safety
-    /// Every run of every row must lie in `left`, every row in `addend`, and nobody may write there meanwhile; `out`, which
-    /// may be `addend`, must hold all rows, and nobody else may use their columns meanwhile.
-    pub(crate) unsafe fn run(&self, pool: &Pool) {
-        let (rows, panels) = (self.rows.len(), self.panels.count());
-        let blocks = rows.div_ceil(BLOCK_ROWS);
-        if pool.threads() == 1 || rows * self.panels.floats() < 1 << 15 {
-            // SAFETY: the caller's promise.
-            return (0..blocks).for_each(|i| unsafe { self.block(block(i, rows), 0..panels) });
-        }
-        // Few blocks of rows: split the panels too, until there is work for all.
-        let splits = (4 * pool.threads()).div_ceil(blocks).min(panels);
-        pool.run(blocks * splits, &|task| {
-            let (i, j) = (task / splits, task % splits);
-            // SAFETY: the caller's promise; no two tasks have a row and a panel in common.
-            unsafe { self.block(block(i, rows), panels * j / splits..panels * (j + 1) / splits) };
-        });
+impl Microkernel for Int8Gemm<'_> {
+    fn operands(&self) -> &Operands<'_> {
+        &self.operands
     }
 
-    /// Some rows times some panels.
-    ///
-    /// # Safety
-    /// As [`Int8Gemm::run`], for these rows and the panels' columns.
-    unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
-        debug_assert_eq!(self.runs.iter().map(|r| r.len).sum::<usize>(), self.panels.k);
-        assert!(self.right.len() >= self.word * self.panels.floats() && rows.end <= self.rows.len());
-        let full = tile_height(self.word);
-        // One row that is left has a tile of its own.
-        let height = |left: usize| if left == 1 { 1 } else { left.min(full) };
-        // SAFETY: the caller's promise, and the assertions above.
-        walk(self.panels, rows, panels, height, |rows, panels| unsafe { self.tiles(rows, panels) });
+    fn right_len(&self) -> usize {
+        self.right.len() / self.packing_factor
     }
 
-    /// Rows of a tile times panels that are whole, or one that is not.
-    ///
-    /// # Safety
-    /// As [`Int8Gemm::block`].
+    /// A single row has a tile of its own.
     #[inline(always)]
-    unsafe fn tiles(&self, rows: Range<usize>, panels: Range<usize>) {
-        let (first, last) = (rows.start, rows.end - 1);
-        let (column, width) = (self.panels.column(panels.start), self.panels.width(panels.start));
+    fn height(&self, rows: usize) -> usize {
+        if rows == 1 { 1 } else { rows.min(tile_height(self.packing_factor)) }
+    }
+
+    #[inline(always)]
+    unsafe fn tile(&self, rows: Range<usize>, panels: Range<usize>) {
+        let layout = self.operands.panels;
+        let (column, width) = (layout.column(panels.start), layout.width(panels.start));
         let columns = column..column + panels.len() * width;
-        // SAFETY: the caller's promise.
+        let single = rows.len() == 1;
+        // SAFETY: the matrices hold the tile; `block` has checked that `right` holds all panels.
         unsafe {
             let tile = Tiles {
-                // Rows beyond the last stand in for it and are not written.
-                left: std::array::from_fn(|m| self.left.at(self.rows[last.min(first + m)] as usize).cast_const()),
-                runs: self.runs,
-                right: self.right.as_ptr().add(self.word * self.panels.start(panels.start)),
-                panels: panels.len(),
+                right: self.right.as_ptr().add(self.packing_factor * layout.start(panels.start)),
                 scales: self.scales[columns.clone()].as_ptr(),
                 bias: self.bias[columns].as_ptr(),
-                addend: self
-                    .addend
-                    .map_or(std::ptr::null(), |a| a.from.at(first * a.pixel_stride + column).cast_const()),
-                addend_pitch: self.addend.map_or(0, |a| a.pixel_stride),
-                rounding: self.rounding,
-                ending: self.ending,
-                out: self.out.at(first * self.pixel_stride + column),
-                pixel_stride: self.pixel_stride,
-                rows: rows.len(),
-                columns: self.panels.columns(panels.start),
+                requantize: self.requantize,
+                activation: self.activation,
+                tile: self.operands.tile(rows, panels),
             };
-            match (rows.len() == 1, width > self.panels.lanes, self.word) {
+            match (single, width > layout.lanes, self.packing_factor) {
                 (true, true, 2) => simd::dispatch(Product::<2, true, _>(&tile, Pairs)),
                 (true, false, 2) => simd::dispatch(Product::<1, true, _>(&tile, Pairs)),
                 (false, true, 2) => simd::dispatch(Product::<2, false, _>(&tile, Pairs)),
@@ -115,17 +72,17 @@ impl Int8Gemm<'_> {
     }
 }
 
-/// Rows of a tile here, of words of so many codes. Bytes need no register to be widened in.
+/// Kernel that returns the rows of a full tile for a packing factor. Bytes need no register to be widened in.
 struct TileRows(usize);
 
-const fn tile_rows<S: Simd>(word: usize) -> usize {
-    if word == 4 { S::ROWS } else { S::INT_ROWS }
+const fn tile_rows<S: Simd>(packing_factor: usize) -> usize {
+    if packing_factor == 4 { S::ROWS } else { S::INT_ROWS }
 }
 
 /// Rows of a full tile.
-pub(crate) fn tile_height(word: usize) -> usize {
+pub(crate) fn tile_height(packing_factor: usize) -> usize {
     // SAFETY: nothing is read or written.
-    unsafe { simd::dispatch(TileRows(word)) }
+    unsafe { simd::dispatch(TileRows(packing_factor)) }
 }
 
 impl Kernel for TileRows {
@@ -137,27 +94,17 @@ impl Kernel for TileRows {
     }
 }
 
-/// Parts of a product that fit the registers, as in `f32.rs`: rows times panels that follow each other.
+/// A tile of quantized numbers.
 struct Tiles<'a> {
-    left: [*const f32; MAX_ROWS],
-    runs: &'a [Run],
+    tile: Tile<'a>,
     right: *const i8,
-    panels: usize,
     scales: *const f32,
     bias: *const f32,
-    /// Null when nothing is added.
-    addend: *const f32,
-    addend_pitch: usize,
-    rounding: Rounding,
-    ending: Rounding,
-    out: *mut f32,
-    pixel_stride: usize,
-    rows: usize,
-    /// Of a panel.
-    columns: usize,
+    requantize: Requantize,
+    activation: Requantize,
 }
 
-/// Panels whose sums wait until all of them are finished: what that needs in registers is loaded once.
+/// Panels whose sums are held until all of them are finished together, so that scales and bounds are loaded once.
 const HELD_PANELS: usize = 8;
 
 /// Sums on their way from registers to the output, as in `f32.rs`.
@@ -177,9 +124,9 @@ impl Tiles<'_> {
         let (width, size) = (vectors * S::LANES, rows * vectors * S::LANES);
         for (i, panel) in panels.enumerate() {
             for v in 0..vectors {
-                let n = self.columns.saturating_sub(v * S::LANES);
+                let n = self.tile.columns.saturating_sub(v * S::LANES);
                 let column = panel * width + v * S::LANES;
-                // SAFETY: the caller's promise; no lane beyond the last column is touched.
+                // SAFETY: `sums` holds the vectors of each row, and no lane beyond the last column of `out` is touched.
                 unsafe {
                     let sums = sums.add(i * size + v * S::LANES);
                     if n >= S::LANES {
@@ -201,43 +148,48 @@ impl Tiles<'_> {
         // SAFETY: see `write`.
         unsafe {
             let (scale, bias) = (s.load(self.scales.add(column)), s.load(self.bias.add(column)));
-            for m in 0..self.rows {
+            for m in 0..self.tile.rows {
                 // Not fused, so that every machine rounds twice.
                 let mut y = s.add(s.mul(s.to_float(s.load_i32(sums.add(m * apart))), scale), bias);
-                if !self.addend.is_null() {
-                    let addend = a.load(s, self.addend.add(m * self.addend_pitch + column));
-                    y = s.add(addend, self.rounding.apply(s, y));
+                if !self.tile.addend.is_null() {
+                    let addend = a.load(s, self.tile.addend.add(m * self.tile.addend_stride + column));
+                    y = s.add(addend, self.requantize.apply(s, y));
                 }
-                a.store(s, self.out.add(m * self.pixel_stride + column), self.ending.apply(s, y));
+                a.store(s, self.tile.out.add(m * self.tile.pixel_stride + column), self.activation.apply(s, y));
             }
         }
     }
 }
 
-/// The integers that a word of 32 bits holds.
-trait Word {
-    /// How many.
-    const LEN: usize;
-    /// A vector of words.
+/// The integers that an element of 32 bits holds.
+trait Packing {
+    /// Number of the integers in an element.
+    const FACTOR: usize;
+    /// A vector of elements.
     type V<S: Simd>: Copy;
 
+    /// Loads a vector of elements of the right matrix.
+    ///
     /// # Safety
-    /// `p` must be valid for reading [`Word::LEN`] bytes for each lane.
+    /// `p` must be valid for reading [`Packing::FACTOR`] bytes for each lane.
     unsafe fn load<S: Simd>(s: S, p: *const i8) -> Self::V<S>;
+    /// Returns an element of the left matrix in every lane.
+    ///
     /// # Safety
-    /// `p` must be valid for reading a word.
+    /// `p` must be valid for reading an element.
     unsafe fn splat<S: Simd>(s: S, p: *const f32) -> Self::V<S>;
+    /// Adds the products of the integers in each lane to `acc`.
     fn dot<S: Simd>(s: S, a: Self::V<S>, b: Self::V<S>, acc: S::I32) -> S::I32;
 }
 
-/// Two of 16 bits.
+/// Two integers of 16 bits.
 struct Pairs;
 
-/// Four of 8 bits.
+/// Four integers of 8 bits.
 struct Quads;
 
-impl Word for Pairs {
-    const LEN: usize = 2;
+impl Packing for Pairs {
+    const FACTOR: usize = 2;
     type V<S: Simd> = S::I16;
 
     #[inline(always)]
@@ -247,7 +199,7 @@ impl Word for Pairs {
     }
     #[inline(always)]
     unsafe fn splat<S: Simd>(s: S, p: *const f32) -> S::I16 {
-        // SAFETY: `p` is valid for reading a word.
+        // SAFETY: `p` is valid for reading an element.
         unsafe { s.splat_i16(p.cast()) }
     }
     #[inline(always)]
@@ -256,8 +208,8 @@ impl Word for Pairs {
     }
 }
 
-impl Word for Quads {
-    const LEN: usize = 4;
+impl Packing for Quads {
+    const FACTOR: usize = 4;
     type V<S: Simd> = S::I8;
 
     #[inline(always)]
@@ -267,7 +219,7 @@ impl Word for Quads {
     }
     #[inline(always)]
     unsafe fn splat<S: Simd>(s: S, p: *const f32) -> S::I8 {
-        // SAFETY: `p` is valid for reading a word.
+        // SAFETY: `p` is valid for reading an element.
         unsafe { s.splat_i8(p.cast()) }
     }
     #[inline(always)]
@@ -280,31 +232,31 @@ impl Word for Quads {
 /// no more chains of sums than its vectors, as integers are added in one cycle.
 struct Product<'a, const NV: usize, const ONE: bool, W>(&'a Tiles<'a>, W);
 
-impl<const NV: usize, const ONE: bool, W: Word> Kernel for Product<'_, NV, ONE, W> {
+impl<const NV: usize, const ONE: bool, W: Packing> Kernel for Product<'_, NV, ONE, W> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self, s: S) {
-        if W::LEN == 4 && !S::DOT_U8 {
+        if W::FACTOR == 4 && !S::DOT_U8 {
             return; // Never chosen.
         }
-        let word = W::LEN;
-        let (t, rows) = (self.0, if ONE { 1 } else { tile_rows::<S>(word) });
-        // SAFETY: the runs lie in `left`, `right` holds a vector row for each word of them; see `Int8Gemm::run`.
+        let packing_factor = W::FACTOR;
+        let (t, rows) = (self.0, if ONE { 1 } else { tile_rows::<S>(packing_factor) });
+        // SAFETY: the spans lie in `left`, `right` holds a vector row for each element of them; see `Microkernel::run`.
         unsafe {
             let mut sums = Sums(MaybeUninit::uninit());
             let mut right = t.right;
-            for panel in 0..t.panels {
+            for panel in 0..t.tile.panels {
                 let mut acc = [[s.zero_i32(); NV]; MAX_ROWS];
-                for run in t.runs {
-                    let mut left = [t.left[0]; MAX_ROWS];
+                for span in t.tile.spans {
+                    let mut left = [t.tile.left[0]; MAX_ROWS];
                     for m in 0..rows {
-                        left[m] = t.left[m].add(run.offset);
+                        left[m] = t.tile.left[m].add(span.offset);
                     }
-                    for k in 0..run.len {
+                    for k in 0..span.len {
                         let mut b = [W::load(s, right); NV];
                         for v in 1..NV {
-                            b[v] = W::load(s, right.add(word * v * S::LANES));
+                            b[v] = W::load(s, right.add(packing_factor * v * S::LANES));
                         }
                         for m in 0..rows {
                             let a = W::splat(s, left[m].add(k));
@@ -312,7 +264,7 @@ impl<const NV: usize, const ONE: bool, W: Word> Kernel for Product<'_, NV, ONE, 
                                 acc[m][v] = W::dot(s, a, b[v], acc[m][v]);
                             }
                         }
-                        right = right.add(word * NV * S::LANES);
+                        right = right.add(packing_factor * NV * S::LANES);
                     }
                 }
                 let held = panel % HELD_PANELS;
@@ -322,7 +274,7 @@ impl<const NV: usize, const ONE: bool, W: Word> Kernel for Product<'_, NV, ONE, 
                         s.store_i32(to.add(((held * rows + m) * NV + v) * S::LANES), acc[m][v]);
                     }
                 }
-                if held + 1 == HELD_PANELS || panel + 1 == t.panels {
+                if held + 1 == HELD_PANELS || panel + 1 == t.tile.panels {
                     t.write(s, to, panel - held..panel + 1, rows, NV);
                 }
             }

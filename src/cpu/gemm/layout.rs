@@ -1,4 +1,4 @@
-//! Where packed weights lie.
+//! The layout of packed weights.
 
 use super::panels::Panels;
 use crate::cpu::algorithm::Algorithm;
@@ -13,38 +13,49 @@ pub(crate) struct Layout {
     /// Kernel positions.
     pub taps: usize,
     pub panels: Panels,
-    /// Channels of a row; more than one only of codes.
-    pub word: usize,
-    /// What computes with them.
+    /// Quantized channels in each 32-bit element of a panel: 2 of 16 bits or 4 of 8 bits; 1 for floats.
+    pub packing_factor: usize,
+    /// The algorithm that reads the weights.
     pub algorithm: Algorithm,
 }
 
 impl Layout {
     pub(crate) fn new(groups: usize, cig: usize, taps: usize, cog: usize) -> Self {
-        Layout { groups, cig, taps, panels: Panels::new(taps * cig, cog), word: 1, algorithm: Algorithm::Direct }
+        Layout {
+            groups,
+            cig,
+            taps,
+            panels: Panels::new(taps * cig, cog),
+            packing_factor: 1,
+            algorithm: Algorithm::Direct,
+        }
     }
 
-    /// The same with a row for so many channels.
-    pub(crate) fn in_words(self, word: usize) -> Self {
-        Layout { panels: Panels { k: self.taps * self.cig.div_ceil(word), ..self.panels }, word, ..self }
+    /// Returns the layout with one panel row for each `packing_factor` channels.
+    pub(crate) fn with_packing_factor(self, packing_factor: usize) -> Self {
+        Layout {
+            panels: Panels { k: self.taps * self.cig.div_ceil(packing_factor), ..self.panels },
+            packing_factor,
+            ..self
+        }
     }
 
-    /// Words of codes that hold a group's channels.
-    pub(crate) fn words(&self) -> usize {
-        self.cig.div_ceil(self.word)
+    /// Returns the number of 32-bit elements that hold the channels of a group.
+    pub(crate) fn packed_channels(&self) -> usize {
+        self.cig.div_ceil(self.packing_factor)
     }
 
-    /// Output columns of all groups, with those that fill the last vectors.
+    /// Returns the output columns of all groups, each padded to whole vectors.
     pub(crate) fn bias_floats(&self) -> usize {
         self.groups * self.panels.padded()
     }
 
-    /// One group's part of the packed weights.
+    /// Returns the packed weights of one group.
     pub(crate) fn group<'a>(&self, weight: &'a [f32], g: usize) -> &'a [f32] {
         &weight[g * self.panels.floats()..][..self.panels.floats()]
     }
 
-    /// One group's part of the packed bias.
+    /// Returns the packed bias of one group.
     pub(crate) fn group_bias<'a>(&self, bias: &'a [f32], g: usize) -> &'a [f32] {
         &bias[g * self.panels.padded()..][..self.panels.padded()]
     }

@@ -1,4 +1,4 @@
-//! Packed matrices: panels of as many columns as a tile is wide, in each panel row after row.
+//! Packed matrices: panels as wide as a GEMM tile, in each panel row after row.
 
 use crate::cpu::simd;
 
@@ -16,41 +16,42 @@ impl Panels {
         Panels { k, n, lanes: simd::lanes() }
     }
 
-    /// Columns, with those that fill the last vector.
+    /// Returns the number of columns, padded to whole vectors.
     pub(crate) fn padded(&self) -> usize {
         self.n.next_multiple_of(self.lanes)
     }
 
-    /// Floats in all panels.
+    /// Returns the number of floats in all panels.
     pub(crate) fn floats(&self) -> usize {
         self.k * self.padded()
     }
 
+    /// Returns the number of panels.
     pub(crate) fn count(&self) -> usize {
         self.n.div_ceil(2 * self.lanes)
     }
 
-    /// The first column of a panel.
+    /// Returns the first column of a panel.
     pub(crate) fn column(&self, panel: usize) -> usize {
         panel * 2 * self.lanes
     }
 
-    /// Floats from one row of a panel to the next.
+    /// Returns the floats from one row of a panel to the next.
     pub(crate) fn width(&self, panel: usize) -> usize {
         (self.padded() - self.column(panel)).min(2 * self.lanes)
     }
 
-    /// Columns of a panel that exist.
+    /// Returns the columns of a panel without padding.
     pub(crate) fn columns(&self, panel: usize) -> usize {
         (self.n - self.column(panel)).min(2 * self.lanes)
     }
 
-    /// Where a panel starts.
+    /// Returns the offset of a panel.
     pub(crate) fn start(&self, panel: usize) -> usize {
         self.column(panel) * self.k
     }
 
-    /// Where column `n` starts; its rows are [`Panels::width`] of its panel apart.
+    /// Returns the offset of column `n`, and the floats from one of its rows to the next.
     pub(crate) fn view(&self, n: usize) -> (usize, usize) {
         let panel = n / (2 * self.lanes);
         (self.start(panel) + n - self.column(panel), self.width(panel))

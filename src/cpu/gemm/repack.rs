@@ -1,20 +1,20 @@
-//! Matrices brought into panels, and panels transposed.
+//! Packing of matrices into panels, and transposition of packed matrices.
 
 use std::ops::Range;
 
 use super::panels::Panels;
-use crate::cpu::memory::{Shared, split};
+use crate::cpu::memory::{FloatPtr, split};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{self, Kernel, Simd};
 
 /// Packs `rows` rows of `n` floats, `pixel_stride` apart, into panels; the lanes beyond column n become zeros.
 ///
 /// # Safety
-/// `from` must hold the rows, and `to` [`Panels::floats`] of `Panels { k: rows, n }` that nobody else uses meanwhile.
-pub(crate) unsafe fn pack_rows(from: Shared, pixel_stride: usize, to: Shared, panels: Panels, range: Range<usize>) {
+/// `from` must hold the rows, and `to` [`Panels::floats`] of `Panels { k: rows, n }` that nothing else uses meanwhile.
+pub(crate) unsafe fn pack_rows(from: FloatPtr, pixel_stride: usize, to: FloatPtr, panels: Panels, range: Range<usize>) {
     for panel in 0..panels.count() {
         let (column, width) = (panels.column(panel), panels.width(panel));
-        // SAFETY: the caller's promise.
+        // SAFETY: `from` holds the rows and `to` all panels, so each holds this panel's columns of the range.
         unsafe {
             simd::dispatch(PackRows {
                 from: from.at(range.start * pixel_stride + column),
@@ -64,8 +64,8 @@ impl Kernel for PackRows {
 /// `to[(taps - 1 - t) * n + j][i] = from[t * rows + i][j]`. Block by block, because a column of one is a row of the other.
 ///
 /// # Safety
-/// `to` must hold [`Panels::floats`] of the panels of `taps * n` rows and `k / taps` columns for nobody else.
-pub(crate) unsafe fn transpose(pool: &Pool, panels: Panels, from: &[f32], taps: usize, to: Shared) {
+/// `to` must hold [`Panels::floats`] of the panels of `taps * n` rows and `k / taps` columns that nothing else uses.
+pub(crate) unsafe fn transpose(pool: &Pool, panels: Panels, from: &[f32], taps: usize, to: FloatPtr) {
     assert!(from.len() >= panels.floats());
     let (rows, n) = (panels.k / taps, panels.n);
     let transposed = Panels::new(taps * n, rows);
@@ -104,7 +104,7 @@ mod tests {
             let want = packed(Panels::new(taps * n, rows), |k, i| matrix[((taps - 1 - k / n) * rows + i) * n + k % n]);
             let mut to = vec![f32::NAN; want.len()];
             // SAFETY: `to` has the size of the transposed panels.
-            unsafe { transpose(&Pool::new(2), panels, &from, taps, Shared::new(&mut to)) };
+            unsafe { transpose(&Pool::new(2), panels, &from, taps, FloatPtr::new(&mut to)) };
             assert_eq!(to, want);
         }
     }

@@ -1,5 +1,4 @@
-//! Weights as the kernels read them: packed panels. Training keeps weights, gradients and optimizer state in this form;
-//! only files and callers see OIHW.
+//! Packed weights. Training keeps weights, gradients and optimizer state in this form; only files and callers see OIHW.
 
 use super::layout::Layout;
 use crate::cpu::algorithm::Algorithm;
@@ -10,33 +9,34 @@ use crate::cpu::memory::Buffer;
 pub(crate) struct Weights {
     pub layout: Layout,
     pub weight: Buffer,
-    /// Zeros when the layer has none.
+    /// Zeros for a layer without a bias.
     pub bias: Buffer,
     pub has_bias: bool,
-    /// A batch normalisation's running mean and variance; in its gradients, what they move towards. Empty for others.
+    /// Running mean and variance of a batch normalisation, or, in its gradients, the statistics of the batch. Empty for
+    /// other layers.
     pub statistics: [Buffer; 2],
-    /// How far they move in one step; 0 for others.
+    /// Fraction by which running statistics move towards the batch in one step; 0 for other layers.
     pub momentum: f32,
-    /// What sums of integers, or codes, are multiplied with, packed like the bias; empty for others.
+    /// Factors of sums of integers, or of quantized weights, packed like the bias; empty for floats.
     pub scales: Buffer,
-    /// Of the inputs, of a layer in integers; 0 for others.
+    /// Range of the inputs of a layer in integers; 0 for other layers.
     pub range: f32,
 }
 
 impl Weights {
-    /// Adds others; statistics stay.
+    /// Adds weights and bias of `other`; statistics stay.
     pub(crate) fn add(&mut self, other: &Weights) {
         for (sum, part) in [(&mut self.weight, &other.weight), (&mut self.bias, &other.bias)] {
             sum.iter_mut().zip(part.iter()).for_each(|(sum, part)| *sum += part);
         }
     }
 
-    /// Multiplies all but statistics.
+    /// Multiplies weights and bias; statistics stay.
     pub(crate) fn scale(&mut self, factor: f32) {
         self.weight.iter_mut().chain(self.bias.iter_mut()).for_each(|v| *v *= factor);
     }
 
-    /// Zeros for each of these weights.
+    /// Returns zeros of equal shape.
     pub(crate) fn zeros(&self) -> Self {
         Weights {
             weight: Buffer::zeros(self.weight.len()),
@@ -47,6 +47,7 @@ impl Weights {
         }
     }
 
+    /// Returns the bytes of all buffers.
     pub(crate) fn bytes(&self) -> usize {
         self.weight.bytes()
             + self.bias.bytes()
@@ -54,7 +55,7 @@ impl Weights {
             + self.statistics.iter().map(Buffer::bytes).sum::<usize>()
     }
 
-    /// Whether weights are codes that become floats when they are read.
+    /// True if the weights are quantized and become floats when they are read.
     pub(crate) fn is_quantized(&self) -> bool {
         self.layout.algorithm == Algorithm::Direct && !self.scales.is_empty()
     }

@@ -1,7 +1,7 @@
 //! Sum of inputs, then the fused activation; every input's gradient is the output's.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::activation::activate;
 use crate::cpu::simd::map::Sum;
 use crate::cpu::simd::pointwise::{on_maps, transfer};
@@ -13,22 +13,22 @@ pub(crate) struct Add {
 }
 
 impl Operation for Add {
-    fn forward(&self, frame: &Frame) {
-        let y = frame.map(self.step.output);
-        let input = |i: usize| frame.map(self.step.inputs[i]);
-        on_maps(frame.pool, &Sum, [&input(0), &input(1)], &y);
+    fn forward(&self, ctx: &ExecContext) {
+        let y = ctx.map(self.step.output);
+        let input = |i: usize| ctx.map(self.step.inputs[i]);
+        on_maps(ctx.pool, &Sum, [&input(0), &input(1)], &y);
         for i in 2..self.step.inputs.len() {
-            transfer(frame.pool, &input(i), &y, true);
+            transfer(ctx.pool, &input(i), &y, true);
         }
         if let Some(activation) = self.step.activation {
-            activate(frame.pool, activation, &y, &y);
+            activate(ctx.pool, activation, &y, &y);
         }
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
-        let dy = frame.map(step.dy);
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+        let dy = ctx.map(step.dy);
         for write in step.dx.iter().flatten() {
-            transfer(frame.pool, &dy, &frame.map(write.view), write.accumulate);
+            transfer(ctx.pool, &dy, &ctx.map(write.view), write.accumulate);
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Average pooling.
 
-use super::pooling::{Span, Windows, clear_sample};
+use super::pooling::{AxisWindow, EachWindow, PoolKernel, Taps, Windows, clear_sample};
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::memory::Map;
-use crate::cpu::operation::{Frame, Operation};
-use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
+use crate::cpu::operation::{ExecContext, Operation};
+use crate::cpu::simd::{self, Access, Simd};
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
 
@@ -24,139 +23,116 @@ impl AvgPool2d {
         AvgPool2d { windows: Windows::new(&layer.window, input, output), counts, step }
     }
 
-    /// Windows that divide the input into as many as the output has, see [`layers::AdaptiveAvgPool2d`].
+    /// Pools by windows that divide the input by the size of the output, see [`layers::AdaptiveAvgPool2d`].
     pub(crate) fn adaptive(step: Step) -> Self {
         let (x, y) = (step.inputs[0], step.output);
-        let spans = |output: usize, input: usize| -> Vec<Span> {
+        let windows_of_axis = |output: usize, input: usize| -> Vec<AxisWindow> {
             let range = |o| layers::AdaptiveAvgPool2d::range(o, output, input);
-            (0..output).map(|o| Span { first: range(o).start, taps: range(o).len() }).collect()
+            (0..output).map(|o| AxisWindow { first: range(o).start, taps: range(o).len() }).collect()
         };
-        let (rows, columns) = (spans(y.h, x.h), spans(y.w, x.w));
-        let counts = [&rows, &columns].map(|spans| spans.iter().map(|s| s.taps).collect());
+        let (rows, columns) = (windows_of_axis(y.h, x.h), windows_of_axis(y.w, x.w));
+        let counts = [&rows, &columns].map(|windows_of_axis| windows_of_axis.iter().map(|s| s.taps).collect());
         AvgPool2d { windows: Windows { rows, columns, dilation: [1, 1] }, counts, step }
     }
 
-    fn row<'a>(&'a self, x: &Map, y: &Map, s: usize, oy: usize) -> Row<'a> {
-        let (h, w) = (x.view.h, x.view.w);
-        let span = self.windows.rows[oy];
-        let [down, right] = self.windows.dilation;
-        Row {
-            x: x.at((s * h + span.first) * w),
-            taps: span.taps,
-            down: down * w * x.view.pixel_stride,
-            columns: &self.windows.columns,
-            counts: &self.counts[1],
-            count: self.counts[0][oy],
-            pixel_stride: x.view.pixel_stride,
-            right: right * x.view.pixel_stride,
-            y: y.at((s * y.view.h + oy) * y.view.w),
-            y_pitch: y.view.pixel_stride,
-            c: x.view.c,
-        }
+    /// Returns the weights of the windows of output row `oy`.
+    fn weights(&self, oy: usize) -> WindowWeights<'_> {
+        WindowWeights { rows: self.counts[0][oy], columns: &self.counts[1] }
     }
 }
 
 impl Operation for AvgPool2d {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        self.windows.for_rows(frame, &y, |s, oy| {
-            // SAFETY: the plan keeps input and output apart; each task has its own rows, and windows lie in the input.
-            unsafe { simd::dispatch(Each::<true>(self.row(&x, &y, s, oy))) };
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        self.windows.for_rows(ctx, &y, |s, oy| {
+            let row = self.windows.row(&x, &y, s, oy);
+            let pooling = Forward { x: row.x, y: row.y, weights: self.weights(oy) };
+            // SAFETY: the plan keeps input and output apart, and each task has its own rows.
+            unsafe { simd::dispatch(EachWindow { row, pooling }) };
         });
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, dx) = (frame.map(step.dy), frame.map(write.view));
-        self.windows.for_samples(frame, &dy, |s, rows| {
+        let (dy, dx) = (ctx.map(step.dy), ctx.map(write.view));
+        self.windows.for_samples(ctx, &dy, |s, rows| {
             // SAFETY: the plan keeps the gradients of input and output apart; each task has its own samples.
             unsafe {
                 if !write.accumulate {
                     clear_sample(&dx, s);
                 }
-                rows.for_each(|oy| simd::dispatch(Each::<false>(self.row(&dx, &dy, s, oy))));
+                for oy in rows {
+                    let row = self.windows.row(&dx, &dy, s, oy);
+                    let pooling = Backward { dx: row.x, dy: row.y, weights: self.weights(oy) };
+                    simd::dispatch(EachWindow { row, pooling });
+                }
             }
         });
     }
 }
 
-/// One row of windows.
+/// The number of taps that count in each window of a row: a number of rows times a number of columns.
 #[derive(Clone, Copy)]
-struct Row<'a> {
-    /// The first input row that the windows see.
-    x: *mut f32,
-    /// Input rows.
-    taps: usize,
-    /// Floats from one to the next.
-    down: usize,
-    columns: &'a [Span],
-    counts: &'a [usize],
-    /// Rows that count.
-    count: usize,
-    /// Floats from one input pixel to the next.
-    pixel_stride: usize,
-    /// Floats from one tap to the next.
-    right: usize,
-    y: *mut f32,
-    y_pitch: usize,
-    c: usize,
+struct WindowWeights<'a> {
+    rows: usize,
+    columns: &'a [usize],
 }
 
-/// Forward: the mean of each window goes to y. Backward: y, a gradient, is spread over x.
-struct Each<'a, const FORWARD: bool>(Row<'a>);
+impl WindowWeights<'_> {
+    /// Returns one over the taps of the window of output column `ox`.
+    #[inline(always)]
+    fn of<S: Simd>(&self, s: S, ox: usize) -> S::F32 {
+        s.splat(1.0 / (self.rows * self.columns[ox]) as f32)
+    }
+}
 
-impl<const FORWARD: bool> Kernel for Each<'_, FORWARD> {
-    type Output = ();
+/// Writes the mean of each window to `y`.
+struct Forward<'a> {
+    x: *const f32,
+    y: *mut f32,
+    weights: WindowWeights<'a>,
+}
+
+impl PoolKernel for Forward<'_> {
+    type Factor<S: Simd> = S::F32;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self, s: S) {
-        let row = self.0;
-        // SAFETY: all windows lie in the input, and the output has as many pixels as there are windows.
+    fn factor<S: Simd>(&self, s: S, ox: usize) -> S::F32 {
+        self.weights.of(s, ox)
+    }
+
+    #[inline(always)]
+    unsafe fn pool<S: Simd, A: Access>(&self, s: S, a: A, weight: S::F32, taps: Taps, x: usize, y: usize) {
+        // SAFETY: all taps and the output hold the channels that `a` accesses.
         unsafe {
-            for (ox, span) in row.columns.iter().enumerate() {
-                let weight = s.splat(1.0 / (row.count * row.counts[ox]) as f32);
-                let (x, y) = (row.x.add(span.first * row.pixel_stride), row.y.add(ox * row.y_pitch));
-                let mut c = 0;
-                while c + S::LANES <= row.c {
-                    one::<_, _, FORWARD>(s, Whole, &row, x.add(c), span.taps, y.add(c), weight);
-                    c += S::LANES;
-                }
-                if c < row.c {
-                    one::<_, _, FORWARD>(s, Part(row.c - c), &row, x.add(c), span.taps, y.add(c), weight);
-                }
-            }
+            let (x, mut sum) = (self.x.add(x), s.splat(0.0));
+            taps.for_each(|tap| sum = s.add(sum, a.load(s, x.add(tap))));
+            a.store(s, self.y.add(y), s.mul(sum, weight));
         }
     }
 }
 
-/// One window's vectors of channels.
-#[inline(always)]
-unsafe fn one<S: Simd, A: Access, const FORWARD: bool>(
-    s: S,
-    a: A,
-    row: &Row,
-    x: *mut f32,
-    taps: usize,
-    y: *mut f32,
-    weight: S::F32,
-) {
-    // SAFETY: see Each.
-    unsafe {
-        let mut sum = s.splat(0.0);
-        let spread = if FORWARD { sum } else { s.mul(a.load(s, y), weight) };
-        for ky in 0..row.taps {
-            for kx in 0..taps {
-                let p = x.add(ky * row.down + kx * row.right);
-                let v = a.load(s, p);
-                if FORWARD {
-                    sum = s.add(sum, v);
-                } else {
-                    a.store(s, p, s.add(v, spread));
-                }
-            }
-        }
-        if FORWARD {
-            a.store(s, y, s.mul(sum, weight));
+/// Adds the gradient `dy` of each window, times the window's weight, to `dx` at all taps.
+struct Backward<'a> {
+    dx: *mut f32,
+    dy: *const f32,
+    weights: WindowWeights<'a>,
+}
+
+impl PoolKernel for Backward<'_> {
+    type Factor<S: Simd> = S::F32;
+
+    #[inline(always)]
+    fn factor<S: Simd>(&self, s: S, ox: usize) -> S::F32 {
+        self.weights.of(s, ox)
+    }
+
+    #[inline(always)]
+    unsafe fn pool<S: Simd, A: Access>(&self, s: S, a: A, weight: S::F32, taps: Taps, x: usize, y: usize) {
+        // SAFETY: all taps and the output hold the channels that `a` accesses.
+        unsafe {
+            let (dx, share) = (self.dx.add(x), s.mul(a.load(s, self.dy.add(y)), weight));
+            taps.for_each(|tap| a.store(s, dx.add(tap), s.add(a.load(s, dx.add(tap)), share)));
         }
     }
 }

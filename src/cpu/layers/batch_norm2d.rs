@@ -3,14 +3,14 @@
 use crate::cpu::gemm::epilogue::Bounds;
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::memory::{Map, for_each_chunk, split};
-use crate::cpu::operation::{Dropping, Frame, Operation};
+use crate::cpu::operation::{DropoutMode, ExecContext, Operation};
 use crate::cpu::pool::Pool;
 use crate::cpu::rows::{for_each_row, reading};
 use crate::cpu::simd::{self, Access, Kernel, Part, Simd, Whole};
 use crate::layers;
 use crate::plan::{BackwardStep, GradWrite, Step};
 
-/// Sums over pixels are cut into this many parts, whatever the number of threads, so that results do not depend on it.
+/// Parts that sums over pixels are divided into on any number of threads, so that results do not depend on the number.
 const PARTS: usize = 16;
 
 /// Normalisation by channel.
@@ -19,7 +19,7 @@ pub(crate) struct BatchNorm2d {
     pub layer: layers::BatchNorm2d,
 }
 
-/// For each channel, `K` sums over all pixels: `add(channels of the maps, sums)` adds one pixel.
+/// Returns `K` sums over all pixels for each channel: `add(channels of the maps, sums)` adds one pixel.
 fn sums<const N: usize, const K: usize>(
     pool: &Pool,
     maps: [&Map; N],
@@ -36,7 +36,7 @@ fn sums<const N: usize, const K: usize>(
     std::array::from_fn(|k| (0..c).map(|ch| (0..PARTS).map(|i| parts[(i * K + k) * c + ch]).sum()).collect())
 }
 
-/// Mean and biased variance of each channel.
+/// Returns mean and biased variance of each channel.
 fn statistics(pool: &Pool, x: &Map) -> [Vec<f32>; 2] {
     let count = x.pixels as f32;
     let [mut mean] = sums(pool, [x], |[x], [sum]| {
@@ -59,7 +59,7 @@ impl BatchNorm2d {
         1.0 / (var + self.layer.epsilon).sqrt()
     }
 
-    /// Normalisation by these statistics as `x * scale + shift`.
+    /// Writes the normalisation by these statistics as `x * scale + shift`.
     fn line(&self, weights: &Weights, [mean, var]: [&[f32]; 2], scale: &mut [f32], shift: &mut [f32]) {
         for c in 0..scale.len() {
             scale[c] = self.inverse_of(var[c]) * weights.weight[c];
@@ -67,12 +67,12 @@ impl BatchNorm2d {
         }
     }
 
-    /// With running statistics each channel is only scaled.
-    fn backward_frozen(&self, frame: &Frame, dy: &Map, dx: Option<GradWrite>) {
+    /// Writes the gradient of normalisation by running statistics, which only scales each channel.
+    fn backward_frozen(&self, ctx: &ExecContext, dy: &Map, dx: Option<GradWrite>) {
         let Some(write) = dx else { return };
-        let (mut dx, weights) = (frame.map(write.view), frame.weights(self.step.node));
+        let (mut dx, weights) = (ctx.map(write.view), ctx.weights(self.step.node));
         let inverse = self.inverse(&weights.statistics[1]);
-        for_each_row(frame.pool, 2 * dy.view.c, [dy], &mut dx, |_, [dy], dx| {
+        for_each_row(ctx.pool, 2 * dy.view.c, [dy], &mut dx, |_, [dy], dx| {
             for c in 0..dy.len() {
                 dx[c] = if write.accumulate { dx[c] } else { 0.0 } + weights.weight[c] * inverse[c] * dy[c];
             }
@@ -115,11 +115,13 @@ impl Kernel for Scale<'_> {
 }
 
 impl Scale<'_> {
+    /// Normalises a vector of channels, from channel `c` on.
+    ///
     /// # Safety
-    /// The pixels must hold the channels.
+    /// `x`, `y`, `scale` and `shift` must hold the channels that `a` accesses.
     #[inline(always)]
     unsafe fn vector<S: Simd, A: Access>(&self, s: S, a: A, x: *const f32, y: *mut f32, c: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `a` limits every access to channels that the pixels, `scale` and `shift` hold.
         unsafe {
             let (scale, shift) = (self.scale.as_ptr().add(c), self.shift.as_ptr().add(c));
             let line = s.fma(a.load(s, x.add(c)), a.load(s, scale), a.load(s, shift));
@@ -129,23 +131,23 @@ impl Scale<'_> {
 }
 
 impl Operation for BatchNorm2d {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        let weights = frame.weights(self.step.node);
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        let weights = ctx.weights(self.step.node);
         // SAFETY: the scratch memory holds two values for each channel; see `scratch`.
         let (scale, shift) = unsafe {
-            let floats = std::slice::from_raw_parts_mut(frame.scratch.start(), 2 * x.view.c);
+            let floats = std::slice::from_raw_parts_mut(ctx.scratch.start(), 2 * x.view.c);
             floats.split_at_mut(x.view.c)
         };
-        match frame.mode {
-            Dropping::Training { .. } if !self.step.frozen => {
-                let [mean, var] = statistics(frame.pool, &x);
+        match ctx.mode {
+            DropoutMode::Training { .. } if !self.step.frozen => {
+                let [mean, var] = statistics(ctx.pool, &x);
                 self.line(weights, [&mean, &var], scale, shift);
             }
             _ => self.line(weights, weights.statistics.each_ref().map(|s| &s[..]), scale, shift),
         }
         let bounds = Bounds::of(self.step.activation);
-        split(frame.pool, x.pixels, 2 * x.view.c, |range| {
+        split(ctx.pool, x.pixels, 2 * x.view.c, |range| {
             let (from, to) = (x.at(range.start).cast_const(), y.at(range.start));
             // SAFETY: the plan keeps input and output apart; each task has its own pixels.
             unsafe {
@@ -160,29 +162,29 @@ impl Operation for BatchNorm2d {
                 });
             }
         });
-        Bounds::activate_others(frame.pool, self.step.activation, &y);
+        Bounds::activate_others(ctx.pool, self.step.activation, &y);
     }
 
     fn scratch(&self) -> usize {
         2 * self.step.output.c
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, gradients: Option<&mut Weights>) {
-        let (x, dy) = (frame.map(self.step.inputs[0]), frame.map(step.dy));
-        let Some(gradients) = gradients else { return self.backward_frozen(frame, &dy, step.dx[0]) };
-        let [mean, var] = statistics(frame.pool, &x);
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, gradients: Option<&mut Weights>) {
+        let (x, dy) = (ctx.map(self.step.inputs[0]), ctx.map(step.dy));
+        let Some(gradients) = gradients else { return self.backward_frozen(ctx, &dy, step.dx[0]) };
+        let [mean, var] = statistics(ctx.pool, &x);
         let inverse = self.inverse(&var);
-        let [dbias, dweight] = sums(frame.pool, [&x, &dy], |[x, dy], [dbias, dweight]| {
+        let [dbias, dweight] = sums(ctx.pool, [&x, &dy], |[x, dy], [dbias, dweight]| {
             for c in 0..x.len() {
                 dbias[c] += dy[c];
                 dweight[c] += dy[c] * (x[c] - mean[c]) * inverse[c];
             }
         });
         if let Some(write) = step.dx[0] {
-            let mut dx = frame.map(write.view);
-            let weight = &frame.weights(self.step.node).weight;
+            let mut dx = ctx.map(write.view);
+            let weight = &ctx.weights(self.step.node).weight;
             let count = x.pixels as f32;
-            for_each_row(frame.pool, 4 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
+            for_each_row(ctx.pool, 4 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
                 for c in 0..x.len() {
                     let normal = (x[c] - mean[c]) * inverse[c];
                     let d = weight[c] * inverse[c] * (dy[c] - (dbias[c] + normal * dweight[c]) / count);
@@ -193,7 +195,7 @@ impl Operation for BatchNorm2d {
         let c = x.view.c;
         gradients.weight[..c].copy_from_slice(&dweight);
         gradients.bias[..c].copy_from_slice(&dbias);
-        // What the running statistics move towards, by PyTorch's rule the unbiased variance.
+        // The running statistics move towards the mean and, by PyTorch's rule, the unbiased variance.
         let unbiased = x.pixels as f32 / (x.pixels.max(2) - 1) as f32;
         gradients.statistics[0].copy_from_slice(&mean);
         gradients.statistics[1].iter_mut().zip(&var).for_each(|(to, v)| *to = v * unbiased);

@@ -1,7 +1,7 @@
 //! Concatenation: copies what the plan could not have written in place.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::pointwise::transfer;
 use crate::plan::{BackwardStep, Step, View};
 
@@ -10,25 +10,25 @@ pub(crate) struct Concat {
     pub step: Step,
 }
 
-/// The channels of `whole` that an input of this shape occupies from `channel` on.
+/// Returns the channels of `whole` that an input of this shape occupies from `channel` on.
 fn part(whole: View, channel: usize, input: View) -> View {
     // A vector that still lies as a map is reordered by its flatten, so geometries agree here.
     View { offset: whole.offset + channel, c: input.c, ..whole }
 }
 
 impl Operation for Concat {
-    fn forward(&self, frame: &Frame) {
+    fn forward(&self, ctx: &ExecContext) {
         for (&x, &channel) in self.step.inputs.iter().zip(&self.step.channels) {
-            let y = frame.map(part(self.step.output, channel, x));
-            transfer(frame.pool, &frame.map(x), &y, false);
+            let y = ctx.map(part(self.step.output, channel, x));
+            transfer(ctx.pool, &ctx.map(x), &y, false);
         }
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         for (write, &channel) in step.dx.iter().zip(&self.step.channels) {
             let Some(write) = write else { continue };
-            let dy = frame.map(part(step.dy, channel, write.view));
-            transfer(frame.pool, &dy, &frame.map(write.view), write.accumulate);
+            let dy = ctx.map(part(step.dy, channel, write.view));
+            transfer(ctx.pool, &dy, &ctx.map(write.view), write.accumulate);
         }
     }
 }

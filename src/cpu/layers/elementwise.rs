@@ -1,7 +1,7 @@
 //! Activations as layers.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::activation::{activate, differentiate};
 use crate::layers::Activation;
 use crate::plan::{BackwardStep, Step};
@@ -13,14 +13,14 @@ pub(crate) struct Elementwise {
 }
 
 impl Operation for Elementwise {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        activate(frame.pool, self.activation, &x, &y);
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        activate(ctx.pool, self.activation, &x, &y);
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (y, dy, dx) = (frame.map(self.step.output), frame.map(step.dy), frame.map(write.view));
-        differentiate(frame.pool, self.activation, &y, &dy, &dx, write.accumulate);
+        let (y, dy, dx) = (ctx.map(self.step.output), ctx.map(step.dy), ctx.map(write.view));
+        differentiate(ctx.pool, self.activation, &y, &dy, &dx, write.accumulate);
     }
 }

@@ -2,26 +2,26 @@
 
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::nchw::{from_chw, to_chw};
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::rows::for_each_sample;
 use crate::plan::{BackwardStep, Step};
 
-/// Map to vector.
+/// Flattening of a map to a vector in CHW order.
 pub(crate) struct Flatten {
     pub step: Step,
 }
 
 impl Operation for Flatten {
-    fn forward(&self, frame: &Frame) {
-        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, mut y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
         let cost = y.view.c;
-        for_each_sample(frame.pool, frame.n, cost, [&x], &mut y, |s, [x], y| to_chw(x, s, y.row_mut(s)));
+        for_each_sample(ctx.pool, ctx.n, cost, [&x], &mut y, |s, [x], y| to_chw(x, s, y.row_mut(s)));
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, mut dx) = (frame.map(step.dy), frame.map(write.view));
-        for_each_sample(frame.pool, frame.n, dy.view.c, [&dy], &mut dx, |s, [dy], dx| {
+        let (dy, mut dx) = (ctx.map(step.dy), ctx.map(write.view));
+        for_each_sample(ctx.pool, ctx.n, dy.view.c, [&dy], &mut dx, |s, [dy], dx| {
             from_chw(dy.row(s), dx, s, write.accumulate);
         });
     }

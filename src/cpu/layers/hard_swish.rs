@@ -1,7 +1,7 @@
 //! Hard swish.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::simd::pointwise::{on_maps, write};
 use crate::cpu::simd::{Lanewise, Simd};
 use crate::plan::{BackwardStep, Step};
@@ -40,14 +40,14 @@ impl Lanewise<2> for Backward {
 }
 
 impl Operation for HardSwish {
-    fn forward(&self, frame: &Frame) {
-        let (x, y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        on_maps(frame.pool, &Forward, [&x], &y);
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        on_maps(ctx.pool, &Forward, [&x], &y);
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(to) = step.dx[0] else { return };
-        let (x, dy, dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(to.view));
-        write(frame.pool, Backward, [&x, &dy], &dx, to.accumulate);
+        let (x, dy, dx) = (ctx.map(self.step.inputs[0]), ctx.map(step.dy), ctx.map(to.view));
+        write(ctx.pool, Backward, [&x, &dy], &dx, to.accumulate);
     }
 }

@@ -1,23 +1,23 @@
 //! Local response normalisation across the channels of each pixel.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::rows::for_each_row;
 use crate::cpu::simd::{self, Kernel, Lanewise, Simd};
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
 
-/// The exponent of AlexNet's and GoogLeNet's, which takes two square roots instead of a power.
+/// The exponent in AlexNet and GoogLeNet, which takes two square roots instead of a power.
 const THREE_QUARTERS: f32 = 0.75;
 
-/// Each value divided by a power of its neighbours' squares.
+/// Division of each value by a power of the squares of its neighbours.
 pub(crate) struct LocalResponseNorm {
     pub step: Step,
     pub layer: layers::LocalResponseNorm,
 }
 
 impl LocalResponseNorm {
-    /// `k + alpha / size * sum of squares` around channel c.
+    /// Returns `k + alpha / size * sum of squares` around channel c.
     fn base(&self, x: &[f32], c: usize) -> f32 {
         let squares: f32 = x[self.layer.neighbours(c, x.len())].iter().map(|v| v * v).sum();
         self.layer.k + self.scale() * squares
@@ -27,13 +27,13 @@ impl LocalResponseNorm {
         self.layer.alpha / self.layer.size as f32
     }
 
-    /// The bases of a pixel's channels: one by one where neighbours are missing, else vector by vector.
+    /// Writes the bases of a pixel's channels: one by one where neighbours are missing, else vector by vector.
     fn bases(&self, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len());
         let channels = x.len();
         let first = ((self.layer.size - 1) / 2).min(channels);
         let whole = (channels + 1).saturating_sub(self.layer.size);
-        // SAFETY: `whole` windows of `size` channels lie in x, and as many results from `first` on in y.
+        // SAFETY: `whole` windows of `size` channels lie in x, and their results from `first` on in y.
         let vectors = unsafe {
             simd::dispatch(Windows {
                 x: x.as_ptr(),
@@ -48,7 +48,7 @@ impl LocalResponseNorm {
     }
 }
 
-/// The bases of the first windows, as many as fill vectors: how many those are.
+/// Kernel that computes the bases of the first windows, whole vectors of them, and returns their number.
 struct Windows {
     x: *const f32,
     /// Windows that lie in x.
@@ -65,7 +65,7 @@ impl Kernel for Windows {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, s: S) -> usize {
         let vectors = self.whole / S::LANES * S::LANES;
-        // SAFETY: `vectors` windows lie in x, and as many floats in y.
+        // SAFETY: `vectors` windows lie in x, and a float for each in y.
         unsafe {
             for c in (0..vectors).step_by(S::LANES) {
                 let mut squares = s.splat(0.0);
@@ -92,9 +92,9 @@ impl Lanewise<2> for Normalise {
 }
 
 impl Operation for LocalResponseNorm {
-    fn forward(&self, frame: &Frame) {
-        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        for_each_row(frame.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| {
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, mut y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        for_each_row(ctx.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| {
             self.bases(x, y);
             if self.layer.beta == THREE_QUARTERS {
                 simd::update(&Normalise, y, x);
@@ -104,12 +104,12 @@ impl Operation for LocalResponseNorm {
         });
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (x, dy, mut dx) = (frame.map(self.step.inputs[0]), frame.map(step.dy), frame.map(write.view));
+        let (x, dy, mut dx) = (ctx.map(self.step.inputs[0]), ctx.map(step.dy), ctx.map(write.view));
         let beta = self.layer.beta;
         let scale = 2.0 * self.scale() * beta;
-        for_each_row(frame.pool, 32 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
+        for_each_row(ctx.pool, 32 * x.view.c, [&x, &dy], &mut dx, |_, [x, dy], dx| {
             if !write.accumulate {
                 dx.fill(0.0);
             }

@@ -2,7 +2,7 @@
 
 use crate::cpu::gemm::weights::Weights;
 use crate::cpu::memory::Map;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::rows::for_each_sample;
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
@@ -14,10 +14,10 @@ pub(crate) struct Permute {
 }
 
 /// Copies every value of `x` to its place in `y`, or adds it there when `accumulate`.
-fn gather(layer: layers::Permute, frame: &Frame, x: &Map, y: &mut Map, accumulate: bool) {
+fn gather(layer: layers::Permute, ctx: &ExecContext, x: &Map, y: &mut Map, accumulate: bool) {
     let [from, to] = [x, &*y].map(|map| map.view.h * map.view.w);
-    let (samples, cost) = (frame.n, 8 * to * y.view.c);
-    for_each_sample(frame.pool, samples, cost, [x], y, |s, [x], y| {
+    let (samples, cost) = (ctx.n, 8 * to * y.view.c);
+    for_each_sample(ctx.pool, samples, cost, [x], y, |s, [x], y| {
         for p in 0..to {
             for (c, y) in y.row_mut(s * to + p).iter_mut().enumerate() {
                 let i = layer.source(c * to + p);
@@ -29,14 +29,14 @@ fn gather(layer: layers::Permute, frame: &Frame, x: &Map, y: &mut Map, accumulat
 }
 
 impl Operation for Permute {
-    fn forward(&self, frame: &Frame) {
-        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        gather(self.layer, frame, &x, &mut y, false);
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, mut y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        gather(self.layer, ctx, &x, &mut y, false);
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, mut dx) = (frame.map(step.dy), frame.map(write.view));
-        gather(self.layer.inverse(), frame, &dy, &mut dx, write.accumulate);
+        let (dy, mut dx) = (ctx.map(step.dy), ctx.map(write.view));
+        gather(self.layer.inverse(), ctx, &dy, &mut dx, write.accumulate);
     }
 }

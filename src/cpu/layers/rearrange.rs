@@ -1,7 +1,7 @@
 //! Layers that only move values: pad, slice, channel shuffle. Each says where an output pixel or channel comes from.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::rows::for_each_sample;
 use crate::layers;
 use crate::plan::{BackwardStep, Step};
@@ -11,9 +11,9 @@ pub(crate) struct Rearrange {
     step: Step,
     /// For each pixel of an output map, the pixel of the input map that it shows.
     pixels: Vec<Option<usize>>,
-    /// The same for channels.
+    /// For each channel of an output map, the channel of the input map that it shows.
     channels: Vec<Option<usize>>,
-    /// What shows nothing.
+    /// Value of outputs that show no input.
     fill: f32,
 }
 
@@ -42,23 +42,23 @@ impl Rearrange {
         Rearrange { step, pixels, channels, fill }
     }
 
-    /// For sample `s`, the pixels of y, each with the pixel of x that it shows. A sample of x has `inputs` pixels.
+    /// Returns the pixels of y in sample `s`, each with the pixel of x that it shows. A sample of x has `inputs` pixels.
     fn sources(&self, s: usize, inputs: usize) -> impl Iterator<Item = (usize, Option<usize>)> {
         let first = s * self.pixels.len();
         self.pixels.iter().enumerate().map(move |(p, source)| (first + p, source.map(|i| s * inputs + i)))
     }
 
-    /// The work of one sample.
+    /// Returns the work of one sample, in floats.
     fn cost(&self) -> usize {
         self.pixels.len() * self.channels.len()
     }
 }
 
 impl Operation for Rearrange {
-    fn forward(&self, frame: &Frame) {
-        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, mut y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
         let inputs = x.view.h * x.view.w;
-        for_each_sample(frame.pool, frame.n, self.cost(), [&x], &mut y, |s, [x], y| {
+        for_each_sample(ctx.pool, ctx.n, self.cost(), [&x], &mut y, |s, [x], y| {
             for (p, source) in self.sources(s, inputs) {
                 let y = y.row_mut(p);
                 let Some(source) = source else {
@@ -73,11 +73,11 @@ impl Operation for Rearrange {
         });
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (dy, mut dx) = (frame.map(step.dy), frame.map(write.view));
+        let (dy, mut dx) = (ctx.map(step.dy), ctx.map(write.view));
         let inputs = dx.view.h * dx.view.w;
-        for_each_sample(frame.pool, frame.n, self.cost(), [&dy], &mut dx, |s, [dy], dx| {
+        for_each_sample(ctx.pool, ctx.n, self.cost(), [&dy], &mut dx, |s, [dy], dx| {
             if !write.accumulate {
                 (s * inputs..(s + 1) * inputs).for_each(|p| dx.row_mut(p).fill(0.0));
             }

@@ -1,17 +1,17 @@
 //! Softmax over the channels of each pixel.
 
 use crate::cpu::gemm::weights::Weights;
-use crate::cpu::operation::{Frame, Operation};
+use crate::cpu::operation::{ExecContext, Operation};
 use crate::cpu::rows::for_each_row;
 use crate::cpu::simd::{self, Lanewise, Simd};
 use crate::plan::{BackwardStep, Step};
 
-/// Probabilities.
+/// Softmax of the channels of each pixel.
 pub(crate) struct Softmax {
     pub step: Step,
 }
 
-/// exp(x - max)
+/// `exp(x - max)`, for the maximum in the field.
 struct Shifted(f32);
 
 impl Lanewise<1> for Shifted {
@@ -21,24 +21,27 @@ impl Lanewise<1> for Shifted {
     }
 }
 
+/// Returns the largest number; subtracting it keeps exp from overflowing.
+pub(super) fn largest(x: &[f32]) -> f32 {
+    x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
+}
+
 fn softmax(x: &[f32], y: &mut [f32]) {
-    // Subtracting the maximum changes nothing but keeps exp from overflowing.
-    let max = x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
-    simd::map(&Shifted(max), [x], y);
+    simd::map(&Shifted(largest(x)), [x], y);
     let scale = 1.0 / y.iter().sum::<f32>();
     y.iter_mut().for_each(|v| *v *= scale);
 }
 
 impl Operation for Softmax {
-    fn forward(&self, frame: &Frame) {
-        let (x, mut y) = (frame.map(self.step.inputs[0]), frame.map(self.step.output));
-        for_each_row(frame.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| softmax(x, y));
+    fn forward(&self, ctx: &ExecContext) {
+        let (x, mut y) = (ctx.map(self.step.inputs[0]), ctx.map(self.step.output));
+        for_each_row(ctx.pool, 8 * x.view.c, [&x], &mut y, |_, [x], y| softmax(x, y));
     }
 
-    fn backward(&self, frame: &Frame, step: &BackwardStep, _gradients: Option<&mut Weights>) {
+    fn backward(&self, ctx: &ExecContext, step: &BackwardStep, _gradients: Option<&mut Weights>) {
         let Some(write) = step.dx[0] else { return };
-        let (y, dy, mut dx) = (frame.map(self.step.output), frame.map(step.dy), frame.map(write.view));
-        for_each_row(frame.pool, 4 * y.view.c, [&y, &dy], &mut dx, |_, [y, dy], dx| {
+        let (y, dy, mut dx) = (ctx.map(self.step.output), ctx.map(step.dy), ctx.map(write.view));
+        for_each_row(ctx.pool, 4 * y.view.c, [&y, &dy], &mut dx, |_, [y, dy], dx| {
             let dot: f32 = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
             for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
                 *dx = if write.accumulate { *dx } else { 0.0 } + y * (dy - dot);

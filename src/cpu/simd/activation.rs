@@ -97,7 +97,7 @@ impl Clamp {
         Clamp { scale: 1.0, shift: 0.0, min, max, step: None }
     }
 
-    /// An activation of straight pieces.
+    /// Returns the clamp that computes an activation, if it has only straight pieces.
     fn of(activation: Activation) -> Option<Self> {
         match activation {
             Activation::Relu => Some(Self::clip(0.0, f32::INFINITY)),
@@ -110,7 +110,7 @@ impl Clamp {
         }
     }
 
-    /// That with the same derivative, as a function of the result.
+    /// Returns the clamp without rounding. Its derivative, as a function of the result, equals the derivative with rounding.
     fn straight(self) -> Self {
         match self.step {
             Some(step) => Self::clip(self.min * step, self.max * step),
@@ -119,7 +119,7 @@ impl Clamp {
     }
 }
 
-/// `y = f(x)`; x may be y.
+/// Computes `y = f(x)`; `x` may be `y`.
 ///
 /// # Panics
 /// For the maps that [`on_maps`] refuses.
@@ -132,7 +132,7 @@ pub(crate) fn activate(pool: &Pool, activation: Activation, x: &Map, y: &Map) {
     }
 }
 
-/// `dx = dy * f'(x)`, told from `y = f(x)`; dx may be dy. Adds to dx when `accumulate`.
+/// Computes `dx = dy * f'(x)` from `y = f(x)`; `dx` may be `dy`. Adds to `dx` when `accumulate`.
 ///
 /// # Panics
 /// For the maps that [`on_maps`] refuses.

@@ -25,7 +25,7 @@ mod choose {
     /// Runs a kernel on this machine's instruction set.
     ///
     /// # Safety
-    /// The kernel's fields must keep what its documentation asks for.
+    /// The kernel's fields must satisfy the requirements of its documentation.
     #[inline(always)]
     pub(crate) unsafe fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: `Avx2` was detected, so its features are there; the kernel's fields keep what its documentation asks for.
@@ -67,7 +67,7 @@ mod choose {
     /// Runs a kernel on this machine's instruction set. Never inlined: browsers optimize small functions sooner.
     ///
     /// # Safety
-    /// The kernel's fields must keep what its documentation asks for.
+    /// The kernel's fields must satisfy the requirements of its documentation.
     #[inline(never)]
     pub(crate) unsafe fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: the kernel's fields keep what its documentation asks for.
@@ -97,7 +97,7 @@ mod choose {
 
 pub(crate) use choose::{dispatch, lanes, name, rows};
 
-/// Whether [`Simd::dot_u8`] is there and exact. WebAssembly leaves open how its relaxed product reads bytes of more than 7
+/// True if [`Simd::dot_u8`] is available and exact. WebAssembly leaves open how its relaxed product reads bytes of more than 7
 /// bits; processors that have the instruction (AVX-VNNI) compute it exactly, and a probe of the largest sums finds out.
 pub(crate) fn has_exact_dot_u8() -> bool {
     static EXACT: std::sync::OnceLock<bool> = std::sync::OnceLock::new();

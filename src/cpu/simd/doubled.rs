@@ -12,7 +12,7 @@ thread_local! {
     static FORCED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether [`super::dispatch::dispatch`] runs kernels with [`Doubled`] vectors on this thread.
+/// True if [`super::dispatch::dispatch`] runs kernels with [`Doubled`] vectors on this thread.
 pub(crate) fn forced() -> bool {
     FORCED.get()
 }

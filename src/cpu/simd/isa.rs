@@ -28,11 +28,11 @@ pub(crate) trait Simd: Copy + 'static {
 
     /// Floats of a vector.
     const LANES: usize;
-    /// Rows of a matrix tile of floats that is two vectors wide: as many as the registers hold (16, one kept by V8).
+    /// Rows of a matrix tile of floats that is two vectors wide, limited by the registers (16, one kept by V8).
     const ROWS: usize;
     /// Rows of a matrix tile of 16-bit integers that is two vectors wide.
     const INT_ROWS: usize;
-    /// Whether the build has [`Simd::dot_u8`]; see [`super::dispatch::has_exact_dot_u8`] for whether it is exact.
+    /// True if the build has [`Simd::dot_u8`]; [`super::dispatch::has_exact_dot_u8`] says if it is exact.
     const DOT_U8: bool = false;
 
     /// # Safety
@@ -136,7 +136,7 @@ pub(crate) trait Simd: Copy + 'static {
     fn dot_u8(self, _a: Self::I8, _b: Self::I8, _acc: Self::I32) -> Self::I32 {
         unreachable!("only where DOT_U8 says so")
     }
-    /// The integers of `a`, then those of `b`, as bytes without a sign.
+    /// The integers of `a`, then the integers of `b`, as bytes without a sign.
     fn narrow_u8(self, _a: Self::I16, _b: Self::I16) -> Self::I8 {
         unreachable!("only where DOT_U8 says so")
     }
@@ -173,11 +173,13 @@ pub(super) use {accesses, arithmetic};
 
 /// Work over vectors: its fields are the arguments.
 pub(crate) trait Kernel {
-    /// What it returns.
+    /// The result of the work.
     type Output;
 
+    /// Does the work with an instruction set.
+    ///
     /// # Safety
-    /// The fields must keep what the kernel's documentation asks for.
+    /// The fields must satisfy the requirements of the kernel's documentation.
     unsafe fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 

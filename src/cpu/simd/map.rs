@@ -8,7 +8,7 @@ pub(crate) trait Lanewise<const N: usize> {
     fn apply<S: Simd>(&self, s: S, x: [S::F32; N]) -> S::F32;
 }
 
-/// x
+/// The identity, `x`.
 pub(crate) struct Copy;
 
 impl Lanewise<1> for Copy {
@@ -18,7 +18,7 @@ impl Lanewise<1> for Copy {
     }
 }
 
-/// a + b
+/// The sum, `a + b`.
 pub(crate) struct Sum;
 
 impl Lanewise<2> for Sum {
@@ -28,7 +28,7 @@ impl Lanewise<2> for Sum {
     }
 }
 
-/// `y[i] = f(x0[i], x1[i], …)`. The pointers must be valid for n floats; y may be one of x, but not overlap otherwise.
+/// Kernel that computes `y[i] = f(x0[i], x1[i], …)`. The pointers must be valid for n floats; y may be one of x, but not overlap otherwise.
 pub(super) struct Map<'a, const N: usize, F> {
     pub f: &'a F,
     pub x: [*const f32; N],
@@ -64,7 +64,7 @@ impl<const N: usize, F: Lanewise<N>> Kernel for Map<'_, N, F> {
     }
 }
 
-/// `y[i] = f(x0[i], x1[i], …)` for `n` floats.
+/// Computes `y[i] = f(x0[i], x1[i], …)` for `n` floats.
 ///
 /// # Safety
 /// The pointers must be valid for n floats; y may be one of x, but not overlap otherwise.
@@ -74,10 +74,10 @@ pub(crate) unsafe fn map_raw<const N: usize, F: Lanewise<N>>(f: &F, x: [*const f
     unsafe { dispatch(Map { f, x, y, n }) }
 }
 
-/// `y[i] = f(x0[i], x1[i], …)`.
+/// Computes `y[i] = f(x0[i], x1[i], …)`.
 ///
 /// # Panics
-/// Unless all slices have one length.
+/// Unless all slices have equal lengths.
 #[inline(always)]
 pub(crate) fn map<const N: usize, F: Lanewise<N>>(f: &F, x: [&[f32]; N], y: &mut [f32]) {
     assert!(x.iter().all(|x| x.len() == y.len()));
@@ -85,10 +85,10 @@ pub(crate) fn map<const N: usize, F: Lanewise<N>>(f: &F, x: [&[f32]; N], y: &mut
     unsafe { map_raw(f, x.map(<[f32]>::as_ptr), y.as_mut_ptr(), y.len()) }
 }
 
-/// `y[i] = f(y[i], x[i])`.
+/// Computes `y[i] = f(y[i], x[i])`.
 ///
 /// # Panics
-/// Unless both slices have one length.
+/// Unless both slices have equal lengths.
 #[inline(always)]
 pub(crate) fn update<F: Lanewise<2>>(f: &F, y: &mut [f32], x: &[f32]) {
     assert_eq!(x.len(), y.len());
@@ -97,7 +97,7 @@ pub(crate) fn update<F: Lanewise<2>>(f: &F, y: &mut [f32], x: &[f32]) {
     unsafe { map_raw(f, [to.cast_const(), x.as_ptr()], to, y.len()) }
 }
 
-/// Whether every value is finite.
+/// True if every value is finite.
 pub(crate) fn all_finite(x: &[f32]) -> bool {
     // SAFETY: the slice is valid for its length.
     unsafe { dispatch(AllFinite(x)) }

@@ -52,7 +52,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.div(s.mul(p, x), q)
 }
 
-/// The polynomial with these coefficients, that of the highest power first, by Horner's scheme.
+/// Evaluates the polynomial with these coefficients, the highest power first, by Horner's scheme.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
     let mut p = s.splat(coefficients[0]);

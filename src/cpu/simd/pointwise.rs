@@ -5,7 +5,7 @@ use super::map::{Copy, Lanewise, Sum, map_raw};
 use crate::cpu::memory::{Map, split, stretches};
 use crate::cpu::pool::Pool;
 
-/// f of the last two, added to what was there if `add`: one loop for both.
+/// `f` of the last arguments, added to the first if `add`, so that one loop serves both.
 struct Onto<F> {
     f: F,
     add: bool,
@@ -22,7 +22,7 @@ impl<F: Lanewise<2>> Lanewise<3> for Onto<F> {
 /// Applies f to maps, value by value: `to = f(from)`.
 ///
 /// # Panics
-/// Unless the maps have the same pixels and channels, and `to` is one of `from` or overlaps none of them.
+/// Unless the maps have equal numbers of pixels and channels, and `to` is one of `from` or overlaps none of them.
 pub(crate) fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool, f: &F, from: [&Map; N], to: &Map) {
     let dense = to.dense() && from.iter().all(|m| m.dense());
     assert!(from.iter().all(|m| (m.pixels, m.view.c) == (to.pixels, to.view.c)), "maps of several geometries");
@@ -35,7 +35,7 @@ pub(crate) fn on_maps<const N: usize, F: Lanewise<N> + Sync>(pool: &Pool, f: &F,
     });
 }
 
-/// `to = f(from)`, or `to += f(from)` when `accumulate`.
+/// Computes `to = f(from)`, or `to += f(from)` when `accumulate`.
 ///
 /// # Panics
 /// For the maps that [`on_maps`] refuses.
@@ -43,7 +43,7 @@ pub(crate) fn write<F: Lanewise<2> + Sync>(pool: &Pool, f: F, from: [&Map; 2], t
     on_maps(pool, &Onto { f, add: accumulate }, [to, from[0], from[1]], to);
 }
 
-/// `to = from`, or `to += from` when `accumulate`.
+/// Copies `to = from`, or adds `to += from` when `accumulate`.
 ///
 /// # Panics
 /// For the maps that [`on_maps`] refuses.

@@ -10,7 +10,7 @@ use crate::plan::{BackwardStep, GradWrite, Step, View};
 kernels!(
     "activation",
     ElementwiseUniforms,
-    ["elementwise.wgsl", "activation.wgsl"],
+    ["../elementwise.wgsl", "activation.wgsl"],
     FORWARD = "forward",
     BACKWARD = "backward",
 );

@@ -9,7 +9,7 @@ use crate::plan::{BackwardStep, Step};
 kernels!(
     "adaptive_avg_pool2d",
     ElementwiseUniforms,
-    ["elementwise.wgsl", "adaptive_avg_pool2d.wgsl"],
+    ["../elementwise.wgsl", "adaptive_avg_pool2d.wgsl"],
     FORWARD = "forward",
     BACKWARD = "backward",
 );

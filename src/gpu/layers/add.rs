@@ -8,7 +8,7 @@ use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
 use crate::plan::{BackwardStep, Step};
 
-kernels!("add", ElementwiseUniforms, ["elementwise.wgsl", "add.wgsl"], FORWARD = "forward");
+kernels!("add", ElementwiseUniforms, ["../elementwise.wgsl", "add.wgsl"], FORWARD = "forward");
 
 pub(in crate::gpu) struct Add {
     pub step: Step,

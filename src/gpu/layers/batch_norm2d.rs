@@ -13,7 +13,7 @@ use crate::plan::{BackwardStep, Step, View};
 kernels!(
     "batch_norm2d",
     BatchNormUniforms,
-    ["grads.wgsl", "batch_norm2d.wgsl"],
+    ["../grads.wgsl", "batch_norm2d.wgsl"],
     STATISTICS = "statistics",
     MERGE = "merge",
     FORWARD = "forward",

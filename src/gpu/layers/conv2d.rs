@@ -13,7 +13,7 @@ use crate::plan::{GradWrite, View};
 kernels!(
     "conv2d",
     ConvUniforms,
-    ["grads.wgsl", "conv2d.wgsl"],
+    ["../grads.wgsl", "conv2d.wgsl"],
     FORWARD = "forward",
     FORWARD_VECTOR = "forward_vector",
     BACKWARD_INPUT = "backward_input",

@@ -13,7 +13,7 @@ use crate::plan::{GradWrite, View};
 kernels!(
     "depthwise",
     DepthwiseUniforms,
-    ["grads.wgsl", "depthwise.wgsl"],
+    ["../grads.wgsl", "depthwise.wgsl"],
     FORWARD = "forward",
     BACKWARD_INPUT = "backward_input",
     BACKWARD_WEIGHTS = "backward_weights",

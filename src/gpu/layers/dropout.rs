@@ -7,7 +7,7 @@ use crate::gpu::recorder::Recorder;
 use crate::layers;
 use crate::plan::{BackwardStep, GradWrite, Step, View};
 
-kernels!("dropout", ElementwiseUniforms, ["elementwise.wgsl", "dropout.wgsl"], MASK = "mask");
+kernels!("dropout", ElementwiseUniforms, ["../elementwise.wgsl", "dropout.wgsl"], MASK = "mask");
 
 pub(in crate::gpu) struct Dropout {
     pub layer: layers::Dropout,

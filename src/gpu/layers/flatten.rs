@@ -9,7 +9,7 @@ use crate::plan::{BackwardStep, GradWrite, Step, View};
 kernels!(
     "flatten",
     ElementwiseUniforms,
-    ["elementwise.wgsl", "flatten.wgsl"],
+    ["../elementwise.wgsl", "flatten.wgsl"],
     TO_VECTOR = "to_vector",
     TO_MAP = "to_map",
 );

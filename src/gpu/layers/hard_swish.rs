@@ -9,7 +9,7 @@ use crate::plan::{BackwardStep, Step};
 kernels!(
     "hard_swish",
     ElementwiseUniforms,
-    ["elementwise.wgsl", "hard_swish.wgsl"],
+    ["../elementwise.wgsl", "hard_swish.wgsl"],
     FORWARD = "forward",
     BACKWARD = "backward",
 );

@@ -10,7 +10,7 @@ use crate::plan::{BackwardStep, Step};
 kernels!(
     "local_response_norm",
     ElementwiseUniforms,
-    ["elementwise.wgsl", "local_response_norm.wgsl"],
+    ["../elementwise.wgsl", "local_response_norm.wgsl"],
     FORWARD = "forward",
     BACKWARD = "backward",
 );

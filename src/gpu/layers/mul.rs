@@ -6,7 +6,7 @@ use crate::gpu::operation::GpuOperation;
 use crate::gpu::recorder::Recorder;
 use crate::plan::{BackwardStep, Step};
 
-kernels!("mul", ElementwiseUniforms, ["elementwise.wgsl", "mul.wgsl"], PRODUCT = "product", SUM = "sum");
+kernels!("mul", ElementwiseUniforms, ["../elementwise.wgsl", "mul.wgsl"], PRODUCT = "product", SUM = "sum");
 
 pub(in crate::gpu) struct Mul {
     pub step: Step,

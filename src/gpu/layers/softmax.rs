@@ -9,7 +9,7 @@ use crate::plan::{BackwardStep, Step};
 kernels!(
     "softmax",
     ElementwiseUniforms,
-    ["elementwise.wgsl", "softmax.wgsl"],
+    ["../elementwise.wgsl", "softmax.wgsl"],
     FORWARD = "forward",
     BACKWARD = "backward",
 );

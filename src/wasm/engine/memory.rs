@@ -30,23 +30,23 @@ fn count(pointer: *mut u8, added: usize, removed: usize) -> *mut u8 {
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the layout is valid and not empty, as `GlobalAlloc::alloc` requires.
         count(unsafe { System.alloc(layout) }, layout.size(), 0)
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
+        // SAFETY: the layout is valid and not empty, as `GlobalAlloc::alloc_zeroed` requires.
         count(unsafe { System.alloc_zeroed(layout) }, layout.size(), 0)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(pointer, 0, layout.size());
-        // SAFETY: as above.
+        // SAFETY: `System` allocated the pointer with this layout, because every allocation above goes to it.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above.
+        // SAFETY: `System` allocated the pointer with this layout, and the new size is not 0.
         count(unsafe { System.realloc(pointer, layout, size) }, size, layout.size())
     }
 }

@@ -10,7 +10,7 @@ use super::{Pool, memory};
 use crate::cpu;
 use crate::engine::Backend;
 use crate::error::{Error, Result};
-use crate::format::{Source, Weights};
+use crate::format::{Source, WeightFormat};
 #[cfg(feature = "gpu")]
 use crate::gpu;
 use crate::runner::ModelRunner;
@@ -144,8 +144,8 @@ impl Network {
     #[wasm_bindgen(unchecked_return_type = "Uint8Array<ArrayBuffer>")]
     pub fn save(&self, quantize: Option<String>) -> Result<JsValue, JsValue> {
         let weights = match quantize.as_deref() {
-            None => Weights::F32,
-            Some("int8") => Weights::Int8,
+            None => WeightFormat::F32,
+            Some("int8") => WeightFormat::Int8,
             Some(other) => return Err(Error::argument("quantize", "int8", other).into()),
         };
         Ok(bytes_to_js(&self.runner.model()?.to_bytes(weights)?))

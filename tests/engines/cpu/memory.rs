@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use convoke::Error;
 use convoke::cpu::{Engine, Footprint, Pool, Prefer};
-use convoke::format::{Meta, Model, Weights};
+use convoke::format::{Meta, Model, WeightFormat};
 use convoke::graph::{Builder, Graph, Init, Param, Params, Value};
 use convoke::layers::{Conv2d, Padding, Relu};
 use convoke::zoo;
@@ -31,8 +31,8 @@ pub fn add(list: &mut List) {
     for name in ["alexnet", "googlenet", "resnet18", "nin", "densenet121"] {
         list.test(format!("cpu::memory/footprint-of-{name}"), || footprint_is_what_an_engine_takes(name));
     }
-    list.test("cpu::memory/vgg16-is-held-once", || vgg16_is_held_once(Weights::F32));
-    list.test("cpu::memory/int8-vgg16-is-held-once", || vgg16_is_held_once(Weights::Int8));
+    list.test("cpu::memory/vgg16-is-held-once", || vgg16_is_held_once(WeightFormat::F32));
+    list.test("cpu::memory/int8-vgg16-is-held-once", || vgg16_is_held_once(WeightFormat::Int8));
     list.test("cpu::memory/footprint-beyond-4-GiB-of-vgg16", footprint_beyond_32_bits);
     list.test("cpu::memory/too-much-scratch-is-refused", too_much_scratch);
     list.test("cpu::memory/too-many-values-are-refused", too_many_values);
@@ -91,10 +91,10 @@ fn footprint_is_what_an_engine_takes(name: &str) {
 
 /// Checks the largest network of the lecture notes: its linear layers, nine tenths of it, are in memory once, and loading
 /// it takes little more than it takes afterwards.
-fn vgg16_is_held_once(weights: Weights) {
+fn vgg16_is_held_once(weights: WeightFormat) {
     let graph = zoo::network("vgg16", zoo::Options::default()).unwrap();
     let params = Params::init(&graph, Init::He, 1);
-    let said = Footprint::of(&graph, weights == Weights::Int8, params.ranges(), &Pool::single()).unwrap();
+    let said = Footprint::of(&graph, weights == WeightFormat::Int8, params.ranges(), &Pool::single()).unwrap();
     let file = Model { graph: graph.clone(), params, meta: Meta::default() }.to_bytes(weights).unwrap();
     let ((engine, left), peak) = counting(|| {
         let mut params = Model::from_bytes(&file).unwrap().params;

@@ -1,7 +1,7 @@
 //! Weights that stay in 8 bits while the engine computes in floats.
 
 use convoke::cpu::{Engine, Pool};
-use convoke::format::{Meta, Model, Weights};
+use convoke::format::{Meta, Model, WeightFormat};
 use convoke::graph::{Builder, Graph, Init, Params, Value};
 use convoke::layers::{Flatten, Linear, Relu};
 
@@ -23,7 +23,7 @@ pub fn add(list: &mut List) {
 /// Returns weights in 8 bits, as a file has them.
 pub fn quantized(graph: &Graph, params: &Params) -> Params {
     let model = Model { graph: graph.clone(), params: params.clone(), meta: Meta::default() };
-    Model::from_bytes(&model.to_bytes(Weights::Int8).unwrap()).unwrap().params
+    Model::from_bytes(&model.to_bytes(WeightFormat::Int8).unwrap()).unwrap().params
 }
 
 fn linear_layer_agrees_with_floats(input: [usize; 3], features: usize) {
