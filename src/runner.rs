@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cpu::{self, Algorithm, Footprint};
 use crate::engine::{Backend, Engine};
 use crate::error::{Error, Result};
-use crate::format::{Container, Meta, Model, Source};
+use crate::format::{Container, Meta, Model, Source, weights};
 use crate::graph::{Cost, Init, OutputKind, Params, Ranges};
 use crate::json;
 use crate::self_test::{LayerError, self_test};
@@ -105,7 +105,8 @@ pub struct Answer {
 }
 
 impl<F: Source + Clone> ModelRunner<F> {
-    /// Loads a model file, a checkpoint, or with `arch`, the name of a network, a plain safetensors file of its weights.
+    /// Loads a model file, a checkpoint, or a plain safetensors file of the weights of the network that `arch` names.
+    /// Without `arch`, the network is found by the names and shapes of its tensors.
     /// Weights stay in the file where the engine needs most of them in another order.
     ///
     /// # Errors
@@ -124,7 +125,8 @@ impl<F: Source + Clone> ModelRunner<F> {
         let (quantized, file) = (file.has_codes(), file.lazy());
         let model = match named {
             Some(graph) => Model::from_weights(&file, graph)?,
-            None => Model::of(&file)?,
+            None if file.is_model() => Model::of(&file)?,
+            None => Model::from_weights(&file, weights::guess(&file)?)?,
         };
         let need = Footprint::of(&model.graph, quantized, model.params.ranges(), pool)?;
         let keeps_file = need.keeps_file();
