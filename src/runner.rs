@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::cpu::{self, Algorithm, Footprint};
 use crate::engine::{Backend, Engine};
 use crate::error::{Error, Result};
-use crate::format::{Container, Meta, Model, Source};
-use crate::graph::{Cost, Init, Params, Ranges};
+use crate::format::{Container, Meta, Model, Source, weights};
+use crate::graph::{Cost, Init, OutputKind, Params, Ranges};
 use crate::json;
 use crate::self_test::{LayerError, self_test};
 use crate::tensor::{Tensor, dims};
@@ -61,6 +61,8 @@ pub struct NetworkInfo {
     pub labels: Vec<String>,
     /// The shape of one input, `[C, H, W]`.
     pub input: Vec<usize>,
+    /// The meaning of the main output.
+    pub output: OutputKind,
     /// The number of weights.
     pub parameters: u64,
     /// Multiply-accumulates for one sample.
@@ -103,7 +105,8 @@ pub struct Answer {
 }
 
 impl<F: Source + Clone> ModelRunner<F> {
-    /// Loads a model file, a checkpoint, or with `arch`, the name of a network, a plain safetensors file of its weights.
+    /// Loads a model file, a checkpoint, or a plain safetensors file of the weights of the network that `arch` names.
+    /// Without `arch`, the network is found by the names and shapes of its tensors.
     /// Weights stay in the file where the engine needs most of them in another order.
     ///
     /// # Errors
@@ -122,7 +125,8 @@ impl<F: Source + Clone> ModelRunner<F> {
         let (quantized, file) = (file.has_codes(), file.lazy());
         let model = match named {
             Some(graph) => Model::from_weights(&file, graph)?,
-            None => Model::of(&file)?,
+            None if file.is_model() => Model::of(&file)?,
+            None => Model::from_weights(&file, weights::guess(&file)?)?,
         };
         let need = Footprint::of(&model.graph, quantized, model.params.ranges(), pool)?;
         let keeps_file = need.keeps_file();
@@ -275,6 +279,7 @@ impl<F: Source + Clone> ModelRunner<F> {
             backend: self.backend_name(),
             labels: (0..graph.classes()).map(|class| meta.label(class)).collect(),
             input: graph.input().dims().to_vec(),
+            output: graph.output_kind(),
             parameters: layers.iter().map(|l| l.parameters).sum(),
             macs: layers.iter().map(|l| l.macs).sum(),
             layers,
@@ -304,10 +309,11 @@ impl<F: Source + Clone> ModelRunner<F> {
         if x.shape.first() != Some(&1) {
             return Err(Error::argument("image", "a batch of one", dims(&x.shape)));
         }
-        let logits = self.run(x).await?;
+        let output = self.run(x).await?;
+        let kind = self.graph().output_kind();
         let label = |index| self.meta().label(index);
         let answer = |(index, probability)| Answer { label: label(index), index, probability };
-        Ok(top_k(&logits.data, top).into_iter().map(answer).collect())
+        Ok(top_k(&output.data, kind, top).into_iter().map(answer).collect())
     }
 
     /// The input `[1, C, H, W]` that an image becomes.

@@ -463,10 +463,10 @@ fn wrong_graphs_are_refused() {
 fn wrong_tensors_are_refused() {
     assert_refused(&[
         Malformed::new(
-            "double-precision.safetensors",
-            file().with(|f| f.set("fc.bias", "F64", &[4], vec![0; 32])).bytes(),
+            "long-integers.safetensors",
+            file().with(|f| f.set("fc.bias", "I64", &[4], vec![0; 32])).bytes(),
             "format",
-            "tensor `fc.bias`: expected F32, F16, BF16 or I8, got F64",
+            "tensor `fc.bias`: expected F64, F32, F16, BF16 or I8, got I64",
         ),
         Malformed::new(
             "missing-tensor.safetensors",

@@ -214,6 +214,16 @@ impl<'a> Container<'a> {
         self.layout.offset_keys()
     }
 
+    /// Returns the shape of a tensor.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.layout.info(name).map(|info| info.shape.as_slice())
+    }
+
+    /// Returns whether the file is a Convoke model, which holds its network.
+    pub(crate) fn is_model(&self) -> bool {
+        self.metadata.contains_key("convoke")
+    }
+
     /// Returns whether this tensor holds the scales of a tensor in 8 bits.
     pub(crate) fn is_scale(&self, name: &str) -> bool {
         let owner = name.strip_suffix(".scale").and_then(|owner| self.layout.info(owner));
@@ -257,7 +267,7 @@ impl<'a> Container<'a> {
         bytes
     }
 
-    /// Reads a tensor of floats (f32, f16 or bf16) in single precision.
+    /// Reads a tensor of floats (f64, f32, f16 or bf16) in single precision.
     ///
     /// # Errors
     /// Returns [`Error::Format`] for a tensor that is missing or of another type.
@@ -266,8 +276,9 @@ impl<'a> Container<'a> {
         let data = match info.dtype {
             Dtype::F32 => self.singles(info),
             Dtype::F16 => values(&self.raw(info), |b| half::f16::from_le_bytes(b).to_f32()),
+            Dtype::F64 => values(&self.raw(info), |b| f64::from_le_bytes(b) as f32),
             Dtype::BF16 => values(&self.raw(info), |b| half::bf16::from_le_bytes(b).to_f32()),
-            other => return Err(Error::format(format!("tensor `{name}`"), "F32, F16, BF16 or I8", other)),
+            other => return Err(Error::format(format!("tensor `{name}`"), "F64, F32, F16, BF16 or I8", other)),
         };
         Tensor::new(info.shape.clone(), data)
     }

@@ -48,7 +48,7 @@ pub struct Node {
 /// A value that the network returns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Output {
-    /// The value: logits, for the networks of the zoo.
+    /// The value: logits for the networks of the zoo; see [`OutputKind`](super::OutputKind).
     pub value: Value,
     /// The weight of this output in the training loss, finite: 1 for the main head, less for auxiliary heads.
     pub loss_weight: f32,

@@ -46,8 +46,9 @@ pub(super) struct Position {
     pub done: usize,
 }
 
-/// The engine for a run.
+/// The engine for a run. It computes logits where the network ends in a softmax or sigmoid.
 pub(super) async fn engine(graph: &Graph, params: &Params, config: &Config, backend: &Backend) -> Result<Training> {
+    let graph = &graph.with_logits(config.loss)?;
     let mut engine = Training::new(graph, params, config.loss, config.optimizer, config.seed, backend).await?;
     engine.set_clip_norm(config.clip_norm)?;
     engine.set_recompute(config.recompute);
@@ -268,7 +269,8 @@ impl Trainer {
     /// [`crate::Error::Shape`] or [`crate::Error::Label`] when the data set does not fit the network, and those of the
     /// backend.
     pub async fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
-        let mut engine = Engine::new(&self.graph, &self.params().await?, &self.backend).await?;
+        let mut engine =
+            Engine::new(&self.graph.with_logits(self.config.loss)?, &self.params().await?, &self.backend).await?;
         evaluate(&mut engine, &self.graph, data, self.config.loss).await
     }
 

@@ -1,4 +1,4 @@
-//! From images to tensors ([`Preprocess`]), and from logits to ranked classes ([`top_k`]).
+//! From images to tensors ([`Preprocess`]), and from outputs to ranked classes ([`top_k`]).
 
 mod image;
 mod preprocess;

@@ -14,7 +14,7 @@ const wanted: Record<string, [ErrorCode, string]> = {
   "data-added.safetensors": ["format", "bytes added"],
   "data-cut.safetensors": ["format", "truncated"],
   "deep.safetensors": ["format", "model header"],
-  "double-precision.safetensors": ["format", "expected F32, F16, BF16 or I8, got F64"],
+  "long-integers.safetensors": ["format", "expected F64, F32, F16, BF16 or I8, got I64"],
   "duplicate-metadata.safetensors": ["format", "`convoke` twice"],
   "duplicate-tensor.safetensors": ["format", "`conv.bias` twice"],
   "empty.safetensors": ["format", "got a file of 0 bytes"],

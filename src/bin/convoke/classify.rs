@@ -44,8 +44,8 @@ pub async fn run(args: Args) -> Outcome {
     let mut engine = Engine::new(&model.graph, &model.params, &args.backend.open().await?).await?;
     let mut all = vec![];
     for path in &args.images {
-        let logits = engine.run(&preprocess.batch([&picture::read(path)?])?).await?;
-        let top = top_k(&logits.data, args.top.into());
+        let output = engine.run(&preprocess.batch([&picture::read(path)?])?).await?;
+        let top = top_k(&output.data, model.graph.output_kind(), args.top.into());
         if args.format == Format::Text {
             files::print(path.display())?;
             for &(class, probability) in &top {

@@ -112,6 +112,7 @@ fn json(graph: &Graph, meta: &Meta, need: &Footprint) -> String {
     let description = json!({
         "name": graph.name(),
         "input": graph.input(),
+        "output": graph.output_kind(),
         "parameters": total(&costs, |c| c.parameters),
         "macs": total(&costs, |c| c.macs),
         "activationBytes": bytes,
@@ -149,7 +150,8 @@ fn table(graph: &Graph, meta: &Meta, need: &Footprint) -> String {
     let weights = format!("{} bytes, held once", grouped(need.weights));
     let transformed = format!("{} bytes beside them: Winograd's transforms, folded weights", grouped(need.transformed));
     let peak = format!("{} bytes while loading, {} then", grouped(need.peak()), grouped(need.at_rest()));
-    let mut facts = vec![("activations", activations), ("minimum", minimum)];
+    let mut facts = vec![("output", graph.output_kind().to_string())];
+    facts.extend([("activations", activations), ("minimum", minimum)]);
     facts.extend([("weights", weights), ("transformed", transformed), ("memory", peak)]);
     if !meta.labels.is_empty() {
         facts.push(("labels", meta.labels.join(", ")));

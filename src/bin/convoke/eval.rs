@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use convoke::cpu::Pool;
 use convoke::engine::{Backend, Engine};
 use convoke::format::Model;
-use convoke::graph::Graph;
+use convoke::graph::{Graph, OutputKind};
 use convoke::layers::Loss;
 use convoke::train::{Dataset, Evaluation, Metrics};
 use convoke::vision::Preprocess;
@@ -77,7 +77,7 @@ pub async fn evaluate(
 ) -> Result<(Evaluation, Confusion)> {
     let loss = loss_of(model);
     check_classes(model, samples, loss)?;
-    let mut engine = Engine::new(&model.graph, &model.params, backend).await?;
+    let mut engine = Engine::new(&model.graph.with_logits(loss)?, &model.params, backend).await?;
     let mut metrics = Metrics::new(loss);
     let mut confusion = Confusion::new(loss.classes(model.graph.classes()), &model.meta.labels);
     let bar = ProgressBar::new(samples.len() as u64);
@@ -114,9 +114,10 @@ pub async fn held_out(
     Ok((metrics.evaluation(), confusion))
 }
 
-/// A single output is read as the binary one it was trained as.
+/// A single output is read as the binary one it was trained as, and independent probabilities each by itself.
 fn loss_of(model: &Model) -> Loss {
-    if model.graph.classes() == 1 { Loss::BinaryCrossEntropy } else { Loss::CROSS_ENTROPY }
+    let is_independent = model.graph.output_kind() == OutputKind::IndependentProbabilities;
+    if is_independent || model.graph.classes() == 1 { Loss::BinaryCrossEntropy } else { Loss::CROSS_ENTROPY }
 }
 
 /// More sub-folders than classes cannot be; fewer are taken in order, with a warning.

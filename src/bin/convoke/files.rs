@@ -45,7 +45,10 @@ impl ModelArgs {
             Some(_) if is_onnx => return Err(self.usage("no --arch, as an ONNX file holds its network")),
             Some(graph) => weights::read(&graph, &bytes).map(|params| Model { graph, params, meta: Meta::default() }),
             None if is_onnx => onnx::read(bytes),
-            None if has_weights_only(&bytes) => return Err(self.usage("--arch, as the file does not say its network")),
+            None if has_weights_only(&bytes) => match weights::network_of(&bytes) {
+                Ok(graph) => weights::read(&graph, &bytes).map(|params| Model { graph, params, meta: Meta::default() }),
+                Err(e) => return Err(self.usage(&format!("--arch, as the file does not say its network ({e})"))),
+            },
             None => Model::from_bytes(&bytes),
         };
         Ok(model.map_err(|e| io(&self.model, e))?)

@@ -364,7 +364,7 @@ async fn train(args: &Args, setup: &Setup, run: &mut Run) -> Outcome {
 /// Evaluates the trained network and writes it.
 async fn write(args: &Args, setup: Setup, params: Params, epochs: u32) -> Outcome {
     let Setup { graph, config, backend, train, held_out, labels, preprocess, .. } = setup;
-    let mut engine = Engine::new(&graph, &params, &backend).await?;
+    let mut engine = Engine::new(&graph.with_logits(config.loss)?, &params, &backend).await?;
     let (evaluation, confusion) = eval::held_out(&mut engine, &graph, &held_out, &labels, config.loss).await?;
     let data = format!("{}: {} images, {} held out", held_out.name(), train.len(), held_out.len());
     let provenance = BTreeMap::from([

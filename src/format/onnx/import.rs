@@ -1,6 +1,6 @@
 //! A graph of a file, node by node, to a network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::builder::{GraphBuilder, ValueInfo};
 use super::decode::{Constant, decode};
@@ -26,6 +26,8 @@ pub struct Imported {
     pub params: Params,
     /// The 8-bit scales of values that the file quantizes, by the name of the node that computes the value.
     pub scales: BTreeMap<String, Scale>,
+    /// The outputs of the file that the network does not have: numbers of classes beside the outputs they come from.
+    pub left_out: Vec<String>,
 }
 
 /// Options for reading a file.
@@ -61,6 +63,10 @@ pub(super) fn fold(proto: &GraphProto, opset: i64, budget: u64, options: &Option
 /// The state of reading one graph.
 struct Importer<'a> {
     proto: &'a GraphProto,
+    /// The nodes that the outputs depend on, in the file's order.
+    nodes: Vec<&'a NodeProto>,
+    /// The outputs that are read.
+    outputs: Vec<&'a str>,
     opset: i64,
     builder: GraphBuilder<'a>,
     /// Messages about unsupported nodes, inputs and outputs, in the file's order.
@@ -69,9 +75,11 @@ struct Importer<'a> {
 
 impl<'a> Importer<'a> {
     fn new(proto: &'a GraphProto, opset: i64, budget: u64) -> Self {
-        let inputs = proto.node.iter().flat_map(|n| &n.input);
-        let names_read = inputs.chain(proto.output.iter().map(|o| &o.name)).map(String::as_str);
-        Importer { proto, opset, builder: GraphBuilder::new(names_read, budget), problems: vec![] }
+        let outputs = outputs_to_read(proto);
+        let nodes = needed_nodes(proto, &outputs);
+        let inputs = nodes.iter().flat_map(|n| &n.input).map(String::as_str);
+        let builder = GraphBuilder::new(inputs.chain(outputs.iter().copied()), budget);
+        Importer { proto, nodes, outputs, opset, builder, problems: vec![] }
     }
 
     /// Gives initializers and the constants of the options their values.
@@ -113,7 +121,7 @@ impl<'a> Importer<'a> {
     fn bind_input(&mut self, info: &'a ValueInfoProto) -> Result<Shape> {
         let mut sample = self.sample_dims(info)?;
         if let [h, w, c @ 1..=4] = sample[..]
-            && is_only_transposed_to_channels_first(self.proto, &info.name)
+            && is_only_transposed_to_channels_first(&self.nodes, &self.outputs, &info.name)
         {
             self.builder.set_channels_first(&info.name);
             sample = vec![c, h, w];
@@ -190,7 +198,7 @@ impl<'a> Importer<'a> {
     }
 
     fn read_nodes(&mut self) -> Result<()> {
-        for (i, proto) in self.proto.node.iter().enumerate() {
+        for (i, proto) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
             let mut names = std::iter::once(&proto.name).chain(&proto.output);
             let name = names.find(|name| !name.is_empty()).cloned();
             let name = name.unwrap_or_else(|| format!("{}_{i}", proto.op_type.to_lowercase()));
@@ -249,13 +257,13 @@ impl<'a> Importer<'a> {
     /// Returns the graph's outputs, which must be constants.
     fn constant_outputs(mut self) -> Result<Vec<Tensor>> {
         let mut outputs = vec![];
-        for info in &self.proto.output {
-            match self.with_graph_node(&info.name, |builder, node| builder.take(node, &info.name)) {
+        for name in std::mem::take(&mut self.outputs) {
+            match self.with_graph_node(name, |builder, node| builder.take(node, name)) {
                 Ok(OnnxValue::Stored(tensor)) => outputs.push(decode(tensor)?.into_tensor()),
                 Ok(OnnxValue::Constant(constant)) => outputs.push(constant.into_tensor()),
                 Ok(OnnxValue::QuantizedConstant(constant)) => outputs.push(constant.dequantize()),
                 Err(ReadError::Invalid(error)) => return Err(error),
-                _ => self.problem(format!("output `{}` (graph): expected a constant", info.name)),
+                _ => self.problem(format!("output `{name}` (graph): expected a constant")),
             }
         }
         self.check_supported()?;
@@ -264,12 +272,13 @@ impl<'a> Importer<'a> {
 
     fn finish(mut self, input: Shape) -> Result<Imported> {
         let mut outputs: Vec<Value> = vec![];
-        for info in &self.proto.output {
-            match self.with_graph_node(&info.name, |builder, node| graph_output(builder, node, &info.name)) {
+        let names = std::mem::take(&mut self.outputs);
+        for name in &names {
+            match self.with_graph_node(name, |builder, node| graph_output(builder, node, name)) {
                 Ok(value) if outputs.contains(&value) => {}
                 Ok(value) => outputs.push(value),
                 Err(ReadError::Unsupported(reason)) => {
-                    self.problem(format!("output `{}` (graph): {reason}", info.name));
+                    self.problem(format!("output `{name}` (graph): {reason}"));
                 }
                 Err(ReadError::DependsOnUnsupported) => {}
                 Err(ReadError::Invalid(error)) => return Err(error),
@@ -284,8 +293,46 @@ impl<'a> Importer<'a> {
         let named = |(node, scale): (&Node, &Option<Scale>)| Some((node.name.clone(), (*scale)?));
         // The first scale belongs to the network's input.
         let scales = graph.nodes().iter().zip(&scales[1..]).filter_map(named).collect();
-        Ok(Imported { graph, params, scales })
+        let left_out = self.proto.output.iter().map(|o| &o.name).filter(|name| !names.contains(&name.as_str()));
+        Ok(Imported { graph, params, scales, left_out: left_out.cloned().collect() })
     }
+}
+
+/// Returns the outputs that are read: all but numbers of classes, which follow from another output.
+fn outputs_to_read(proto: &GraphProto) -> Vec<&str> {
+    let all = || proto.output.iter().map(|output| output.name.as_str());
+    let kept: Vec<&str> = all().filter(|name| !is_number_of_class(proto, name)).collect();
+    if kept.is_empty() { all().collect() } else { kept }
+}
+
+/// Whether a value is the index of a largest element, possibly converted or in another shape.
+fn is_number_of_class(proto: &GraphProto, name: &str) -> bool {
+    let mut name = name;
+    for node in proto.node.iter().rev() {
+        if !node.output.iter().any(|output| output == name) {
+            continue;
+        }
+        match (node.op_type.as_str(), node.input.first()) {
+            ("ArgMax", _) => return true,
+            ("Cast" | "Identity" | "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten", Some(input)) => name = input,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Returns the nodes that `outputs` depend on, in the file's order.
+fn needed_nodes<'a>(proto: &'a GraphProto, outputs: &[&'a str]) -> Vec<&'a NodeProto> {
+    let mut needed: HashSet<&str> = outputs.iter().copied().collect();
+    let mut nodes: Vec<&NodeProto> = vec![];
+    for node in proto.node.iter().rev() {
+        if node.output.iter().any(|name| !name.is_empty() && needed.contains(name.as_str())) {
+            needed.extend(node.input.iter().map(String::as_str));
+            nodes.push(node);
+        }
+    }
+    nodes.reverse();
+    nodes
 }
 
 /// Takes an output of the graph: a vector where ONNX has a vector, and never the network's input itself.
@@ -356,14 +403,13 @@ fn product(dims: &[usize]) -> usize {
 }
 
 /// Whether all readers of an image with channels last are transposes that bring the channels first.
-fn is_only_transposed_to_channels_first(proto: &GraphProto, name: &str) -> bool {
-    let mut readers = proto.node.iter().filter(|node| node.input.iter().any(|input| input == name)).peekable();
-    let brings_channels_first = |node: &NodeProto| {
+fn is_only_transposed_to_channels_first(nodes: &[&NodeProto], outputs: &[&str], name: &str) -> bool {
+    let mut readers = nodes.iter().filter(|node| node.input.iter().any(|input| input == name)).peekable();
+    let brings_channels_first = |node: &&NodeProto| {
         let perm = node.attribute.iter().find(|a| a.name == "perm");
         node.op_type == "Transpose" && perm.is_some_and(|perm| perm.ints == [0, 3, 1, 2])
     };
-    let is_output = || proto.output.iter().any(|output| output.name == name);
-    readers.peek().is_some() && readers.all(brings_channels_first) && !is_output()
+    readers.peek().is_some() && readers.all(|node| brings_channels_first(node)) && !outputs.contains(&name)
 }
 
 fn elem_type(info: &ValueInfoProto) -> i32 {

@@ -5,6 +5,8 @@
 //! operators below only accept more types), weights inside the file, and one input whose first dimension is the batch.
 //! One error lists everything in a file that Convoke does not have ([`Error::Unsupported`]).
 //!
+//! - Nodes that no output needs are not read, nor are outputs with the number of the likeliest class (`ArgMax`) beside
+//!   others ([`Imported::left_out`]; [`read`] names them in the provenance).
 //! - Convolutions and poolings have one or two spatial dimensions. Operators without a layer of their own are composed
 //!   of several layers.
 //! - Constants may have every type of real numbers.
@@ -91,7 +93,10 @@ pub fn read(bytes: Vec<u8>) -> Result<Model> {
     let length = bytes.len();
     let proto = decode(bytes.into())?;
     let imported = import(&proto, length, &Options::default())?;
-    let meta = meta::read(&proto, &imported.graph)?;
+    let mut meta = meta::read(&proto, &imported.graph)?;
+    if !imported.left_out.is_empty() {
+        meta.provenance.insert("left out".into(), format!("output {}", imported.left_out.join(", ")));
+    }
     Ok(Model { graph: imported.graph, params: imported.params, meta })
 }
 

@@ -9,12 +9,17 @@ use super::super::value::{Activation, OnnxValue};
 use super::compose::{self, Affine};
 use crate::layers::{BatchNorm2d, Dropout, GlobalAvgPool, Layer, LocalResponseNorm, LogSoftmax, Softmax};
 
-/// BatchNormalization. Attributes: `epsilon`, `momentum`; `training_mode` must be 0 and `spatial` (before operator set
-/// 9) must be 1.
+/// BatchNormalization in inference mode. Attributes: `epsilon`, `momentum`; `spatial` (before operator set 9) must be 1.
 pub fn batch_normalization(builder: &mut GraphBuilder, node: &OnnxNode) -> ReadResult<Activation> {
     let x = builder.activation(node, 0)?;
-    if node.flag("training_mode", false)? || !node.flag("spatial", true)? {
-        return unsupported("attributes: expected training_mode 0 and spatial 1");
+    if is_training_mode(node)? {
+        return unsupported(
+            "training mode normalizes with the statistics of the batch, so that each answer depends on the other \
+             images: export again in inference mode (PyTorch: `model.eval()`)",
+        );
+    }
+    if !node.flag("spatial", true)? {
+        return unsupported("attribute `spatial`: expected 1, got 0");
     }
     // Scale, B, mean and variance.
     let params = (1..=4).map(|i| builder.float_tensor(node, i).map(Arc::from)).collect::<ReadResult<Vec<_>>>()?;
@@ -24,6 +29,16 @@ pub fn batch_normalization(builder: &mut GraphBuilder, node: &OnnxNode) -> ReadR
     let value = if x.dims.len() == 1 { builder.vector(node, &x)? } else { builder.channel_map(node, &x)? };
     let value = builder.emit(node, "", layer, &[value], params)?;
     Ok(Activation::new(value, &x.dims))
+}
+
+/// Whether a BatchNormalization uses the statistics of the batch: the attribute `training_mode` says it since operator
+/// set 14, outputs after the first before, and the attribute `is_test` before operator set 7.
+fn is_training_mode(node: &OnnxNode) -> ReadResult<bool> {
+    Ok(match node.opset {
+        14.. => node.flag("training_mode", false)?,
+        7.. => (1..5).any(|i| node.has_output(i)),
+        _ => !node.flag("is_test", false)?,
+    })
 }
 
 /// InstanceNormalization: each feature map less its mean, divided by its standard deviation, then scaled and shifted by

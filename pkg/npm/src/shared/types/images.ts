@@ -36,7 +36,7 @@ export interface Classification {
   label: string;
   /** The class's index, from 0. */
   index: number;
-  /** The softmax of the class's logit, 0 to 1. */
+  /** 0 to 1: the softmax of logits, or the network's own output where it ends in a softmax or a sigmoid. */
   probability: number;
 }
 

@@ -87,6 +87,11 @@ export interface NetworkInfo {
   labels: string[];
   /** The shape of one input sample, `[C, H, W]`. */
   input: number[];
+  /**
+   * The meaning of the main output: numbers whose softmax are probabilities, probabilities with sum 1 (the network ends
+   * in a softmax), or a probability for each class by itself (it ends in a sigmoid).
+   */
+  output: "logits" | "probabilities" | "independent-probabilities";
   /** Number of parameters. */
   parameters: number;
   /** Multiply-accumulates for one sample. */
