@@ -35,7 +35,7 @@ pub struct Footprint {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrainingFootprint {
-    /// As they were given, and in the order of the kernels.
+    /// As they were given, and twice in the order of the kernels: the present ones and those of the step before.
     pub weights: u64,
     /// One for each weight, and another while batches are accumulated.
     pub gradients: u64,
@@ -85,7 +85,7 @@ impl TrainingFootprint {
         let packed: u64 = steps.iter().filter_map(layout).map(|layout| 4 * layout.floats() as u64).sum();
         let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
         Ok(TrainingFootprint {
-            weights: given + packed,
+            weights: given + 2 * packed,
             gradients: packed * if parts > 1 { 2 } else { 1 },
             optimizer: packed * optimizer.moments().len() as u64,
             // A little more than it will be: not all scratch memory grows with the batch.

@@ -52,7 +52,7 @@ pub(super) async fn engine(graph: &Graph, params: &Params, config: &Config, back
     engine.set_clip_norm(config.clip_norm)?;
     engine.set_recompute(config.recompute);
     if !config.groups.is_empty() {
-        engine.set_rates(&rates(graph, &config.groups)?);
+        engine.set_rates(&rates(graph, &config.groups)?)?;
     }
     Ok(engine)
 }
@@ -149,7 +149,7 @@ impl Trainer {
         let Batch { x, labels, share, epoch, part } = batch;
         let next = part.end..part.end + part.len();
         let ahead = !matches!(self.backend, Backend::Cpu(_)) && next.end <= self.order.len();
-        self.engine.set_mixup_lambda(*share);
+        self.engine.set_mixup_lambda(*share)?;
         let step = async {
             match last {
                 true => self.engine.step(x, labels, learning_rate).await,

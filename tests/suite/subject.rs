@@ -126,11 +126,11 @@ impl Trainer {
     }
 
     pub fn set_rates(&mut self, rates: &[f32]) {
-        on_either!(self, trainer => trainer.set_rates(rates));
+        on_either!(self, trainer => trainer.set_rates(rates).unwrap());
     }
 
     pub fn set_mixup_lambda(&mut self, lambda: f32) {
-        on_either!(self, trainer => trainer.set_mixup_lambda(lambda));
+        on_either!(self, trainer => trainer.set_mixup_lambda(lambda).unwrap());
     }
 
     pub fn set_recompute(&mut self, recompute: bool) {
