@@ -26,9 +26,6 @@ use crate::plan::{
 };
 use crate::tensor::Tensor;
 
-/// Plans that are kept: the full batch's and that of an epoch's last, smaller one.
-const PLANS: usize = 2;
-
 /// A network in training.
 pub struct Trainer {
     graph: Graph,
@@ -46,7 +43,8 @@ pub struct Trainer {
     gradients: Vec<Option<Weights>>,
     /// For each node with weights, as many as the optimizer has values per weight.
     state: Vec<Vec<Weights>>,
-    ready: Vec<(Purpose, Ready)>,
+    /// The plan of the last batch with its memory. An epoch's smaller last batch replaces it, so that memory holds one.
+    ready: Option<(Purpose, Ready)>,
 }
 
 /// Gradients exist for this algorithm only.
@@ -85,7 +83,7 @@ impl Trainer {
             weights,
             previous: vec![],
             state: vec![],
-            ready: vec![],
+            ready: None,
         };
         trainer.clear_state();
         Ok(trainer)
@@ -193,13 +191,15 @@ impl Trainer {
     /// [`Error::TooLarge`] for a batch that memory cannot hold.
     fn adopt_statistics(&mut self, x: &Tensor) -> Result<()> {
         let n = x.shape[0];
-        let plan = self.planned(n, false)?;
-        let mut pass = Pass::new(self, plan, n, 0);
+        self.planned(n, false)?;
+        let mut pass = Pass::new(self, n, 0);
         pass.forward(x);
         pass.backward_from(None);
         let learning = self.weights.iter_mut().zip(&self.gradients).zip(&self.settings.rates);
         for ((weights, gradients), _) in learning.filter(|(_, rate)| **rate != 0.0) {
-            if let (Some(weights), Some(gradients)) = (weights, gradients) {
+            if let (Some(weights), Some(gradients)) = (weights, gradients)
+                && weights.momentum != 0.0
+            {
                 weights.statistics.clone_from(&gradients.statistics);
             }
         }
@@ -227,8 +227,8 @@ impl Trainer {
     /// The gradients of a batch, added to those of the parts before it. On errors the next part is a first one.
     fn descend(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
         let (parts, gathered) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.gathered));
-        let plan = self.planned(labels.len(), false)?;
-        let report = self.forward_backward(plan, x, labels, micro_batch_step(self.steps, parts))?;
+        self.planned(labels.len(), false)?;
+        let report = self.forward_backward(x, labels, micro_batch_step(self.steps, parts))?;
         for (gradients, sum) in self.gradients.iter_mut().flatten().zip(gathered.iter().flatten()) {
             gradients.add(sum);
         }
@@ -245,8 +245,8 @@ impl Trainer {
     pub fn gradients(&mut self, x: &Tensor, dy: &Tensor, step: u32) -> Result<(Tensor, Tensor, Params)> {
         let n = self.graph.check_batch(x)?;
         let shape = self.graph.check_output_gradient(dy, n)?;
-        let plan = self.planned(n, true)?;
-        let mut pass = Pass::new(self, plan, n, step);
+        self.planned(n, true)?;
+        let mut pass = Pass::new(self, n, step);
         pass.forward(x);
         let y = export(&pass.frame, pass.plan.heads[0].view, shape);
         pass.backward_from(Some(dy));
@@ -297,7 +297,7 @@ impl Trainer {
     /// [`Error::Argument`] unless `rates` has one finite number of at least 0 for each node.
     pub fn set_rates(&mut self, rates: &[f32]) -> Result<()> {
         self.settings.set_rates(rates)?;
-        self.ready.clear();
+        self.ready = None;
         Ok(())
     }
 
@@ -317,14 +317,14 @@ impl Trainer {
     /// cannot be addressed.
     pub fn prepare(&mut self, n: usize) -> Result<()> {
         check_batch_size(n)?;
-        self.planned(n, false).map(drop)
+        self.planned(n, false)
     }
 
     /// Sets whether backward recomputes values instead of keeping them: equal results in less memory and about a third
     /// more time. Off by default.
     pub fn set_recompute(&mut self, recompute: bool) {
         self.settings.recompute = recompute;
-        self.ready.clear();
+        self.ready = None;
     }
 
     /// Whether backward recomputes values instead of keeping them.
@@ -374,7 +374,7 @@ impl Trainer {
         let of = |w: &Weights| w.bytes();
         let weights = self.weights.iter().chain(&self.previous).chain(&self.gradients).flatten().map(of);
         let state = self.state.iter().flatten().map(of);
-        weights.chain(state).sum::<usize>() + self.ready.iter().map(|(_, r)| r.bytes()).sum::<usize>()
+        weights.chain(state).sum::<usize>() + self.ready.as_ref().map_or(0, |(_, ready)| ready.bytes())
     }
 
     fn clear_state(&mut self) {
@@ -407,23 +407,23 @@ impl Trainer {
         params
     }
 
-    /// The index of a plan for this batch.
-    fn planned(&mut self, n: usize, input_grad: bool) -> Result<usize> {
+    /// Plans for a batch of `n` samples unless the present plan fits.
+    fn planned(&mut self, n: usize, input_grad: bool) -> Result<()> {
         let purpose = Purpose::Training { input_grad, recompute: self.settings.recompute };
-        if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
-            return Ok(i);
+        if self.ready.as_ref().is_some_and(|(p, ready)| (*p, ready.plan.batch) == (purpose, n)) {
+            return Ok(());
         }
-        let ready =
-            Sizes::of(&self.graph, n, purpose, &self.settings.frozen(), &self.pool, PREFER, &Ranges::default())?
-                .allocate();
-        self.ready.truncate(PLANS - 1);
-        self.ready.insert(0, (purpose, ready));
-        Ok(0)
+        let frozen = self.settings.frozen();
+        let sizes = Sizes::of(&self.graph, n, purpose, &frozen, &self.pool, PREFER, &Ranges::default())?;
+        // The old memory goes first.
+        self.ready = None;
+        self.ready = Some((purpose, sizes.allocate()));
+        Ok(())
     }
 
-    fn forward_backward(&mut self, plan: usize, x: &Tensor, labels: &[u32], draw: u32) -> Result<StepReport> {
+    fn forward_backward(&mut self, x: &Tensor, labels: &[u32], draw: u32) -> Result<StepReport> {
         let (loss, step, share) = (self.settings.loss, self.steps, self.settings.mixup_lambda);
-        let mut pass = Pass::new(self, plan, labels.len(), draw);
+        let mut pass = Pass::new(self, labels.len(), draw);
         pass.forward(x);
         for view in &pass.plan.clear {
             pass.clear(*view);
@@ -500,8 +500,9 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(trainer: &'a mut Trainer, plan: usize, n: usize, step: u32) -> Self {
-        let Ready { plan, operations, arena, scratch } = &mut trainer.ready[plan].1;
+    fn new(trainer: &'a mut Trainer, n: usize, step: u32) -> Self {
+        let (_, ready) = trainer.ready.as_mut().expect("planned before");
+        let Ready { plan, operations, arena, scratch } = ready;
         let seed = trainer.settings.seed;
         let frame = Frame {
             arena: Shared::new(arena),

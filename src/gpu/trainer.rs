@@ -292,7 +292,7 @@ impl Trainer {
         let changes = self.unpack_gradients(&self.layout.download(&self.device, &self.training.grads).await?);
         for (node, rate) in self.graph.nodes().iter().zip(&self.settings.rates) {
             let Layer::BatchNorm2d(norm) = &node.layer else { continue };
-            if *rate == 0.0 {
+            if *rate == 0.0 || norm.momentum == 0.0 {
                 continue;
             }
             for part in ["running_mean", "running_var"] {
