@@ -201,7 +201,7 @@ impl Training {
     }
 
     /// Sets the share that a sample of the next batch has of its own label; the rest is the label of the sample before.
-    pub(crate) fn set_mixup_lambda(&mut self, lambda: f32) {
+    pub(crate) fn set_mixup_lambda(&mut self, lambda: f32) -> Result<()> {
         forward!(self.set_mixup_lambda(lambda))
     }
 
@@ -214,7 +214,7 @@ impl Training {
     }
 
     /// Sets each node's factor on the learning rate.
-    pub(crate) fn set_rates(&mut self, rates: &[f32]) {
+    pub(crate) fn set_rates(&mut self, rates: &[f32]) -> Result<()> {
         forward!(self.set_rates(rates))
     }
 

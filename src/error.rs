@@ -55,9 +55,10 @@ pub enum Error {
     /// A data set has no samples.
     #[error("data set `{name}` is empty: expected at least one labelled image")]
     EmptyDataset { name: String },
-    /// A training step gave a loss or weight that is not finite; the weights from before the step are kept.
+    /// A training step gave a loss, gradient, weight or statistic that is not finite. The trainer keeps the last weights
+    /// with which the network answers in finite numbers.
     #[error(
-        "loss is {loss} at step {step}: training diverged, first in `{layer}`; the weights of the step before are kept"
+        "loss is {loss} at step {step}: training diverged, first in `{layer}`; the last weights with finite answers are kept"
     )]
     Diverged { step: u64, loss: f32, layer: String },
     /// An argument is out of its range.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::algorithm::{Algorithm, Prefer};
 use super::conv::packing::Unpacked;
 use super::gemm::weights::Weights;
-use super::io::{check_input, export, import};
+use super::io::{export, import};
 use super::memory::{FloatPtr, stretches};
 use super::operation::{DropoutMode, ExecContext, Operation};
 use super::pool::Pool;
@@ -230,7 +230,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::run`].
     pub(crate) fn begin(&mut self, x: &Tensor) -> Result<()> {
-        let n = check_input(&self.graph, x)?;
+        let n = self.graph.check_batch(x)?;
         if self.ready.plan.batch != n {
             let frozen = nothing_frozen(&self.graph);
             self.ready = MemoryRequirement::of(

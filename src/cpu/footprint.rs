@@ -35,7 +35,7 @@ pub struct Footprint {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrainingFootprint {
-    /// Weights as they were given, and packed.
+    /// Weights as they were given, and packed twice: the present ones and the ones before the last step.
     pub weights: u64,
     /// One gradient for each weight, and two when micro-batches are accumulated.
     pub gradients: u64,
@@ -85,7 +85,7 @@ impl TrainingFootprint {
         let packed: u64 = steps.iter().filter_map(layout).map(|layout| 4 * layout.floats() as u64).sum();
         let given: u64 = graph.params().iter().map(|(_, spec)| 4 * spec.elements() as u64).sum();
         Ok(TrainingFootprint {
-            weights: given + packed,
+            weights: given + 2 * packed,
             gradients: packed * if parts > 1 { 2 } else { 1 },
             optimizer: packed * optimizer.moments().len() as u64,
             // A little more than it will be: not all scratch memory grows with the batch.

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::algorithm::{Algorithm, Prefer};
+use super::engine::Engine;
 use super::gemm::weights::Weights;
-use super::io::{check_finite, check_input, export, import};
+use super::io::{export, import};
 use super::loss::mixed;
 use super::memory::FloatPtr;
 use super::nchw::{from_chw, to_chw};
@@ -20,11 +21,10 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Params, Ranges};
 use crate::layers::dropout::micro_batch_step;
 use crate::layers::{Loss, predicted_class};
-use crate::plan::{Head, Optimizer, Plan, Purpose, StepReport, Update, View, check_clip_norm, clip_factor};
-use crate::tensor::{Tensor, dims};
-
-/// Plans that are kept: the full batch's and that of an epoch's last, smaller one.
-const PLANS: usize = 2;
+use crate::plan::{
+    Head, Optimizer, Plan, Purpose, StepReport, TrainSettings, Update, View, are_answers, check_batch_size, clip_factor,
+};
+use crate::tensor::Tensor;
 
 /// A network in training.
 pub struct Trainer {
@@ -32,26 +32,19 @@ pub struct Trainer {
     /// As they were given; [`Trainer::params`] replaces those in use.
     given: Params,
     pool: Arc<Pool>,
-    loss: Loss,
-    optimizer: Optimizer,
-    seed: u32,
-    /// The largest norm of all gradients together; 0 for none.
-    clip_norm: f32,
-    /// Of each sample's label; the rest is that of the sample before.
-    share: f32,
-    /// For each node, the factor on the learning rate; 0 is frozen.
-    rates: Vec<f32>,
-    /// Whether values are computed again rather than kept.
-    recompute: bool,
+    settings: TrainSettings,
     steps: u32,
     /// Of the step to come, the parts that are done, and the sums of their gradients.
     parts: u32,
     gathered: Vec<Option<Weights>>,
     weights: Vec<Option<Weights>>,
+    /// The weights before the last step, which computed a finite loss and finite gradients; empty before the first step.
+    previous: Vec<Option<Weights>>,
     gradients: Vec<Option<Weights>>,
     /// For each node with weights, as many as the optimizer has values per weight.
     state: Vec<Vec<Weights>>,
-    ready: Vec<(Purpose, CompiledPlan)>,
+    /// The plan of the last batch with its memory. An epoch's smaller last batch replaces it, so that memory holds one.
+    ready: Option<(Purpose, CompiledPlan)>,
 }
 
 /// Gradients exist for this algorithm only.
@@ -73,77 +66,160 @@ impl Trainer {
         seed: u32,
         pool: &Arc<Pool>,
     ) -> Result<Self> {
-        optimizer.validate()?;
-        if let Loss::SoftmaxCrossEntropy { label_smoothing: e } = loss
-            && !(0.0..1.0).contains(&e)
-        {
-            return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
-        }
-        let rates = vec![1.0; graph.nodes().len()];
+        let settings = TrainSettings::new(graph, loss, optimizer, seed)?;
         // The engine changes weights, so all are floats.
         let params = params.dequantized();
-        let weights = pack(graph, &params, &plan(graph, 1, STEP, &vec![false; rates.len()])?, PREFER);
+        let weights = pack(graph, &params, &plan(graph, 1, STEP, &settings.frozen())?, PREFER);
         let zeros = |w: &Option<Weights>| w.as_ref().map(Weights::zeros);
         let mut trainer = Trainer {
             graph: graph.clone(),
             given: params,
             pool: pool.clone(),
-            loss,
-            optimizer,
-            seed,
-            clip_norm: 0.0,
-            share: 1.0,
-            rates,
-            recompute: false,
+            settings,
             steps: 0,
             parts: 0,
             gathered: vec![],
             gradients: weights.iter().map(zeros).collect(),
             weights,
+            previous: vec![],
             state: vec![],
-            ready: vec![],
+            ready: None,
         };
         trainer.clear_state();
         Ok(trainer)
     }
 
-    /// One update on a batch `[N, ...input]` with a label for each sample.
+    /// Trains for one step on a batch with one label for each sample.
+    ///
+    /// # Shapes
+    /// `x` is `[N, ...input]` with N of at least 1; `labels` has N elements.
     ///
     /// # Errors
-    /// For the input [`Error::Shape`], [`Error::NotFinite`] and [`Error::Label`]; [`Error::Argument`] for the number of
-    /// labels or the learning rate; [`Error::Diverged`] when the loss or a gradient is not finite. After an error the
-    /// weights and the optimizer's state are as before.
+    /// [`Error::Shape`], [`Error::NotFinite`] and [`Error::Label`] for the batch; [`Error::Argument`] for the number of
+    /// labels and for a learning rate that is negative or not finite; [`Error::TooLarge`] for a batch that memory cannot
+    /// hold. [`Error::Diverged`] when the loss, a gradient, a new weight, a running statistic or the optimizer's state is
+    /// not finite. Of these weights the trainer then keeps the first with which the network answers the batch in finite
+    /// numbers: the weights before this step, those before the last step, each also with the batch's own statistics in
+    /// batch normalizations, and the weights that training began with. Where they are not the weights before this step,
+    /// the optimizer's state starts anew. A batch that no weights answer changes nothing.
     pub fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
-        if !(learning_rate.is_finite() && learning_rate >= 0.0) {
-            return Err(Error::argument("learningRate", "a finite number of at least 0", learning_rate));
-        }
+        let n = self.graph.check_batch(x)?;
+        self.settings.check_step(&self.graph, n, labels, learning_rate)?;
         let pool = self.pool.clone();
         let _awake = pool.awake();
-        let report = self.descend(x, labels)?;
+        let result = self.descend(x, labels).and_then(|report| {
+            self.update(learning_rate, report.loss)?;
+            Ok(report)
+        });
+        if let Err(Error::Diverged { .. }) = result {
+            self.recover(x);
+        }
+        result
+    }
+
+    /// Updates weights by the accumulated gradients of a step with this loss.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when a new value is not finite. Weights are then as before, and the optimizer's state is empty.
+    fn update(&mut self, learning_rate: f32, loss: f32) -> Result<()> {
         let parts = std::mem::take(&mut self.parts);
         if parts > 1 {
             self.gradients.iter_mut().flatten().for_each(|g| g.scale(1.0 / parts as f32));
         }
-        let t = self.steps.wrapping_add(1);
+        let t = self.steps.saturating_add(1);
         let scale = self.clip_factor();
-        for (i, state) in self.state.iter_mut().enumerate().filter(|(i, _)| self.rates[*i] != 0.0) {
-            if let (Some(weights), Some(gradients)) = (&mut self.weights[i], &mut self.gradients[i]) {
-                let learning_rate = learning_rate * self.rates[i];
-                let formula = Update { optimizer: self.optimizer, learning_rate, t };
+        copy(&mut self.previous, &self.weights);
+        for (i, state) in self.state.iter_mut().enumerate() {
+            let rate = self.settings.rates[i];
+            if let (Some(weights), Some(gradients)) = (&mut self.weights[i], &mut self.gradients[i])
+                && rate != 0.0
+            {
+                let formula = Update { optimizer: self.settings.optimizer, learning_rate: learning_rate * rate, t };
                 update(&self.pool, &formula, scale, weights, gradients, state);
             }
         }
+        let finite = |i: &usize| self.weights[*i].iter().chain(&self.state[*i]).all(is_finite);
+        if let Some(i) = (0..self.weights.len()).find(|i| !finite(i)) {
+            self.weights = std::mem::take(&mut self.previous);
+            self.clear_state();
+            return Err(Error::Diverged {
+                step: u64::from(self.steps),
+                loss,
+                layer: self.graph.nodes()[i].name.clone(),
+            });
+        }
         self.steps = t;
-        Ok(report)
+        Ok(())
     }
 
-    /// A part of the batch of the step to come, whose update goes by the mean of the gradients of all parts. Running
-    /// statistics follow the last part.
+    /// Looks for weights with which the network answers `x` in finite numbers, after a step on `x` diverged; see
+    /// [`Trainer::step`].
+    fn recover(&mut self, x: &Tensor) {
+        if self.answers(x) {
+            return;
+        }
+        let kept = self.weights.clone();
+        let plan = plan(&self.graph, 1, STEP, &vec![false; kept.len()]);
+        let given = plan.map(|plan| pack(&self.graph, &self.given, &plan, PREFER)).unwrap_or_default();
+        for candidate in [kept.clone(), std::mem::take(&mut self.previous), given] {
+            if candidate.is_empty() {
+                continue;
+            }
+            self.weights = candidate;
+            if self.answers(x) || (self.adopt_statistics(x).is_ok() && self.answers(x)) {
+                self.clear_state();
+                return;
+            }
+        }
+        self.weights = kept;
+    }
+
+    /// Returns whether inference with the present weights answers every sample of `x`. The samples run one by one, which
+    /// takes little memory beside training's.
+    fn answers(&self, x: &Tensor) -> bool {
+        let Ok(mut engine) = Engine::new(&self.graph, &self.params(), &self.pool) else { return false };
+        let shape = self.graph.input().batched(1);
+        x.data.chunks_exact(self.graph.input().elements()).all(|sample| {
+            let sample = Tensor { shape: shape.clone(), data: sample.to_vec() };
+            engine.run(&sample).is_ok_and(|y| are_answers(&y.data))
+        })
+    }
+
+    /// Sets the running statistics of batch normalizations that learn to the statistics of this batch.
     ///
     /// # Errors
-    /// Those of [`Trainer::step`]; the parts before are then forgotten.
+    /// [`Error::TooLarge`] for a batch that memory cannot hold.
+    fn adopt_statistics(&mut self, x: &Tensor) -> Result<()> {
+        let n = x.shape[0];
+        self.planned(n, false)?;
+        let mut pass = Pass::new(self, n, 0);
+        pass.forward(x);
+        pass.backward_from(None);
+        let learning = self.weights.iter_mut().zip(&self.gradients).zip(&self.settings.rates);
+        for ((weights, gradients), _) in learning.filter(|(_, rate)| **rate != 0.0) {
+            if let (Some(weights), Some(gradients)) = (weights, gradients)
+                && weights.momentum != 0.0
+            {
+                weights.statistics.clone_from(&gradients.statistics);
+            }
+        }
+        Ok(())
+    }
+
+    /// Accumulates the gradients of a micro-batch. The coming [`Trainer::step`] updates by the mean gradient of all
+    /// micro-batches, its own included. Running statistics follow the step's own micro-batch.
+    ///
+    /// # Errors
+    /// The errors of [`Trainer::step`], after which the trainer has the weights that [`Trainer::step`] describes. Each
+    /// error discards the accumulated gradients.
     pub fn part(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
-        let report = self.descend(x, labels)?;
+        let n = self.graph.check_batch(x)?;
+        self.settings.check_step(&self.graph, n, labels, 0.0)?;
+        let result = self.descend(x, labels);
+        if let Err(Error::Diverged { .. }) = result {
+            self.recover(x);
+        }
+        let report = result?;
         self.gathered.clone_from(&self.gradients);
         Ok(report)
     }
@@ -151,15 +227,8 @@ impl Trainer {
     /// The gradients of a batch, added to those of the parts before it. On errors the next part is a first one.
     fn descend(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
         let (parts, gathered) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.gathered));
-        let n = check_input(&self.graph, x)?;
-        if labels.len() != n {
-            return Err(Error::argument("labels", format!("{n}, one for each sample"), labels.len()));
-        }
-        for output in self.graph.outputs() {
-            self.loss.check_labels(labels, self.graph.shape(output.value).elements())?;
-        }
-        let plan = self.planned(n, false)?;
-        let report = self.forward_backward(plan, x, labels, micro_batch_step(self.steps, parts))?;
+        self.planned(labels.len(), false)?;
+        let report = self.forward_backward(x, labels, micro_batch_step(self.steps, parts))?;
         for (gradients, sum) in self.gradients.iter_mut().flatten().zip(gathered.iter().flatten()) {
             gradients.add(sum);
         }
@@ -174,24 +243,13 @@ impl Trainer {
     /// # Errors
     /// [`Error::Shape`] and [`Error::NotFinite`] for `x` and `dy`.
     pub fn gradients(&mut self, x: &Tensor, dy: &Tensor, step: u32) -> Result<(Tensor, Tensor, Params)> {
-        let n = check_input(&self.graph, x)?;
-        let shape = self.graph.shape(self.graph.outputs()[0].value).batched(n);
-        if dy.shape != shape || dy.data.len() != shape.iter().product::<usize>() {
-            return Err(Error::Shape { tensor: "dy".into(), expected: dims(&shape), actual: dims(&dy.shape) });
-        }
-        check_finite("dy", &dy.data)?;
-        let plan = self.planned(n, true)?;
-        let mut pass = Pass::new(self, plan, n, step);
+        let n = self.graph.check_batch(x)?;
+        let shape = self.graph.check_output_gradient(dy, n)?;
+        self.planned(n, true)?;
+        let mut pass = Pass::new(self, n, step);
         pass.forward(x);
         let y = export(&pass.frame, pass.plan.heads[0].view, shape);
-        for view in &pass.plan.clear {
-            pass.clear(*view);
-        }
-        for (i, head) in pass.plan.heads.iter().enumerate() {
-            let grad = head.grad.expect("a training plan has gradients of its heads");
-            if i == 0 { import(&pass.frame, dy, grad) } else { pass.clear(grad) }
-        }
-        pass.backward();
+        pass.backward_from(Some(dy));
         let view = pass.plan.input_grad.expect("this plan has a gradient of its input");
         let dx = export(&pass.frame, view, x.shape.clone());
         let dparams = self.tensors(&self.gradients, |t| Tensor::zeros(t.shape.clone()));
@@ -210,7 +268,7 @@ impl Trainer {
 
     /// The formula of the update.
     pub fn optimizer(&self) -> Optimizer {
-        self.optimizer
+        self.settings.optimizer
     }
 
     /// Goes on with other constants, or another formula. The state is kept if the formula is of the same kind.
@@ -218,67 +276,67 @@ impl Trainer {
     /// # Errors
     /// [`Error::Argument`] for constants outside their ranges.
     pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
-        optimizer.validate()?;
-        let same = std::mem::discriminant(&optimizer) == std::mem::discriminant(&self.optimizer);
-        self.optimizer = optimizer;
-        if !same {
+        if self.settings.set_optimizer(optimizer)? {
             self.clear_state();
         }
         Ok(())
     }
 
-    /// Scales all gradients together so that their norm is at most this one from now on; 0 for no limit.
+    /// Limits the norm of all gradients together to `norm` from now on, by scaling them; 0, the default, sets no limit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a number that is none.
+    /// [`Error::Argument`] for a norm that is negative or not finite.
     pub fn set_clip_norm(&mut self, norm: f32) -> Result<()> {
-        check_clip_norm(norm)?;
-        self.clip_norm = norm;
+        self.settings.set_clip_norm(norm)
+    }
+
+    /// Sets a factor on the learning rate for each node of the graph; all are 1 by default. Nodes with factor 0 are
+    /// frozen: they keep their weights and run like at inference. Backward ends where no earlier layer learns.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless `rates` has one finite number of at least 0 for each node.
+    pub fn set_rates(&mut self, rates: &[f32]) -> Result<()> {
+        self.settings.set_rates(rates)?;
+        self.ready = None;
         Ok(())
     }
 
-    /// Factors on the learning rate from now on, one for each node of the graph. Those of factor 0 are frozen: they keep
-    /// their weights and run as at inference, and backward ends where no layer below learns.
-    ///
-    /// # Panics
-    /// Unless there are as many as nodes.
-    pub fn set_rates(&mut self, rates: &[f32]) {
-        assert_eq!(rates.len(), self.graph.nodes().len());
-        self.rates = rates.to_vec();
-        self.ready.clear();
-    }
-
-    /// From now on each sample of a batch has this share of its own label, and the rest of the label of the one before it
-    /// (the first, of the last), as in mixup (Zhang et al., 2018). 1 by default.
-    pub fn set_mixup_lambda(&mut self, share: f32) {
-        self.share = share;
-    }
-
-    /// Takes the memory for steps on `n` samples, which they would otherwise take when they come.
+    /// Sets the lambda of mixup (Zhang et al., 2018), from 0 to 1: the weight of each sample's own label. The previous
+    /// sample's label has the rest; the first sample's previous one is the last. 1, the default, mixes no labels.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::Argument`] for a number that is not from 0 to 1.
+    pub fn set_mixup_lambda(&mut self, lambda: f32) -> Result<()> {
+        self.settings.set_mixup_lambda(lambda)
+    }
+
+    /// Allocates the memory for steps on `n` samples ahead of the first one.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a batch size that is not from 1 to 1,048,576, [`Error::TooLarge`] for one whose activations
+    /// cannot be addressed.
     pub fn prepare(&mut self, n: usize) -> Result<()> {
-        self.planned(n, false).map(drop)
+        check_batch_size(n)?;
+        self.planned(n, false)
     }
 
-    /// Whether values are computed again for the backward half rather than kept, from now on: with the same results, in
-    /// less memory and about a third more time.
+    /// Sets whether backward recomputes values instead of keeping them: equal results in less memory and about a third
+    /// more time. Off by default.
     pub fn set_recompute(&mut self, recompute: bool) {
-        self.recompute = recompute;
-        self.ready.clear();
+        self.settings.recompute = recompute;
+        self.ready = None;
     }
 
-    /// Whether values are computed again.
+    /// Whether backward recomputes values instead of keeping them.
     pub fn recomputes(&self) -> bool {
-        self.recompute
+        self.settings.recompute
     }
 
     /// What the optimizer remembers: for each parameter its name with each of [`Optimizer::moments`] behind it.
     /// Together with [`Trainer::params`] and [`Trainer::steps`] it is all that [`Trainer::restore`] needs.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let mut tensors = vec![];
-        for (k, moment) in self.optimizer.moments().iter().enumerate() {
+        for (k, moment) in self.settings.optimizer.moments().iter().enumerate() {
             for (i, name, shape, part) in self.parameters() {
                 let values = self.state[i].get(k).map(|w| w.unpack().swap_remove(part));
                 let data = values.unwrap_or_else(|| vec![0.0; shape.iter().product()]);
@@ -295,8 +353,8 @@ impl Trainer {
     /// [`Error::Weights`] when `state` does not have exactly the tensors of [`Trainer::state`];
     /// [`Error::NotFinite`]. The trainer is then as before.
     pub fn restore(&mut self, state: &[(String, Tensor)], steps: u32) -> Result<()> {
-        self.optimizer.check_state(&self.graph, state)?;
-        for (k, moment) in self.optimizer.moments().iter().enumerate() {
+        self.settings.optimizer.check_state(&self.graph, state)?;
+        for (k, moment) in self.settings.optimizer.moments().iter().enumerate() {
             for (i, node) in self.graph.nodes().iter().enumerate() {
                 let tensor = |part: &str| {
                     let name = format!("{}.{part}.{moment}", node.name);
@@ -314,13 +372,13 @@ impl Trainer {
     /// Bytes of weights, gradients, optimizer state, activations and scratch memory.
     pub fn bytes(&self) -> usize {
         let of = |w: &Weights| w.bytes();
-        let weights = self.weights.iter().chain(&self.gradients).flatten().map(of);
+        let weights = self.weights.iter().chain(&self.previous).chain(&self.gradients).flatten().map(of);
         let state = self.state.iter().flatten().map(of);
-        weights.chain(state).sum::<usize>() + self.ready.iter().map(|(_, r)| r.bytes()).sum::<usize>()
+        weights.chain(state).sum::<usize>() + self.ready.as_ref().map_or(0, |(_, ready)| ready.bytes())
     }
 
     fn clear_state(&mut self) {
-        let count = self.optimizer.moments().len();
+        let count = self.settings.optimizer.moments().len();
         let zeros = |w: &Option<Weights>| w.as_ref().map_or(vec![], |w| vec![w.zeros(); count]);
         self.state = self.weights.iter().map(zeros).collect();
     }
@@ -349,23 +407,24 @@ impl Trainer {
         params
     }
 
-    /// The index of a plan for this batch.
-    fn planned(&mut self, n: usize, input_grad: bool) -> Result<usize> {
-        let purpose = Purpose::Training { input_grad, recompute: self.recompute };
-        if let Some(i) = self.ready.iter().position(|(p, r)| (*p, r.plan.batch) == (purpose, n)) {
-            return Ok(i);
+    /// Plans for a batch of `n` samples unless the present plan fits.
+    fn planned(&mut self, n: usize, input_grad: bool) -> Result<()> {
+        let purpose = Purpose::Training { input_grad, recompute: self.settings.recompute };
+        if self.ready.as_ref().is_some_and(|(p, ready)| (*p, ready.plan.batch) == (purpose, n)) {
+            return Ok(());
         }
-        let ready =
-            MemoryRequirement::of(&self.graph, n, purpose, &self.frozen(), &self.pool, PREFER, &Ranges::default())?
-                .allocate();
-        self.ready.truncate(PLANS - 1);
-        self.ready.insert(0, (purpose, ready));
-        Ok(0)
+        let frozen = self.settings.frozen();
+        let requirement =
+            MemoryRequirement::of(&self.graph, n, purpose, &frozen, &self.pool, PREFER, &Ranges::default())?;
+        // The old memory goes first.
+        self.ready = None;
+        self.ready = Some((purpose, requirement.allocate()));
+        Ok(())
     }
 
-    fn forward_backward(&mut self, plan: usize, x: &Tensor, labels: &[u32], draw: u32) -> Result<StepReport> {
-        let (loss, step, share) = (self.loss, self.steps, self.share);
-        let mut pass = Pass::new(self, plan, labels.len(), draw);
+    fn forward_backward(&mut self, x: &Tensor, labels: &[u32], draw: u32) -> Result<StepReport> {
+        let (loss, step, share) = (self.settings.loss, self.steps, self.settings.mixup_lambda);
+        let mut pass = Pass::new(self, labels.len(), draw);
         pass.forward(x);
         for view in &pass.plan.clear {
             pass.clear(*view);
@@ -388,22 +447,18 @@ impl Trainer {
         Ok(report)
     }
 
-    fn frozen(&self) -> Vec<bool> {
-        self.rates.iter().map(|&rate| rate == 0.0).collect()
-    }
-
     /// The factor on all gradients.
     fn clip_factor(&self) -> f32 {
-        if self.clip_norm == 0.0 {
+        if self.settings.clip_norm == 0.0 {
             return 1.0;
         }
-        let learning = self.gradients.iter().zip(&self.rates).filter(|(_, rate)| **rate != 0.0);
-        clip_factor(learning.filter_map(|(g, _)| g.as_ref()).map(squares).sum(), self.clip_norm)
+        let learning = self.gradients.iter().zip(&self.settings.rates).filter(|(_, rate)| **rate != 0.0);
+        clip_factor(learning.filter_map(|(g, _)| g.as_ref()).map(squares).sum(), self.settings.clip_norm)
     }
 
     fn check_gradients(&self, loss: f32) -> Result<()> {
         for (node, gradients) in self.graph.nodes().iter().zip(&self.gradients) {
-            if gradients.as_ref().is_some_and(|g| !(all_finite(&g.weight) && all_finite(&g.bias))) {
+            if gradients.as_ref().is_some_and(|g| !is_finite(g)) {
                 return Err(Error::Diverged { step: u64::from(self.steps), loss, layer: node.name.clone() });
             }
         }
@@ -418,6 +473,24 @@ impl fmt::Debug for Trainer {
     }
 }
 
+/// Copies weights into memory that earlier ones took, if there is some.
+fn copy(to: &mut Vec<Option<Weights>>, from: &[Option<Weights>]) {
+    if to.is_empty() {
+        to.extend_from_slice(from);
+        return;
+    }
+    for (to, from) in to.iter_mut().flatten().zip(from.iter().flatten()) {
+        to.weight.copy_from_slice(&from.weight);
+        to.bias.copy_from_slice(&from.bias);
+        to.statistics.iter_mut().zip(&from.statistics).for_each(|(to, from)| to.copy_from_slice(from));
+    }
+}
+
+/// Returns whether weights, biases and statistics are finite; also for gradients and moments.
+fn is_finite(values: &Weights) -> bool {
+    [&values.weight, &values.bias].into_iter().chain(&values.statistics).all(|floats| all_finite(floats))
+}
+
 /// One forward and backward pass on a plan.
 struct Pass<'a> {
     graph: &'a Graph,
@@ -428,9 +501,10 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(trainer: &'a mut Trainer, plan: usize, n: usize, step: u32) -> Self {
-        let CompiledPlan { plan, operations, arena, scratch } = &mut trainer.ready[plan].1;
-        let seed = trainer.seed;
+    fn new(trainer: &'a mut Trainer, n: usize, step: u32) -> Self {
+        let (_, ready) = trainer.ready.as_mut().expect("planned before");
+        let CompiledPlan { plan, operations, arena, scratch } = ready;
+        let seed = trainer.settings.seed;
         let frame = ExecContext {
             arena: FloatPtr::new(arena),
             scratch: FloatPtr::new(scratch),
@@ -459,6 +533,21 @@ impl<'a> Pass<'a> {
             let gradients = self.gradients[step.node].as_mut().filter(|_| !step.frozen);
             self.operations[back.step].backward(&self.frame, back, gradients);
         }
+    }
+
+    /// Runs the backward half from the gradient `dy` of the main output, or from zeros.
+    fn backward_from(&mut self, dy: Option<&Tensor>) {
+        for view in &self.plan.clear {
+            self.clear(*view);
+        }
+        for (i, head) in self.plan.heads.iter().enumerate() {
+            let grad = head.grad.expect("a training plan has gradients of its heads");
+            match dy {
+                Some(dy) if i == 0 => import(&self.frame, dy, grad),
+                _ => self.clear(grad),
+            }
+        }
+        self.backward();
     }
 
     fn clear(&self, view: View) {

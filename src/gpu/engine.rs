@@ -3,7 +3,6 @@
 use super::buffers::SharedBuffers;
 use super::control::Control;
 use super::device::{Buffer, Device, Readback};
-use super::input::check_batch;
 use super::program::{Program, RunMode};
 use super::weights::ParamLayout;
 use crate::error::Result;
@@ -106,7 +105,7 @@ impl Engine {
     }
 
     async fn write_input(&mut self, x: &Tensor) -> Result<()> {
-        let batch = check_batch(&self.graph, x)?;
+        let batch = self.graph.check_batch(x)?;
         if batch != self.program.plan.batch {
             self.program = self.plan(batch).await?;
         }

@@ -13,7 +13,6 @@ mod copy;
 mod device;
 mod elementwise;
 mod engine;
-mod input;
 mod kernel;
 mod layers;
 mod loss;

@@ -74,16 +74,24 @@ fn clip(@builtin(local_invocation_index) lane: u32) {
     control.scale = min(control.scale, control.clip_norm / sqrt(max(sum, 1e-38)));
 }
 
+// Reports new values that are not finite.
+fn check_new(v: vec4<f32>) {
+    if (!(is_finite(v.x) && is_finite(v.y) && is_finite(v.z) && is_finite(v.w))) {
+        atomicOr(&control.non_finite, 2u);
+    }
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = uniforms.start + invocation(id, groups);
-    if (i >= uniforms.end || atomicLoad(&control.non_finite) != 0u) {
+    if (i >= uniforms.end || (atomicLoad(&control.non_finite) & 1u) != 0u) {
         return;
     }
     let w = params[i];
     if (i >= uniforms.trained) {
         // The gradients of running statistics hold their change.
         params[i] = w + grads[i];
+        check_new(params[i]);
         return;
     }
     let decays = i < uniforms.decaying;
@@ -111,5 +119,9 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
         let v = control.beta1 * m + g;
         moments1[i] = v;
         params[i] = w - rate * select(v, g + control.beta1 * v, control.nesterov == 1u);
+    }    check_new(params[i]);
+    check_new(moments1[i]);
+    if (RULE != 0u) {
+        check_new(moments2[i]);
     }
 }

@@ -5,18 +5,21 @@ use std::borrow::Cow;
 use super::buffers::{SharedBuffers, TrainingBuffers};
 use super::control::{Control, REPORT_BYTES, write_control};
 use super::device::{Buffer, BufferRange, Device, Readback};
-use super::input::{check_batch, check_finite};
+use super::engine::Engine;
 use super::program::{Program, RunMode};
 use super::weights::ParamLayout;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Params};
 use crate::layers::dropout::{micro_batch_step, training_mode};
-use crate::layers::{Loss, Mode, ParamSpec};
-use crate::plan::{Optimizer, Plan, Purpose, StepReport, Update, check_clip_norm};
-use crate::tensor::{Tensor, dims};
+use crate::layers::{Layer, Loss, Mode, ParamSpec};
+use crate::plan::{Optimizer, Plan, Purpose, StepReport, TrainSettings, Update, are_answers, check_batch_size};
+use crate::tensor::Tensor;
 
 /// The purpose of the plan that determines the order of weights.
 const LAYOUT_PURPOSE: Purpose = Purpose::Training { input_grad: false, recompute: false };
+
+/// The bit of a report that stands for a loss or gradient that is not finite; the update has then changed nothing.
+const LOSS_OR_GRADIENT: u32 = 1;
 
 /// Batch sizes that stay prepared: the usual one, and the size of a shorter last batch.
 const KEPT_PROGRAMS: usize = 2;
@@ -52,15 +55,11 @@ pub struct Trainer {
     params: Vec<Buffer>,
     training: TrainingBuffers,
     dummy: Buffer,
-    seed: u32,
-    /// The limit of the norm of all gradients together; 0 for none.
-    clip_norm: f32,
-    /// The weight of each sample's own label; the rest is the weight of the previous sample's label.
-    mixup_lambda: f32,
-    /// The factor on the learning rate for each node; 0 freezes it.
-    rates: Vec<f32>,
-    /// Whether backward recomputes values instead of keeping them.
-    recompute: bool,
+    settings: TrainSettings,
+    /// Copies of the weights before even and before odd steps, made by the first step; step `n` makes copy `n % 2`.
+    copies: [Vec<Buffer>; 2],
+    /// Whether the copies hold the weights before the last step.
+    has_previous: bool,
     steps: u32,
     /// Micro-batches of the coming step that are done.
     parts: u32,
@@ -89,12 +88,7 @@ impl Trainer {
         seed: u32,
         device: &Device,
     ) -> Result<Trainer> {
-        optimizer.validate()?;
-        if let Loss::SoftmaxCrossEntropy { label_smoothing: e } = loss
-            && !(0.0..1.0).contains(&e)
-        {
-            return Err(Error::argument("labelSmoothing", "at least 0 and below 1", e));
-        }
+        let settings = TrainSettings::new(graph, loss, optimizer, seed)?;
         // Views vary with the batch size; the shapes that determine the order of weights do not.
         let plan = Plan::new(graph, 1, LAYOUT_PURPOSE);
         let layout = ParamLayout::new(graph, &plan, device.max_floats());
@@ -104,7 +98,7 @@ impl Trainer {
             let grads = layout.make_buffers(device, "gradients")?;
             let moments = moment_buffers(&layout, device, optimizer)?;
             let dummy = device.buffer("dummy", 16, wgpu::BufferUsages::STORAGE)?;
-            let segments = layout.segments(graph, &vec![1.0; graph.nodes().len()]);
+            let segments = layout.segments(graph, &settings.rates);
             Ok((buffers, TrainingBuffers { loss, optimizer, segments, clips: false, grads, moments }, dummy))
         };
         let (params, training, dummy) = device.checked(make).await?;
@@ -116,11 +110,9 @@ impl Trainer {
             params,
             training,
             dummy,
-            seed,
-            clip_norm: 0.0,
-            mixup_lambda: 1.0,
-            rates: vec![1.0; graph.nodes().len()],
-            recompute: false,
+            settings,
+            copies: [vec![], vec![]],
+            has_previous: false,
             steps: 0,
             parts: 0,
             programs: vec![],
@@ -136,12 +128,16 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NotFinite`] and [`Error::Label`] for the batch, [`Error::Argument`] for the number of
-    /// labels and for a learning rate that is negative or not finite. [`Error::Diverged`] when the loss or a gradient
-    /// is not finite; weights and optimizer then stay unchanged. [`Error::TooLarge`], [`Error::DeviceLost`] and
-    /// [`Error::Backend`].
+    /// labels and for a learning rate that is negative or not finite. [`Error::Diverged`] when the loss, a gradient, a
+    /// new weight, a running statistic or the optimizer's state is not finite. Of these weights the trainer then keeps
+    /// the first with which the network answers the batch in finite numbers: the weights before this step, those before
+    /// the last step, each also with the batch's own statistics in batch normalizations, and the weights that training
+    /// began with. Where they are not the weights before this step, the optimizer's state starts anew. A batch that no
+    /// weights answer changes nothing. [`Error::TooLarge`], [`Error::DeviceLost`] and [`Error::Backend`].
     pub async fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
         let report = self.run(RunMode::Step, x, labels, learning_rate).await?;
-        self.steps = self.steps.wrapping_add(1);
+        self.steps = self.steps.saturating_add(1);
+        self.has_previous = true;
         Ok(report)
     }
 
@@ -153,8 +149,9 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NotFinite`], [`Error::Label`] and [`Error::Argument`] for the batch and its labels,
-    /// [`Error::Diverged`] for a loss or gradient that is not finite, [`Error::TooLarge`], [`Error::DeviceLost`] and
-    /// [`Error::Backend`]. Each error discards the accumulated gradients.
+    /// [`Error::Diverged`] for a loss or gradient that is not finite, after which the trainer has the weights that
+    /// [`Trainer::step`] describes, [`Error::TooLarge`], [`Error::DeviceLost`] and [`Error::Backend`]. Each error
+    /// discards the accumulated gradients.
     pub async fn part(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
         let parts = self.parts + 1;
         let report = self.run(RunMode::AccumulateGradients, x, labels, 0.0).await?;
@@ -165,18 +162,21 @@ impl Trainer {
     /// Runs a step or a micro-batch. Errors and whole steps discard the accumulated gradients.
     async fn run(&mut self, mode: RunMode, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
         let parts = std::mem::take(&mut self.parts);
-        let batch = check_batch(&self.graph, x)?;
-        self.check_step(batch, labels, learning_rate)?;
+        let batch = self.graph.check_batch(x)?;
+        self.settings.check_step(&self.graph, batch, labels, learning_rate)?;
         let program = self.program(batch, false).await?;
-        let update = Update { optimizer: self.optimizer(), learning_rate, t: self.steps.wrapping_add(1) };
+        let update = Update { optimizer: self.optimizer(), learning_rate, t: self.steps.saturating_add(1) };
         let control = Control {
             scale: 1.0 / (parts + 1) as f32,
             accumulate_gradients: u32::from(parts > 0),
-            mixup_lambda: self.mixup_lambda,
-            ..Control::new(&update, self.clip_norm, self.dropout_seed(micro_batch_step(self.steps, parts)))
+            mixup_lambda: self.settings.mixup_lambda,
+            ..Control::new(&update, self.settings.clip_norm, self.dropout_seed(micro_batch_step(self.steps, parts)))
         };
 
         self.device.check()?;
+        if mode == RunMode::Step {
+            self.copy_weights().await?;
+        }
         let (program, control_buffer) = &self.programs[program];
         program.write_input(&self.device, x);
         write_control(&self.device, control_buffer, &control, labels);
@@ -184,11 +184,145 @@ impl Trainer {
         let report = BufferRange { buffer: control_buffer, offset: 0, bytes: REPORT_BYTES };
         let report = self.readback.read(&self.device, encoder, &[report]).await?;
         let (loss, correct, non_finite) = (report[0], report[1].to_bits(), report[2].to_bits());
-        if non_finite != 0 {
-            let layer = self.first_non_finite_layer(x, &control, labels).await?;
-            return Err(Error::Diverged { step: u64::from(self.steps), loss, layer });
+        if non_finite == 0 {
+            return Ok(StepReport { loss, correct });
         }
-        Ok(StepReport { loss, correct })
+        let layer = if non_finite & LOSS_OR_GRADIENT != 0 {
+            self.first_non_finite_layer(x, &control, labels).await?
+        } else {
+            let layer = self.first_non_finite_update().await?;
+            self.write_weights(self.steps % 2);
+            self.clear_state();
+            self.has_previous = false;
+            layer
+        };
+        self.recover(x, &control, labels).await?;
+        Err(Error::Diverged { step: u64::from(self.steps), loss, layer })
+    }
+
+    /// Copies the weights to where the next step finds the weights before the last step.
+    async fn copy_weights(&mut self) -> Result<()> {
+        if self.copies[0].is_empty() {
+            let make = || {
+                Ok([
+                    self.layout.make_buffers(&self.device, "weights before a step")?,
+                    self.layout.make_buffers(&self.device, "weights before a step")?,
+                ])
+            };
+            self.copies = self.device.checked(make).await?;
+        }
+        self.copy_buffers(&self.params, &self.copies[(self.steps % 2) as usize]);
+        Ok(())
+    }
+
+    /// Replaces the weights by copy `parity`: 0 for the weights before an even step, 1 for those before an odd one.
+    fn write_weights(&self, parity: u32) {
+        self.copy_buffers(&self.copies[parity as usize], &self.params);
+    }
+
+    fn copy_buffers(&self, from: &[Buffer], to: &[Buffer]) {
+        let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (from, to) in from.iter().zip(to) {
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+        }
+        self.device.queue().submit([encoder.finish()]);
+    }
+
+    /// Looks for weights with which the network answers `x` in finite numbers, after a step on `x` diverged; see
+    /// [`Trainer::step`].
+    async fn recover(&mut self, x: &Tensor, control: &Control, labels: &[u32]) -> Result<()> {
+        let kept = self.params().await?;
+        if self.answers(&kept, x).await? {
+            return Ok(());
+        }
+        let mut candidates = vec![kept.clone()];
+        if std::mem::take(&mut self.has_previous) {
+            self.write_weights(self.steps.wrapping_sub(1) % 2);
+            candidates.push(self.params().await?);
+        }
+        candidates.push(self.given.dequantized());
+        for mut candidate in candidates {
+            self.layout.upload(&self.graph, &candidate, &self.device, &self.params);
+            let mut answers = self.answers(&candidate, x).await?;
+            if !answers {
+                self.adopt_statistics(&mut candidate, x, control, labels).await?;
+                answers = self.answers(&candidate, x).await?;
+            }
+            if answers {
+                self.layout.upload(&self.graph, &candidate, &self.device, &self.params);
+                self.clear_state();
+                return Ok(());
+            }
+        }
+        self.layout.upload(&self.graph, &kept, &self.device, &self.params);
+        Ok(())
+    }
+
+    /// Returns whether inference with `params` answers every sample of `x`. The samples run one by one, which takes
+    /// little memory beside training's.
+    async fn answers(&self, params: &Params, x: &Tensor) -> Result<bool> {
+        let mut engine = match Engine::new(&self.graph, params, &self.device).await {
+            Err(Error::NotFinite { .. }) => return Ok(false),
+            made => made?,
+        };
+        for sample in x.data.chunks_exact(self.graph.input().elements()) {
+            let sample = Tensor { shape: self.graph.input().batched(1), data: sample.to_vec() };
+            if !are_answers(&engine.run(&sample).await?.data) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sets the running statistics in `params`, a copy of the present weights, to the statistics of the batch `x`, for
+    /// batch normalizations that learn.
+    async fn adopt_statistics(
+        &mut self,
+        params: &mut Params,
+        x: &Tensor,
+        control: &Control,
+        labels: &[u32],
+    ) -> Result<()> {
+        let program = self.program(labels.len(), false).await?;
+        let (program, control_buffer) = &self.programs[program];
+        program.write_input(&self.device, x);
+        let control = Control { accumulate_gradients: 0, ..*control };
+        write_control(&self.device, control_buffer, &control, labels);
+        self.device.queue().submit([program.encode(&self.device, RunMode::AccumulateGradients).finish()]);
+        let changes = self.unpack_gradients(&self.layout.download(&self.device, &self.training.grads).await?);
+        for (node, rate) in self.graph.nodes().iter().zip(&self.settings.rates) {
+            let Layer::BatchNorm2d(norm) = &node.layer else { continue };
+            if *rate == 0.0 || norm.momentum == 0.0 {
+                continue;
+            }
+            for part in ["running_mean", "running_var"] {
+                let name = format!("{}.{part}", node.name);
+                let change = changes.tensor(&name);
+                let running = params.tensor_mut(&name).data.iter_mut();
+                // The change of one step is the way to the batch's statistics times the momentum.
+                running.zip(&change.data).for_each(|(running, change)| *running += change / norm.momentum);
+            }
+        }
+        Ok(())
+    }
+
+    /// Zeroes the optimizer's moments.
+    fn clear_state(&self) {
+        let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.training.moments.iter().flatten().for_each(|buffer| encoder.clear_buffer(buffer, 0, None));
+        self.device.queue().submit([encoder.finish()]);
+    }
+
+    /// Finds the first layer with a weight, running statistic or moment that the update has made not finite.
+    async fn first_non_finite_update(&self) -> Result<String> {
+        let is_finite = |tensor: &Tensor| tensor.data.iter().all(|v| v.is_finite());
+        let params = self.params().await?;
+        let mut bad: Vec<String> =
+            params.iter().filter(|(_, tensor)| !is_finite(tensor)).map(|(name, _)| name.to_string()).collect();
+        bad.extend(self.state().await?.into_iter().filter(|(_, tensor)| !is_finite(tensor)).map(|(name, _)| name));
+        let is_of = |name: &str, node: &str| name.strip_prefix(node).is_some_and(|rest| rest.starts_with('.'));
+        let node = self.graph.nodes().iter().find(|node| bad.iter().any(|name| is_of(name, &node.name)));
+        Ok(node.map_or("optimizer", |node| &node.name).into())
     }
 
     /// Computes `(y, dL/dx, dL/dparams)` for the main output y in training mode, with the dropout of step `step` and
@@ -201,13 +335,8 @@ impl Trainer {
     /// [`Error::Shape`] and [`Error::NotFinite`] for `x` and `dy`, [`Error::TooLarge`], [`Error::DeviceLost`] and
     /// [`Error::Backend`].
     pub async fn gradients(&mut self, x: &Tensor, dy: &Tensor, step: u32) -> Result<(Tensor, Tensor, Params)> {
-        let batch = check_batch(&self.graph, x)?;
-        let shape = self.graph.shape(self.graph.outputs()[0].value).batched(batch);
-        if dy.shape != shape {
-            let (expected, actual) = (dims(&shape), dims(&dy.shape));
-            return Err(Error::Shape { tensor: "dy".into(), expected, actual });
-        }
-        check_finite("dy", &dy.data)?;
+        let batch = self.graph.check_batch(x)?;
+        let shape = self.graph.check_output_gradient(dy, batch)?;
         let program = self.program(batch, true).await?;
         self.device.check()?;
         let (program, control_buffer) = &self.programs[program];
@@ -249,7 +378,7 @@ impl Trainer {
 
     /// The optimizer and its constants.
     pub fn optimizer(&self) -> Optimizer {
-        self.training.optimizer
+        self.settings.optimizer
     }
 
     /// Replaces the optimizer. A change of constants keeps the state; a change of the kind resets it.
@@ -257,8 +386,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Argument`] for constants outside their ranges.
     pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
-        optimizer.validate()?;
-        if std::mem::discriminant(&optimizer) != std::mem::discriminant(&self.training.optimizer) {
+        if self.settings.set_optimizer(optimizer)? {
             self.training.moments = moment_buffers(&self.layout, &self.device, optimizer)?;
             // The programs are bound to the old buffers.
             self.programs.clear();
@@ -272,8 +400,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Argument`] for a norm that is negative or not finite.
     pub fn set_clip_norm(&mut self, norm: f32) -> Result<()> {
-        check_clip_norm(norm)?;
-        self.clip_norm = norm;
+        self.settings.set_clip_norm(norm)?;
         if std::mem::replace(&mut self.training.clips, norm > 0.0) != self.training.clips {
             self.programs.clear();
         }
@@ -283,39 +410,44 @@ impl Trainer {
     /// Sets a factor on the learning rate for each node of the graph; all are 1 by default. Nodes with factor 0 are
     /// frozen: they keep their weights and run like at inference. Backward ends where no earlier layer learns.
     ///
-    /// # Panics
-    /// When `rates` does not have one element for each node.
-    pub fn set_rates(&mut self, rates: &[f32]) {
-        assert_eq!(rates.len(), self.graph.nodes().len());
-        self.rates = rates.to_vec();
+    /// # Errors
+    /// [`Error::Argument`] unless `rates` has one finite number of at least 0 for each node.
+    pub fn set_rates(&mut self, rates: &[f32]) -> Result<()> {
+        self.settings.set_rates(rates)?;
         self.training.segments = self.layout.segments(&self.graph, rates);
         self.programs.clear();
+        Ok(())
     }
 
     /// Sets the lambda of mixup (Zhang et al., 2018), from 0 to 1: the weight of each sample's own label. The previous
     /// sample's label has the rest; the first sample's previous one is the last. 1, the default, mixes no labels.
-    pub fn set_mixup_lambda(&mut self, lambda: f32) {
-        self.mixup_lambda = lambda;
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a number that is not from 0 to 1.
+    pub fn set_mixup_lambda(&mut self, lambda: f32) -> Result<()> {
+        self.settings.set_mixup_lambda(lambda)
     }
 
     /// Allocates the memory for steps on `batch` samples ahead of the first one.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the adapter cannot hold the activations, [`Error::Backend`], [`Error::DeviceLost`].
+    /// [`Error::Argument`] for a batch size that is not from 1 to 1,048,576, [`Error::TooLarge`] when the adapter cannot
+    /// hold the activations, [`Error::Backend`], [`Error::DeviceLost`].
     pub async fn prepare(&mut self, batch: usize) -> Result<()> {
+        check_batch_size(batch)?;
         self.program(batch, false).await.map(drop)
     }
 
     /// Sets whether backward recomputes values instead of keeping them: equal results in less memory and about a third
     /// more time. Off by default; turned on by itself where the adapter has no buffer for all values.
     pub fn set_recompute(&mut self, recompute: bool) {
-        self.recompute = recompute;
+        self.settings.recompute = recompute;
         self.programs.clear();
     }
 
     /// Whether backward recomputes values instead of keeping them.
     pub fn recomputes(&self) -> bool {
-        self.recompute
+        self.settings.recompute
     }
 
     /// Downloads the optimizer's moments, named `PARAMETER.MOMENT` after [`Optimizer::moments`]. With
@@ -358,13 +490,15 @@ impl Trainer {
             self.layout.upload_from(&self.graph, tensor, &self.device, buffers);
         }
         self.steps = steps;
+        self.has_previous = false;
         Ok(())
     }
 
     /// Bytes of buffers on the device: parameters, gradients, optimizer state, activations.
     pub fn bytes(&self) -> usize {
         let TrainingBuffers { grads, moments, .. } = &self.training;
-        let buffers = self.params.iter().chain(grads).chain(moments.iter().flatten()).chain([&self.dummy]);
+        let weights = self.params.iter().chain(self.copies.iter().flatten());
+        let buffers = weights.chain(grads).chain(moments.iter().flatten()).chain([&self.dummy]);
         let programs = self.programs.iter().map(|(p, control)| p.bytes() + control.size() as usize);
         buffers.map(|b| b.size() as usize).sum::<usize>() + programs.sum::<usize>()
     }
@@ -376,27 +510,15 @@ impl Trainer {
     }
 
     fn dropout_seed(&self, step: u32) -> u32 {
-        match training_mode(self.seed, step, 0) {
+        match training_mode(self.settings.seed, step, 0) {
             Mode::Training { seed, .. } => seed,
             Mode::Inference => 0,
         }
     }
 
-    fn check_step(&self, batch: usize, labels: &[u32], learning_rate: f32) -> Result<()> {
-        if labels.len() != batch {
-            return Err(Error::argument("labels", format!("{batch}, one for each sample"), labels.len()));
-        }
-        if !(learning_rate.is_finite() && learning_rate >= 0.0) {
-            return Err(Error::argument("learningRate", "a finite number of at least 0", learning_rate));
-        }
-        let outputs = self.graph.outputs().iter();
-        let mut sizes = outputs.map(|o| self.graph.shape(o.value).elements());
-        sizes.try_for_each(|outputs| self.training.loss.check_labels(labels, outputs))
-    }
-
     /// Returns the index of the program for this batch size, which it makes when there is none yet.
     async fn program(&mut self, batch: usize, input_grad: bool) -> Result<usize> {
-        let purpose = Purpose::Training { input_grad, recompute: self.recompute };
+        let purpose = Purpose::Training { input_grad, recompute: self.settings.recompute };
         let fits = |(p, _): &(Program, Buffer)| p.plan.batch == batch && p.purpose == purpose;
         if let Some(i) = self.programs.iter().position(fits) {
             return Ok(i);
@@ -404,7 +526,7 @@ impl Trainer {
         // Dropped before the new program is made: the memory need not hold both.
         self.programs.truncate(KEPT_PROGRAMS - 1);
         let made = match self.make(batch, purpose).await {
-            Err(Error::TooLarge { .. }) if !self.recompute => {
+            Err(Error::TooLarge { .. }) if !self.settings.recompute => {
                 let made = self.make(batch, Purpose::Training { input_grad, recompute: true }).await?;
                 self.set_recompute(true);
                 made
@@ -417,8 +539,7 @@ impl Trainer {
 
     async fn make(&self, batch: usize, purpose: Purpose) -> Result<(Program, Buffer)> {
         let make = || {
-            let frozen: Vec<bool> = self.rates.iter().map(|&rate| rate == 0.0).collect();
-            let plan = Plan::with_frozen(&self.graph, batch, purpose, &frozen);
+            let plan = Plan::with_frozen(&self.graph, batch, purpose, &self.settings.frozen());
             let control = Control::buffer(&self.device, batch)?;
             let shared = SharedBuffers {
                 params: &self.params,

@@ -3,6 +3,7 @@
 //! A [`Graph`] is validated once and then read-only; [`Params`] holds the values of its parameters. [`mod@reference`] runs both
 //! by the layers' formulas in double precision.
 
+mod batch;
 mod builder;
 mod cost;
 mod file;

@@ -202,7 +202,7 @@ fn scale_row(row: &mut [f32], factor: f64) {
 
 /// Returns whether all values are finite. Compares the largest exponent and mantissa bits, which vectorizes. Hot: all
 /// weights pass through here when a network is loaded.
-fn is_finite(values: &[f32]) -> bool {
+pub(super) fn is_finite(values: &[f32]) -> bool {
     values.iter().fold(0, |largest, v| (v.to_bits() & i32::MAX as u32).max(largest)) < f32::INFINITY.to_bits()
 }
 

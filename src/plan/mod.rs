@@ -14,12 +14,14 @@ mod purpose;
 pub mod rewrite;
 mod schedule;
 mod step;
+mod train_settings;
 mod view;
 
 pub use build::Plan;
 pub use optimizer::{OPTIMIZERS, Optimizer, StepReport, Update, check_clip_norm, clip_factor};
 pub use purpose::Purpose;
 pub use step::{BackwardStep, GradWrite, Head, Step};
+pub(crate) use train_settings::{TrainSettings, are_answers, check_batch_size};
 pub use view::View;
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use crate::tensor::Tensor;
 /// ```
 pub fn for_inference(graph: &Graph, params: Params) -> Result<(Graph, Params)> {
     let graph = merge_duplicates(graph, &params)?;
-    let params = without_unused(&graph, &params);
+    let params = without_unused(&graph, &params)?;
     let (graph, params) = fold_batch_norm(&graph, params)?;
     Ok((average_first(&graph)?, params))
 }
@@ -289,12 +289,15 @@ fn finish(graph: &Graph, nodes: Vec<Node>, tensors: Tensors, map: &[Value]) -> R
 }
 
 /// Returns the parameters of `graph`, out of the parameters of a larger one.
-fn without_unused(graph: &Graph, params: &Params) -> Params {
+///
+/// # Errors
+/// Returns [`crate::Error::NotFinite`] for NaN or infinity.
+fn without_unused(graph: &Graph, params: &Params) -> Result<Params> {
     let own = graph.params().into_iter().map(|(name, _)| {
         let tensor = params.param(&name).clone();
         (name, tensor)
     });
-    Params::new(graph, own.collect()).expect("the tensors were those of a larger graph")
+    Params::new(graph, own.collect())
 }
 
 #[cfg(test)]

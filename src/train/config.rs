@@ -52,8 +52,12 @@ pub struct Config {
     /// Samples in a batch, 1 to 65,536; a smaller data set is one batch. Default 64.
     pub batch_size: usize,
     /// Batches of a step, 1 to 65,536: the update follows the mean of their gradients, as if they were one batch, in the
-    /// memory of one. Batch normalization knows only each batch. Default 1.
+    /// memory of one. A smaller last batch counts like the others. Batch normalization knows only each batch. Default 1.
     pub accumulate: usize,
+    /// Leaves out the samples at the end of an epoch that do not fill a batch, and a step where batches are accumulated,
+    /// instead of training on a smaller batch. Default `false`. In a batch of one sample, a batch normalization over 1x1
+    /// maps gives its bias, and its running variance moves towards 0.
+    pub drop_last: bool,
     /// Recomputes activations in the backward half rather than keep them: equal results in less memory, with about a third
     /// more work. Default `false`.
     pub recompute: bool,
@@ -85,6 +89,11 @@ pub const TRAINING: &[OptionSpec] = &[
         "accumulate",
         Range::Whole(1, MAX_BATCH as u64),
         "Batches whose gradients are averaged for one step, as if they were one batch, in the memory of one.",
+    ),
+    OptionSpec::new(
+        "dropLast",
+        Range::Flag,
+        "Leaves out the samples at the end of an epoch that do not fill a batch, instead of training on a smaller one.",
     ),
     OptionSpec::new(
         "recompute",
@@ -130,6 +139,7 @@ impl Config {
             groups: vec![],
             batch_size: 64,
             accumulate: 1,
+            drop_last: false,
             recompute: false,
             epochs: 10,
             augment: Augmentation::default(),

@@ -53,7 +53,7 @@ pub(super) async fn engine(graph: &Graph, params: &Params, config: &Config, back
     engine.set_clip_norm(config.clip_norm)?;
     engine.set_recompute(config.recompute);
     if !config.groups.is_empty() {
-        engine.set_rates(&rates(graph, &config.groups)?);
+        engine.set_rates(&rates(graph, &config.groups)?)?;
     }
     Ok(engine)
 }
@@ -109,11 +109,13 @@ impl Trainer {
         Trainer { graph, data, config, backend, engine, position, order, pool, ahead: None }
     }
 
-    /// The next batch. Each epoch visits the samples in a new order; what is left of them when less than a batch
-    /// remains is left out of that epoch.
+    /// Trains on the next batch, or on the next batches where they are accumulated. Each epoch visits the samples in a new
+    /// order. The last batch of an epoch is smaller where the samples do not divide evenly; [`Config::drop_last`] leaves
+    /// it out.
     ///
     /// # Errors
-    /// Those of the engine, [`crate::Error::Diverged`] among them. The run then stands where it stood.
+    /// [`crate::Error::Diverged`] when a number is no longer finite: the trainer then has weights that answer the batch in
+    /// finite numbers, those before the step if they do. Errors of the backend. The next step repeats the batch.
     pub async fn step(&mut self) -> Result<Report> {
         let (epoch, start) = self.next();
         if epoch != self.position.epoch {
@@ -126,12 +128,12 @@ impl Trainer {
         let (mut loss, mut correct) = (0.0, 0);
         let (size, end) = (self.batch(), start + samples);
         for first in (start..end).step_by(size) {
-            let part = first..first + size;
+            let part = first..end.min(first + size);
             let ahead = self.ahead.take().filter(|ahead| (ahead.epoch, &ahead.part) == (epoch, &part));
             let batch =
                 ahead.unwrap_or_else(|| Batch::make(&self.data, &self.config, &self.pool, &self.order, epoch, part));
-            let report = self.work(&batch, first + size == end, learning_rate).await?;
-            loss += report.loss * (size as f32 / samples as f32);
+            let report = self.work(&batch, batch.part.end == end, learning_rate).await?;
+            loss += report.loss * (batch.part.len() as f32 / samples as f32);
             correct += report.correct;
         }
         self.position = Position { step: self.position.step + 1, epoch, done: start + samples };
@@ -148,9 +150,9 @@ impl Trainer {
     /// One step, or a part of it, on a batch; on a GPU, while it works, the CPU makes the batch after it.
     async fn work(&mut self, batch: &Batch, last: bool, learning_rate: f32) -> Result<StepReport> {
         let Batch { x, labels, share, epoch, part } = batch;
-        let next = part.end..part.end + part.len();
-        let ahead = !matches!(self.backend, Backend::Cpu(_)) && next.end <= self.order.len();
-        self.engine.set_mixup_lambda(*share);
+        let next = part.end..self.order.len().min(part.end + self.batch());
+        let ahead = !matches!(self.backend, Backend::Cpu(_)) && !next.is_empty();
+        self.engine.set_mixup_lambda(*share)?;
         let step = async {
             match last {
                 true => self.engine.step(x, labels, learning_rate).await,
@@ -175,7 +177,8 @@ impl Trainer {
 
     /// Steps in an epoch with the present batch size.
     pub fn steps_per_epoch(&self) -> usize {
-        self.data.len() / self.samples()
+        let (samples, full) = (self.data.len(), self.full_step());
+        if self.config.drop_last { samples / full } else { samples.div_ceil(full) }
     }
 
     /// The configuration, with what was edited since.
@@ -278,15 +281,23 @@ impl Trainer {
         self.config.batch_size.min(self.data.len())
     }
 
-    /// Samples of a step: as many batches as are accumulated, or as there are.
+    /// Returns the number of samples in a step that is not the last one of an epoch.
+    fn full_step(&self) -> usize {
+        let (batch, samples) = (self.batch(), self.data.len());
+        let batches = if self.config.drop_last { samples / batch } else { samples.div_ceil(batch) };
+        samples.min(batch * self.config.accumulate.min(batches))
+    }
+
+    /// Returns the number of samples in the next step.
     fn samples(&self) -> usize {
-        self.batch() * self.config.accumulate.min(self.data.len() / self.batch())
+        self.full_step().min(self.data.len() - self.next().1)
     }
 
     /// Epoch and first sample of the next step.
     fn next(&self) -> (u32, usize) {
         let Position { epoch, done, .. } = self.position;
-        if self.data.len() - done < self.samples() { (epoch.saturating_add(1), 0) } else { (epoch, done) }
+        let needed = if self.config.drop_last { self.full_step() } else { 1 };
+        if self.data.len() - done < needed { (epoch.saturating_add(1), 0) } else { (epoch, done) }
     }
 }
 
@@ -427,8 +438,10 @@ mod tests {
         for (name, want) in want.iter() {
             assert!(got.tensor(name).data.iter().zip(&want.data).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
         }
+        let samples: Vec<usize> = whole.iter().map(|report| report.samples).collect();
+        assert_eq!(samples, [12, 12, 12, 12, 2, 12], "the last batch of an epoch is smaller");
         // More than there are: all of them.
-        assert_eq!(run(12, 100).0[0].samples, 48);
+        assert_eq!(run(12, 100).0[0].samples, 50);
         let none = Config { accumulate: 0, ..Config::default() };
         assert_eq!(none.validate().unwrap_err().to_string(), "accumulate: expected 1 to 65536, got 0");
     }
@@ -443,7 +456,35 @@ mod tests {
         let after = block_on(trainer.evaluate(&data(60))).unwrap();
         assert!(after.loss < 0.5 * before.loss && after.top1 > 0.9, "{before:?} {after:?}");
         assert_eq!((after.top5, after.samples), (1.0, 60));
-        assert_eq!(trainer.steps(), 6 * 8, "sixty samples are eight batches of seven");
+        assert_eq!(trainer.steps(), 6 * 9, "sixty samples are eight batches of seven and one of four");
+    }
+
+    #[test]
+    fn the_incomplete_last_batch_is_dropped_only_on_request() {
+        let run = |drop_last, accumulate| {
+            let mut trainer = start(Config { drop_last, accumulate, batch_size: 16, ..config(Optimizer::sgd(0.9)) });
+            let (per_epoch, reports) = (trainer.steps_per_epoch(), steps(&mut trainer, 6));
+            (per_epoch, reports.iter().map(|r| (r.epoch, r.samples)).collect::<Vec<_>>())
+        };
+        assert_eq!(run(false, 1), (4, vec![(0, 16), (0, 16), (0, 16), (0, 12), (1, 16), (1, 16)]));
+        assert_eq!(run(true, 1), (3, vec![(0, 16), (0, 16), (0, 16), (1, 16), (1, 16), (1, 16)]));
+        assert_eq!(run(false, 3), (2, vec![(0, 48), (0, 12), (1, 48), (1, 12), (2, 48), (2, 12)]));
+        assert_eq!(run(true, 3), (1, (0..6).map(|epoch| (epoch, 48)).collect()));
+        // A batch of one sample is a step like others.
+        let mut trainer = start(Config { batch_size: 59, ..config(Optimizer::sgd(0.9)) });
+        assert_eq!(steps(&mut trainer, 2)[1].samples, 1);
+    }
+
+    #[test]
+    fn resuming_keeps_the_incomplete_last_batch() {
+        for accumulate in [1, 2] {
+            let mut whole = start(Config { accumulate, ..config(Optimizer::adam()) });
+            let before = whole.steps_per_epoch() - 1;
+            steps(&mut whole, before);
+            let checkpoint = block_on(whole.checkpoint()).unwrap();
+            let mut resumed = block_on(Trainer::resume(&checkpoint, data(60), &backend())).unwrap();
+            assert_eq!(steps(&mut whole, 3), steps(&mut resumed, 3));
+        }
     }
 
     #[test]
@@ -491,8 +532,9 @@ mod tests {
         trainer.set_batch_size(20).unwrap();
         let report = steps(&mut trainer, 1)[0];
         assert_eq!((report.learning_rate, report.samples, report.step), (0.5, 20, 3));
-        // 14 + 20 of 60 are done: one more of 20 fits, then a new epoch begins.
-        assert_eq!(steps(&mut trainer, 2).iter().map(|r| r.epoch).collect::<Vec<_>>(), [0, 1]);
+        // 14 + 20 of 60 are done: one more of 20 fits, then 6 are left.
+        let reports = steps(&mut trainer, 2);
+        assert_eq!(reports.iter().map(|r| (r.epoch, r.samples)).collect::<Vec<_>>(), [(0, 20), (0, 6)]);
         trainer.set_batch_size(1000).unwrap();
         assert_eq!(steps(&mut trainer, 1)[0].samples, 60, "a data set smaller than the batch is the batch");
         assert_eq!(trainer.set_batch_size(0).unwrap_err().code(), "argument");

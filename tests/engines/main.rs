@@ -12,6 +12,8 @@ mod cases;
 mod counting;
 #[cfg(not(target_arch = "wasm32"))]
 mod cpu;
+#[cfg(not(target_arch = "wasm32"))]
+mod divergence;
 #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 mod gpu;
 #[cfg(not(target_arch = "wasm32"))]
@@ -37,6 +39,7 @@ fn main() -> std::process::ExitCode {
     inputs::add(&mut list);
     networks::add(&mut list);
     training::add(&mut list);
+    divergence::add(&mut list);
     optimizing::add(&mut list);
     resuming::add(&mut list);
     cpu::add(&mut list);

@@ -110,7 +110,7 @@ async fn frozen_layers_stay(on: &Subject, optimizer: Optimizer, norm: f32) {
     let params = half_frozen_params(&graph);
     let (scaled, mut want) = with_scales(&graph, &params);
     let mut trainer = on.classifier(&graph, &params, optimizer).await;
-    trainer.set_rates(&rates_of(&graph, rate));
+    trainer.set_rates(&rates_of(&graph, rate)).unwrap();
     trainer.set_clip_norm(norm).unwrap();
     let mut state = BTreeMap::new();
     for t in 1..=4 {

@@ -73,7 +73,7 @@ async fn mixed_labels(on: &Subject) {
     let x = random(&[3, 2, 9, 9], 1);
     let step = async |labels: &[u32], lambda| {
         let mut trainer = on.classifier(&graph, &params, Optimizer::sgd(0.0)).await;
-        trainer.set_mixup_lambda(lambda);
+        trainer.set_mixup_lambda(lambda).unwrap();
         let report = trainer.step(&x, labels, 0.1).await.unwrap();
         (report.loss, trainer.params().await)
     };

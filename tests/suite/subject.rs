@@ -125,16 +125,24 @@ impl Trainer {
         on_either!(self, trainer => trainer.set_clip_norm(norm))
     }
 
-    pub fn set_rates(&mut self, rates: &[f32]) {
-        on_either!(self, trainer => trainer.set_rates(rates));
+    pub fn set_rates(&mut self, rates: &[f32]) -> Result<()> {
+        on_either!(self, trainer => trainer.set_rates(rates))
     }
 
-    pub fn set_mixup_lambda(&mut self, lambda: f32) {
-        on_either!(self, trainer => trainer.set_mixup_lambda(lambda));
+    pub fn set_mixup_lambda(&mut self, lambda: f32) -> Result<()> {
+        on_either!(self, trainer => trainer.set_mixup_lambda(lambda))
     }
 
     pub fn set_recompute(&mut self, recompute: bool) {
         on_either!(self, trainer => trainer.set_recompute(recompute));
+    }
+
+    pub async fn prepare(&mut self, batch: usize) -> Result<()> {
+        match self {
+            Trainer::Cpu(trainer) => trainer.prepare(batch),
+            #[cfg(feature = "gpu")]
+            Trainer::Gpu(trainer) => trainer.prepare(batch).await,
+        }
     }
 
     pub fn recomputes(&self) -> bool {

@@ -159,7 +159,7 @@ export class BaseTrainer<N> implements Disposable {
    *
    * @throws ConvokeError `format` when a loaded checkpoint's run had other data; the checkpoint can still be fitted with
    * its own data. `worker-crashed` or `device-lost`, with a `checkpoint` for `Network.load`. `argument`, `label`, `shape`
-   * or `empty-dataset` for wrong options and data, `diverged` when the loss is no finite number, `too-large` for a batch
+   * or `empty-dataset` for wrong options and data, `diverged` when a loss or weight is no finite number, `too-large` for a batch
    * that does not fit the memory.
    *
    * @example

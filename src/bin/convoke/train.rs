@@ -75,6 +75,9 @@ pub struct Args {
     /// Batches whose gradients are averaged for one update: as if they were one batch, in the memory of one.
     #[arg(long, value_name = "BATCHES", default_value_t = 1)]
     accumulate: usize,
+    /// Leave out the images at the end of an epoch that do not fill a batch, instead of training on a smaller one.
+    #[arg(long)]
+    drop_last: bool,
     /// Compute activations again in the backward half rather than keep them: equal results in less memory, for a third more
     /// work. Done in any case where a step would not fit into the memory otherwise.
     #[arg(long)]
@@ -205,6 +208,7 @@ impl Args {
             groups: self.rate.iter().map(|rate| rate.0.clone()).chain(frozen).collect(),
             batch_size: self.batch,
             accumulate: self.accumulate,
+            drop_last: self.drop_last,
             recompute: self.recompute,
             epochs: self.epochs,
             augment: self.augment.0,

@@ -109,6 +109,14 @@ export interface TrainerOptions {
    * @example { batchSize: 16, accumulate: 4 }
    */
   accumulate?: number;
+
+  /**
+   * Whether the images at the end of an epoch that do not fill a batch are left out. By default a smaller batch trains on
+   * them, as in PyTorch and Keras.
+   * @defaultValue `false`
+   * @example { batchSize: 64, dropLast: true }
+   */
+  dropLast?: boolean;
   /**
    * Whether activations are computed again in the backward pass rather than kept: equal results in less memory, with
    * about a third more work.
