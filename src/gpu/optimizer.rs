@@ -5,7 +5,7 @@ use super::buffers::TrainingBuffers;
 use super::kernel::{Constant, Kernel, Shader, accumulate, entries};
 use super::recorder::Recorder;
 use super::uniforms::shader_struct;
-use super::weights::ParamSegment;
+use super::weights::{ParamRegion, ParamSegment};
 use crate::plan::Optimizer;
 
 pub(super) static SHADER: Shader =
@@ -53,7 +53,8 @@ pub(super) fn record(r: &mut Recorder<'_>, training: &TrainingBuffers) {
 
 fn uniforms(r: &Recorder<'_>, segment: &ParamSegment, scratch: u32) -> OptimizerUniforms {
     let buffer = &r.layout.buffers[segment.param_buffer];
+    let [decaying, trained] = [ParamRegion::Decaying, ParamRegion::Trained].map(|region| buffer.end(region));
     let [start, end, decaying, trained] =
-        [segment.start, segment.end, buffer.start(1), buffer.start(2)].map(|floats| (floats / 4) as u32);
+        [segment.start, segment.end, decaying, trained].map(|floats| (floats / 4) as u32);
     OptimizerUniforms { start, end, decaying, trained, rate: segment.rate, scratch }
 }

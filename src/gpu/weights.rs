@@ -128,14 +128,28 @@ pub(super) struct ParamLayout {
     pub buffers: Vec<ParamBufferLayout>,
 }
 
-/// The region of a parameter buffer: 0 for weights with decay, 1 for weights without, 2 for running statistics.
-fn region(role: Role) -> usize {
-    if role.decays() {
-        0
-    } else if role.is_trained() {
-        1
-    } else {
-        2
+/// A region of a parameter buffer, in the order of their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ParamRegion {
+    /// Weights that decay.
+    Decaying,
+    /// Trained parameters that do not decay: biases and scales.
+    Trained,
+    /// Running statistics, which no gradient changes.
+    Statistics,
+}
+
+impl ParamRegion {
+    const COUNT: usize = 3;
+
+    fn of(role: Role) -> Self {
+        if role.decays() {
+            ParamRegion::Decaying
+        } else if role.is_trained() {
+            ParamRegion::Trained
+        } else {
+            ParamRegion::Statistics
+        }
     }
 }
 
@@ -152,18 +166,24 @@ pub(super) struct ParamSegment {
 /// The size of a parameter buffer.
 #[derive(Default, Clone, Copy)]
 pub(super) struct ParamBufferLayout {
-    /// Floats of each region.
-    sizes: [usize; 3],
+    /// Floats of each [`ParamRegion`].
+    sizes: [usize; ParamRegion::COUNT],
 }
 
 impl ParamBufferLayout {
-    /// The first float of a region; region 3 is the end of the buffer.
-    pub(super) fn start(&self, region: usize) -> usize {
-        self.sizes[..region].iter().sum()
+    /// Returns the first float of a region.
+    pub(super) fn start(&self, region: ParamRegion) -> usize {
+        self.sizes[..region as usize].iter().sum()
     }
 
+    /// Returns the float behind a region.
+    pub(super) fn end(&self, region: ParamRegion) -> usize {
+        self.start(region) + self.sizes[region as usize]
+    }
+
+    /// Returns the number of floats in the buffer.
     pub(super) fn floats(&self) -> usize {
-        self.start(3)
+        self.sizes.iter().sum()
     }
 }
 
@@ -179,7 +199,7 @@ impl ParamLayout {
             let mut more = ParamBufferLayout::default();
             let mut at = [0; 4];
             for (at, spec) in at.iter_mut().zip(graph.node_params(node)) {
-                let size = &mut more.sizes[region(spec.role)];
+                let size = &mut more.sizes[ParamRegion::of(spec.role) as usize];
                 *at = *size as u32;
                 *size += layout.floats(&spec).next_multiple_of(ALIGN);
             }
@@ -189,7 +209,7 @@ impl ParamLayout {
             let param_buffer = buffers.len() - 1;
             let sizes = &mut buffers[param_buffer].sizes;
             for (at, spec) in at.iter_mut().zip(graph.node_params(node)) {
-                *at += sizes[region(spec.role)] as u32;
+                *at += sizes[ParamRegion::of(spec.role) as usize] as u32;
             }
             sizes.iter_mut().zip(more.sizes).for_each(|(size, more)| *size += more);
             slots[step.node] = Some(ParamSlot { param_buffer, at, weight_layout: layout });
@@ -201,7 +221,7 @@ impl ParamLayout {
         for (node, slot) in graph.nodes().iter().zip(&mut slots) {
             let Some(slot) = slot else { continue };
             for (at, spec) in slot.at.iter_mut().zip(graph.node_params(node)) {
-                *at += buffers[slot.param_buffer].start(region(spec.role)) as u32;
+                *at += buffers[slot.param_buffer].start(ParamRegion::of(spec.role)) as u32;
             }
         }
         ParamLayout { slots, buffers }

@@ -163,9 +163,10 @@ test("wrong inputs say what was expected", async () => {
     [Network.create("lenet5", { backend: "webgpu" }), "backend"],
     [Network.create("lenet5", { backend: "tpu" as never }), "argument"],
   ];
-  for (const [promise, code] of failures) {
-    const error = await failure(promise as Promise<unknown>);
-    expect(`${error.code}: ${error.message}`).toMatch(new RegExp(`^${code}: `));
+  // All at once: a call may fail before the loop comes to it.
+  const errors = await Promise.all(failures.map(([promise]) => failure(promise as Promise<unknown>)));
+  for (const [i, error] of errors.entries()) {
+    expect(`${error.code}: ${error.message}`).toMatch(new RegExp(`^${failures[i]![1]}: `));
   }
   const shape = await failure(net.run({ data: new Float32Array(784), shape: [1, 1, 28, 28] }));
   expect(shape.message).toContain("32x32");
