@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Connect, defineConfig, type Plugin } from "vite";
 import { samples } from "./samples.ts";
@@ -28,7 +29,10 @@ function headers(): Plugin {
   const all =
     (sent: Record<string, string>): Connect.NextHandleFunction =>
     (request, response, next) => {
-      const isHashed = /^\/assets\/.*-[\w-]{8}\.\w+(\?|$)/.test(request.url ?? "");
+      const [path = ""] = (request.url ?? "").split("?");
+      // A file that is missing now may be there after the next build.
+      const isHashed =
+        /^\/assets\/[\w.-]+-[\w-]{8}\.\w+$/.test(path) && existsSync(new URL(`dist${path}`, import.meta.url));
       const caching = isHashed ? "public, max-age=31536000, immutable" : "no-cache";
       for (const [name, value] of Object.entries(sent)) response.setHeader(name, value);
       response.setHeader("Cache-Control", caching);

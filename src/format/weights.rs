@@ -1,4 +1,4 @@
-//! Plain safetensors with the names of PyTorch's libraries, read into the networks of the [zoo](crate::zoo).
+//! Plain safetensors with the names of PyTorch's libraries, read into the networks of the [zoo].
 //!
 //! The zoo's layers have torchvision's names, so most files need no renaming. Known differences:
 //!

@@ -46,6 +46,15 @@ fn lost(device: &Device, reason: impl ToString) -> Error {
 impl Device {
     /// Opens the fastest adapter of this machine, with the adapter's own limits.
     ///
+    /// # Examples
+    /// ```no_run
+    /// # use convoke::{Error, gpu::{Device, Engine}, graph::{Graph, Params}};
+    /// # async fn example(graph: &Graph, params: &Params) -> Result<(), Error> {
+    /// let device = Device::request().await?;
+    /// let engine = Engine::new(graph, params, &device).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Backend`] when there is no adapter, or the adapter gives no device.
     pub async fn request() -> Result<Device> {

@@ -1,4 +1,4 @@
-//! A run as bytes: weights, optimizer state, position, configuration. Going on from them is as if it never stopped.
+//! A run as bytes: weights, optimizer state, position, configuration. A resumed run continues as if never interrupted.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 /// The version of checkpoints that this build reads and writes.
 const CHECKPOINT_VERSION: &str = "1";
 
-/// Enough of a data set to tell it from others.
+/// A fingerprint of a data set.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Fingerprint {
     name: String,
@@ -34,18 +34,18 @@ impl Fingerprint {
 }
 
 impl Trainer {
-    /// Everything needed to go on from here.
+    /// Returns the bytes from which [`Trainer::resume`] continues this run.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// Errors of the backend.
     pub async fn checkpoint(&self) -> Result<Vec<u8>> {
         self.checkpoint_with(&Meta::default()).await
     }
 
-    /// The same with what else is known of the network, for [`Checkpoint`].
+    /// Returns the bytes of a checkpoint with this metadata of the network, for [`Checkpoint`].
     ///
     /// # Errors
-    /// Those of the backend.
+    /// Errors of the backend.
     pub async fn checkpoint_with(&self, meta: &Meta) -> Result<Vec<u8>> {
         let (params, state) = (self.params().await?, self.engine.state().await?);
         let params: Vec<_> = params.iter().collect();
@@ -67,11 +67,11 @@ impl Trainer {
         write(tensors, metadata.into_iter().map(|(k, v)| (k.to_string(), v)).collect())
     }
 
-    /// The run that was written by [`Trainer::checkpoint`], with the same data. On the CPU its further steps are, bit
-    /// for bit, those of a run that was never interrupted.
+    /// Continues the run that [`Trainer::checkpoint`] wrote, with equal data. On the CPU the further steps equal the
+    /// steps of an uninterrupted run bit for bit.
     ///
     /// # Errors
-    /// Those of [`crate::format::Model::from_bytes`]; [`Error::Format`] when the data set is another one.
+    /// Errors of [`crate::format::Model::from_bytes`]; [`Error::Format`] when the data set is another one.
     pub async fn resume(bytes: &[u8], data: Arc<Dataset>, backend: &Backend) -> Result<Self> {
         let file = Container::read(&bytes)?;
         check_version(file.required("convoke-checkpoint")?, "checkpoint", CHECKPOINT_VERSION)?;
@@ -96,7 +96,7 @@ impl Trainer {
     }
 }
 
-/// What a checkpoint says without the data that continuing takes: the network as it was, and how it was trained.
+/// The part of a checkpoint that needs no training data: the network at that time, and its training configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// The network with its weights.
@@ -106,18 +106,18 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint in these bytes; `None` when they are another kind of file.
+    /// Reads a checkpoint from these bytes; `None` for another kind of file.
     ///
     /// # Errors
-    /// Those of [`Trainer::resume`], without those of data and backend.
+    /// Errors of [`Trainer::resume`], without errors of data and backend.
     pub fn from_bytes(bytes: &[u8]) -> Result<Option<Self>> {
         Self::of(&Container::read(&bytes)?)
     }
 
-    /// The checkpoint in this file; `None` when it is of another kind.
+    /// Reads a checkpoint from this file; `None` for another kind of file.
     ///
     /// # Errors
-    /// As [`Checkpoint::from_bytes`].
+    /// Errors of [`Trainer::resume`], without errors of data and backend.
     pub(crate) fn of(file: &Container) -> Result<Option<Self>> {
         let Ok(version) = file.required("convoke-checkpoint") else { return Ok(None) };
         check_version(version, "checkpoint", CHECKPOINT_VERSION)?;
@@ -129,7 +129,7 @@ impl Checkpoint {
     }
 }
 
-/// The tensors whose names begin with `prefix`, without it.
+/// Returns the tensors whose names begin with `prefix`, with the prefix removed from the names.
 fn tensors<T: From<Tensor>, C: FromIterator<(String, T)>>(file: &Container, prefix: &str) -> Result<C> {
     let names = file.names();
     let named = names.iter().filter_map(|name| Some((name, name.strip_prefix(prefix)?)));

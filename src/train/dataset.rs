@@ -9,11 +9,23 @@ use crate::rng::{self, Rng};
 use crate::tensor::{Shape, Tensor, dims};
 use crate::vision::Preprocess;
 
-/// The stream from which each epoch's order is drawn, and that of splits.
+/// The random stream of each epoch's order.
 const ORDER_STREAM: u32 = 0x0bde;
+/// The random stream of splits.
 const SPLIT_STREAM: u32 = 0x5b17;
 
 /// Samples of one shape with their labels. Bytes stay bytes until a batch is made of them.
+///
+/// # Examples
+/// ```
+/// use convoke::train::Dataset;
+///
+/// let images = vec![0.5; 6 * 64]; // Six samples of 1x8x8.
+/// let data = Dataset::from_floats("squares", [1, 8, 8], images, vec![0, 1, 2, 0, 1, 2], 3)?;
+/// let (held_out, training) = data.split(3, 7)?;
+/// assert_eq!((held_out.len(), training.len()), (3, 3));
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     name: String,
@@ -32,8 +44,8 @@ enum Values {
 }
 
 impl Dataset {
-    /// Images as bytes, `[C, H, W]` one after the other. Of `preprocess`, the last steps happen when a batch is made:
-    /// `pad`, `mean` and `std`; the others are taken as done.
+    /// Takes images as bytes, `[C, H, W]` one after the other. Batches apply `pad`, `mean` and `std` of `preprocess`;
+    /// its other steps are taken as done.
     ///
     /// # Errors
     /// [`Error::EmptyDataset`], [`Error::Shape`] when the number of bytes or labels does not fit, [`Error::Label`].
@@ -55,10 +67,11 @@ impl Dataset {
         Dataset { name: name.into(), stored: shape.into(), values, labels, classes, pad, scale_and_shift }.checked()
     }
 
-    /// Samples as floats, as the network wants them: `shape` is `[C, H, W]` or `[F]`.
+    /// Takes samples as floats, ready for the network: `shape` is `[C, H, W]` or `[F]`.
     ///
     /// # Errors
-    /// As [`Dataset::from_bytes`]; [`Error::NotFinite`] for NaN or infinity.
+    /// [`Error::EmptyDataset`], [`Error::Shape`] when the number of values or labels does not fit, [`Error::Label`],
+    /// [`Error::NotFinite`] for NaN or infinity.
     pub fn from_floats(
         name: impl Into<String>,
         shape: impl Into<Shape>,
@@ -94,10 +107,10 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same bytes with other last steps.
+    /// Replaces `pad`, `mean` and `std`, which batches apply to the bytes.
     ///
     /// # Errors
-    /// As [`Dataset::from_bytes`]; [`Error::Argument`] for a data set of floats.
+    /// [`Error::Argument`] for a data set of floats, [`Error::Shape`] for channels that the images do not have.
     pub fn with_preprocess(self, preprocess: &Preprocess) -> Result<Self> {
         match (self.values, self.stored.dims()) {
             (Values::Bytes(bytes), &[c, h, w]) => {
@@ -107,7 +120,7 @@ impl Dataset {
         }
     }
 
-    /// What it is called in messages.
+    /// Returns the name of the data set in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -117,7 +130,7 @@ impl Dataset {
         self.labels.len()
     }
 
-    /// Whether it has no sample: never, such a data set is refused.
+    /// Returns false: a data set without samples is refused.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -140,10 +153,10 @@ impl Dataset {
         }
     }
 
-    /// That this can be done to its samples.
+    /// Checks that this augmentation is possible for the samples.
     ///
     /// # Errors
-    /// [`Error::Argument`] for new colours of floats, whose black and white nobody knows.
+    /// [`Error::Argument`] for colour jitter of floats, whose values for black and white are unknown.
     pub fn check_varied(&self, augment: &Augmentation) -> Result<()> {
         match self.values {
             Values::Floats(_) if augment.jitter > 0.0 => {
@@ -169,7 +182,7 @@ impl Dataset {
         order
     }
 
-    /// These samples as a batch with their labels; varied, on all threads, as the epoch of the run says.
+    /// Returns these samples as a batch with their labels, augmented on all threads of `pool`.
     ///
     /// # Panics
     /// For an index beyond the samples.
@@ -184,15 +197,15 @@ impl Dataset {
         };
         match varied {
             Some(_) => pool.run(samples.len(), &write),
-            // To copy takes less time than to wake a thread.
+            // Waking a thread takes longer than the copy.
             None => (0..samples.len()).for_each(write),
         }
         drop(outs);
         (batch, samples.iter().map(|&s| self.labels[s as usize]).collect())
     }
 
-    /// Two data sets: `held_out` samples, as even over the classes as there are samples, and all the others. The same
-    /// seed gives the same split.
+    /// Splits off `held_out` samples, spread over the classes as evenly as possible. Returns them and the remaining
+    /// samples. Equal seeds give equal splits.
     ///
     /// # Errors
     /// [`Error::Argument`] unless both get at least one sample.
@@ -205,7 +218,7 @@ impl Dataset {
         for sample in self.order(rng::mix(seed ^ SPLIT_STREAM), 0) {
             by_class[self.labels[sample as usize] as usize].push(sample);
         }
-        // One of each class in turn, until there are enough.
+        // Takes one sample of each class in turn, until there are enough.
         let mut held = vec![];
         while held.len() < held_out {
             for class in by_class.iter_mut().filter(|class| !class.is_empty()).take(held_out - held.len()) {
@@ -237,7 +250,7 @@ impl Dataset {
         }
     }
 
-    /// One sample as the network sees it.
+    /// Writes one sample in the form of the network's input.
     fn write(&self, sample: u32, varied: Option<Variation>, out: &mut [f32]) {
         let n = self.stored.elements();
         let start = sample as usize * n;
@@ -248,14 +261,14 @@ impl Dataset {
         }
     }
 
-    /// A map with its padding, each channel scaled and shifted, each pixel from where the variation says.
+    /// Writes a padded map: each channel scaled and shifted, each pixel from its place under the augmentation.
     fn write_map(&self, sample: u32, varied: Option<Variation>, out: &mut [f32], value: impl Fn(usize) -> f32) {
         let (_, h, w) = self.stored.chw();
         let (_, oh, ow) = self.shape().chw();
         let transform = varied.map(|v| v.augment.draw(v.seed, v.epoch, sample, [oh, ow]));
         let coloured = transform.and_then(|t| t.colour);
         let (area, rgb) = (h * w, self.stored.dims().first() == Some(&3));
-        // As television has it (ITU-R BT.601).
+        // The weights of luma in ITU-R BT.601.
         let gray = |i: usize| match rgb {
             true => 0.299 * value(i) + 0.587 * value(area + i) + 0.114 * value(2 * area + i),
             false => value(i),
@@ -287,14 +300,14 @@ impl Dataset {
     }
 }
 
-/// How the samples of a batch are varied.
+/// The random augmentation of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Variation {
-    /// How far.
+    /// The ranges of the random changes.
     pub augment: Augmentation,
-    /// Of the run.
+    /// The seed of the run.
     pub seed: u32,
-    /// Of the run, from 0.
+    /// The epoch of the run, from 0.
     pub epoch: u32,
 }
 

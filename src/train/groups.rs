@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::options::{OptionSpec, Range};
 
-/// Layers by their names, and how fast they learn.
+/// A learning-rate factor for the layers whose names match a pattern.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
@@ -27,7 +27,7 @@ pub const GROUP: &[OptionSpec] = &[
     ),
 ];
 
-/// Each node's factor on the learning rate.
+/// Returns each node's factor on the learning rate.
 ///
 /// # Errors
 /// [`Error::Argument`] for a group without a layer that has weights, and when nothing learns.
@@ -50,13 +50,13 @@ pub(super) fn rates(graph: &Graph, groups: &[Group]) -> Result<Vec<f32>> {
     Ok(rates)
 }
 
-/// Whether a name is that of the pattern.
+/// Returns whether a name matches the pattern.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(head) else { return false };
     let mut parts: Vec<&str> = rest.split('*').collect();
     let tail = parts.pop().unwrap_or_default();
-    // The earliest place for each part leaves most to the others.
+    // The earliest place for each part leaves the most text to the other parts.
     for part in parts {
         match name.find(part) {
             Some(at) => name = &name[at + part.len()..],

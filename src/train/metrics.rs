@@ -1,4 +1,4 @@
-//! How well a network does on data whose answers are known.
+//! Evaluation of a network on labelled data.
 
 use serde::Serialize;
 
@@ -21,20 +21,31 @@ pub struct Metrics {
 }
 
 /// Figures of an evaluation; fractions, not percent.
+///
+/// # Examples
+/// ```
+/// use convoke::{layers::Loss, tensor::Tensor, train::Metrics};
+///
+/// let mut metrics = Metrics::new(Loss::default());
+/// let logits = Tensor::new([2, 3], vec![4.0, 0.0, 0.0, 0.0, 0.0, 4.0])?;
+/// metrics.add(&logits, &[0, 1])?;
+/// assert_eq!(metrics.evaluation().top1, 0.5);
+/// # Ok::<(), convoke::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Evaluation {
     /// The mean loss.
     pub loss: f32,
-    /// Samples whose largest logit is their label.
+    /// The fraction of samples whose largest logit is their label.
     pub top1: f32,
-    /// Samples whose label is among the five largest logits.
+    /// The fraction of samples whose label is among the five largest logits.
     pub top5: f32,
-    /// How many samples.
+    /// The number of samples.
     pub samples: u64,
 }
 
 impl Metrics {
-    /// Nothing seen yet.
+    /// Starts with no samples.
     pub fn new(loss: Loss) -> Self {
         Metrics { loss, total_loss: 0.0, top1: 0, top5: 0, samples: 0 }
     }
@@ -56,7 +67,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// The figures.
+    /// Returns the figures over all samples so far.
     pub fn evaluation(&self) -> Evaluation {
         let mean = |sum: f64| (sum / self.samples.max(1) as f64) as f32;
         Evaluation {
@@ -68,7 +79,7 @@ impl Metrics {
     }
 }
 
-/// How many logits come before that of `label`; among equals the lower class comes first.
+/// Returns the number of logits that rank before the label's; among equal logits the lower class ranks first.
 fn rank(logits: &[f32], label: usize) -> usize {
     let own = logits[label];
     logits.iter().enumerate().filter(|&(k, &z)| z > own || (z == own && k < label)).count()
@@ -77,7 +88,7 @@ fn rank(logits: &[f32], label: usize) -> usize {
 /// Runs a network over a whole data set.
 ///
 /// # Errors
-/// [`Error::Shape`] or [`Error::Label`] when the data set does not fit the network, and those of the engine.
+/// [`Error::Shape`] or [`Error::Label`] when the data set does not fit the network, and errors of the engine.
 pub async fn evaluate(engine: &mut Engine, graph: &Graph, data: &Dataset, loss: Loss) -> Result<Evaluation> {
     const BATCH: usize = 100;
     check_fits(data, graph, loss)?;
@@ -90,7 +101,7 @@ pub async fn evaluate(engine: &mut Engine, graph: &Graph, data: &Dataset, loss: 
     Ok(metrics.evaluation())
 }
 
-/// Shapes and classes of data and network agree.
+/// Checks that shapes and classes of data and network agree.
 pub(super) fn check_fits(data: &Dataset, graph: &Graph, loss: Loss) -> Result<()> {
     if data.shape() != *graph.input() {
         return Err(Error::Shape {

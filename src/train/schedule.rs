@@ -1,4 +1,4 @@
-//! How the step size changes over a run.
+//! Learning-rate schedules.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The loop around a training engine: which samples come next, how they are varied, how large the step is.
+//! The loop around a training engine: the order of samples, their augmentation, and the learning rate.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -19,7 +19,27 @@ use crate::graph::{Graph, Params};
 use crate::plan::{Optimizer, StepReport};
 use crate::tensor::Tensor;
 
-/// A training run: network, data, configuration, and how far it has come.
+/// A training run: network, data, configuration, and position.
+///
+/// # Examples
+/// ```
+/// # use std::sync::Arc;
+/// use convoke::train::{Config, Dataset, Trainer};
+/// # use convoke::{cpu::Pool, engine::Backend, graph::{Init, Params}, zoo};
+/// # pollster::block_on(async {
+/// let graph = zoo::network("lenet5", zoo::Options::default())?;
+/// let params = Params::init(&graph, Init::of(&graph), 7);
+/// let data = Arc::new(Dataset::from_floats("digits", [1, 32, 32], vec![0.5; 4 * 1024], vec![0, 1, 2, 3], 10)?);
+/// let config = Config { batch_size: 2, ..Config::default() };
+/// let backend = Backend::Cpu(Pool::single());
+///
+/// let mut trainer = Trainer::new(&graph, &params, data.clone(), config, &backend).await?;
+/// let report = trainer.step().await?;
+/// assert_eq!((report.step, report.samples), (1, 2));
+/// let trained = trainer.params().await?;
+/// # assert!(trained != params);
+/// # Ok::<(), convoke::Error>(()) }).unwrap();
+/// ```
 pub struct Trainer {
     pub(super) graph: Graph,
     pub(super) data: Arc<Dataset>,
@@ -29,13 +49,13 @@ pub struct Trainer {
     pub(super) position: Position,
     /// The order of samples in `position.epoch`.
     order: Vec<u32>,
-    /// What makes batches.
+    /// The threads that make batches.
     pool: Arc<Pool>,
-    /// The next batch, if there was time to make it.
+    /// The next batch, made on the CPU during a step on a GPU.
     ahead: Option<Batch>,
 }
 
-/// How far a run has come.
+/// The position of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     /// Steps done.
@@ -46,7 +66,7 @@ pub(super) struct Position {
     pub done: usize,
 }
 
-/// The engine for a run. It computes logits where the network ends in a softmax or sigmoid.
+/// Creates the engine for a run. The engine computes logits where the network ends in a softmax or sigmoid.
 pub(super) async fn engine(graph: &Graph, params: &Params, config: &Config, backend: &Backend) -> Result<Training> {
     let graph = &graph.with_logits(config.loss)?;
     let mut engine = Training::new(graph, params, config.loss, config.optimizer, config.seed, backend).await?;
@@ -58,30 +78,30 @@ pub(super) async fn engine(graph: &Graph, params: &Params, config: &Config, back
     Ok(engine)
 }
 
-/// What one step did.
+/// The figures of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Counts from 1.
+    /// The number of the step, from 1.
     pub step: u64,
-    /// Counts from 0.
+    /// The number of the epoch, from 0.
     pub epoch: u32,
     /// The mean loss of the batch, before the update.
     pub loss: f32,
-    /// The part of the batch that was classified right, before the update: 0 to 1.
+    /// The fraction of the batch that was classified correctly before the update: 0 to 1.
     pub accuracy: f32,
-    /// The step size.
+    /// The learning rate of the step: the configured rate times the schedule's factor.
     pub learning_rate: f32,
     /// Samples in the batch.
     pub samples: usize,
 }
 
 impl Trainer {
-    /// A run from `params` on.
+    /// Starts a run from `params`.
     ///
     /// # Errors
     /// [`crate::Error::Argument`] for the configuration, [`crate::Error::Shape`] or [`crate::Error::Label`] when the
-    /// data set does not fit the network, and those of the backend.
+    /// data set does not fit the network, and errors of the backend.
     pub async fn new(
         graph: &Graph,
         params: &Params,
@@ -147,7 +167,7 @@ impl Trainer {
         })
     }
 
-    /// One step, or a part of it, on a batch; on a GPU, while it works, the CPU makes the batch after it.
+    /// Takes one step on a batch, or accumulates its gradients. While a GPU works, the CPU makes the next batch.
     async fn work(&mut self, batch: &Batch, last: bool, learning_rate: f32) -> Result<StepReport> {
         let Batch { x, labels, share, epoch, part } = batch;
         let next = part.end..self.order.len().min(part.end + self.batch());
@@ -165,61 +185,61 @@ impl Trainer {
         report
     }
 
-    /// The epoch of the next step, from 0: epochs before it are complete.
+    /// Returns the epoch of the next step, from 0; earlier epochs are complete.
     pub fn epoch(&self) -> u32 {
         self.next().0
     }
 
-    /// Steps done.
+    /// Returns the number of completed steps.
     pub fn steps(&self) -> u64 {
         self.position.step
     }
 
-    /// Steps in an epoch with the present batch size.
+    /// Returns the number of steps in an epoch with the present batch size.
     pub fn steps_per_epoch(&self) -> usize {
         let (samples, full) = (self.data.len(), self.full_step());
         if self.config.drop_last { samples / full } else { samples.div_ceil(full) }
     }
 
-    /// The configuration, with what was edited since.
+    /// Returns the configuration, with all changes since the beginning of the run.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What it learns from.
+    /// Returns the training data.
     pub fn data(&self) -> &Arc<Dataset> {
         &self.data
     }
 
-    /// From now on activations are computed again, or kept, whatever [`Config::recompute`] says.
+    /// Recomputes or keeps activations from the next step on, overriding [`Config::recompute`].
     pub fn set_recompute(&mut self, recompute: bool) {
         self.engine.set_recompute(recompute);
     }
 
-    /// Takes the memory that a step needs.
+    /// Allocates the memory of a step.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// Errors of the backend.
     pub async fn prepare(&mut self) -> Result<()> {
         self.engine.prepare(self.batch()).await
     }
 
-    /// Whether activations are computed again: on a GPU that has no buffer for all of them also without being told.
+    /// Returns whether activations are recomputed. A GPU without a buffer for all of them recomputes unasked.
     pub fn recomputes(&self) -> bool {
         self.engine.recomputes()
     }
 
-    /// Bytes that it keeps on the GPU.
+    /// Returns the bytes that the run keeps on the GPU.
     pub fn device_bytes(&self) -> usize {
         self.engine.device_bytes()
     }
 
-    /// The network.
+    /// Returns the network.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The step size of the next step: the learning rate times the schedule's factor in the middle of that step.
+    /// Returns the rate of the next step: the learning rate times the schedule's factor in the middle of that step.
     pub fn learning_rate(&self) -> f32 {
         let (epoch, start) = self.next();
         let within = (start as f32 + self.samples() as f32 / 2.0) / self.data.len() as f32;
@@ -227,17 +247,17 @@ impl Trainer {
         learning_rate * schedule.factor(epoch as f32 + within, epochs as f32, warmup)
     }
 
-    /// Another learning rate from the next step on; the schedule goes on scaling it.
+    /// Sets the learning rate from the next step on; the schedule goes on scaling it.
     ///
     /// # Errors
-    /// [`crate::Error::Argument`] for a number that is none.
+    /// [`crate::Error::Argument`] for a negative rate or one that is not finite.
     pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
         check_learning_rate(rate)?;
         self.config.learning_rate = rate;
         Ok(())
     }
 
-    /// Another batch size from the next step on.
+    /// Sets the batch size from the next step on.
     ///
     /// # Errors
     /// [`crate::Error::Argument`] for 0 or an excessive number.
@@ -247,7 +267,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Another optimizer, or other constants, from the next step on.
+    /// Replaces the optimizer or its constants from the next step on.
     ///
     /// # Errors
     /// [`crate::Error::Argument`] for constants outside their ranges.
@@ -258,19 +278,19 @@ impl Trainer {
         Ok(())
     }
 
-    /// The weights as they are now.
+    /// Returns the present weights.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// Errors of the backend.
     pub async fn params(&self) -> Result<Params> {
         self.engine.params().await
     }
 
-    /// How the network does on a data set now.
+    /// Evaluates the present weights on a data set.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] or [`crate::Error::Label`] when the data set does not fit the network, and those of the
-    /// backend.
+    /// [`crate::Error::Shape`] or [`crate::Error::Label`] when the data set does not fit the network, and errors of
+    /// the backend.
     pub async fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
         let mut engine =
             Engine::new(&self.graph.with_logits(self.config.loss)?, &self.params().await?, &self.backend).await?;
@@ -293,7 +313,7 @@ impl Trainer {
         self.full_step().min(self.data.len() - self.next().1)
     }
 
-    /// Epoch and first sample of the next step.
+    /// Returns the epoch and the first sample of the next step.
     fn next(&self) -> (u32, usize) {
         let Position { epoch, done, .. } = self.position;
         let needed = if self.config.drop_last { self.full_step() } else { 1 };
@@ -301,14 +321,14 @@ impl Trainer {
     }
 }
 
-/// Samples, varied and mixed.
+/// A batch of samples, augmented and mixed.
 struct Batch {
     epoch: u32,
-    /// Of the epoch's order.
+    /// The positions of the samples in the epoch's order.
     part: Range<usize>,
     x: Tensor,
     labels: Vec<u32>,
-    /// What each sample has of its own label.
+    /// The weight of each sample's own label under mixup, 0 to 1.
     share: f32,
 }
 
@@ -326,7 +346,7 @@ impl Batch {
     }
 }
 
-/// Begins `work`, calls `f` while it is under way elsewhere, and waits for its end.
+/// Begins `work`, calls `f` while `work` runs elsewhere, and waits for the end of `work`.
 async fn meanwhile<T, U>(work: impl Future<Output = T>, f: impl FnOnce() -> U) -> (T, U) {
     let mut work = pin!(work);
     let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
@@ -337,7 +357,7 @@ async fn meanwhile<T, U>(work: impl Future<Output = T>, f: impl FnOnce() -> U) -
     }
 }
 
-/// Each sample becomes `share` of itself and the rest of the one before it, the first of the last.
+/// Mixes each sample with its predecessor (the first with the last): `share` of itself, the rest of the other.
 fn mix(x: &mut Tensor, share: f32) {
     let n = x.data.len() / x.shape[0];
     let last = x.data[x.data.len() - n..].to_vec();
@@ -440,7 +460,7 @@ mod tests {
         }
         let samples: Vec<usize> = whole.iter().map(|report| report.samples).collect();
         assert_eq!(samples, [12, 12, 12, 12, 2, 12], "the last batch of an epoch is smaller");
-        // More than there are: all of them.
+        // A batch larger than the data set takes all samples.
         assert_eq!(run(12, 100).0[0].samples, 50);
         let none = Config { accumulate: 0, ..Config::default() };
         assert_eq!(none.validate().unwrap_err().to_string(), "accumulate: expected 1 to 65536, got 0");

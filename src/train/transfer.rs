@@ -1,11 +1,11 @@
 //! Transfer learning: a trained network keeps its features and gets a head for other classes.
 //!
-//! The head is the last linear layer or convolution and what follows it. What reaches it, the embedding, does not
-//! change while the head alone is trained: it is computed once for each image, by the body, and the head learns from it
-//! as a small network of its own.
+//! The head is the last linear layer or convolution with all layers after it. Its input, the embedding, does not change
+//! while the head alone is trained: the body computes it once for each image, and the head learns from the embeddings as
+//! a small network of its own.
 //!
-//! The features of early layers are the more general ones (Yosinski et al., 2014), and averages over a whole map do not
-//! say where something is. [`cut`] makes a head for the features of any layer.
+//! The features of early layers are more general (Yosinski et al., 2014), and averages over a whole map lose positions.
+//! [`cut`] makes a head for the features of any layer.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ use crate::tensor::{Shape, Tensor};
 /// The most classes of a new head.
 pub const MAX_CLASSES: usize = 1000;
 
-/// The side of the maps that a head behind [`cut`] sees of larger ones.
+/// The side of the averaged maps, in pixels, that the head of [`cut`] gets.
 const GRID: usize = 4;
 
-/// The network up to this layer, with a head behind it: the layer's maps averaged over a grid of 4x4, and a linear layer
-/// of one output, to be replaced. What the network says of its classes is left out.
+/// Cuts the network after this layer and adds a head: the layer's maps averaged over a grid of 4x4, and a linear layer of
+/// one output, to be replaced. The labels of the network are dropped.
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer.
@@ -50,7 +50,7 @@ pub fn cut(base: &Model, layer: &str) -> Result<Model> {
     Ok(Model { params: Params::new(&graph, tensors)?, graph, meta: part.meta })
 }
 
-/// The network up to its head: it answers with embeddings.
+/// Returns the network without its head; the output of this body is the embedding.
 ///
 /// # Errors
 /// [`Error::Argument`] when the network has no head that can be replaced.
@@ -59,10 +59,10 @@ pub fn body(base: &Model) -> Result<Model> {
     base.until(base.graph.value_name(base.graph.nodes()[head[0]].inputs[0]))
 }
 
-/// A head with fresh weights, for classes of these names. Its input is the embedding, a vector as `Fx1x1`.
+/// Creates a head with fresh weights for classes of these names. Its input is the embedding, a vector as `Fx1x1`.
 ///
 /// # Errors
-/// [`Error::Argument`] for names that are no classes, and as [`body`].
+/// [`Error::Argument`] for invalid class names, and for a network without a replaceable head.
 pub fn new_head(base: &Model, labels: Vec<String>, seed: u32) -> Result<Model> {
     check_labels(&labels)?;
     let head = head_of(&base.graph)?;
@@ -86,11 +86,12 @@ pub fn new_head(base: &Model, labels: Vec<String>, seed: u32) -> Result<Model> {
     Ok(Model { graph, params, meta: Meta { labels, ..Meta::default() } })
 }
 
-/// The network with this head, made by [`new_head`], in place of its own. Auxiliary heads, which know the old classes,
-/// are left out.
+/// Replaces the head of the network by this one, made by [`new_head`]. Auxiliary heads, which know the old classes, are
+/// dropped.
 ///
 /// # Errors
-/// [`Error::Weights`] when the head was made for another network, and as [`body`].
+/// [`Error::Weights`] when the head was made for another network; [`Error::Argument`] for a network without a
+/// replaceable head.
 pub fn with_head(base: &Model, head: &Model) -> Result<Model> {
     let base = base.without_auxiliary()?;
     let own = head_of(&base.graph)?;
@@ -109,7 +110,7 @@ pub fn with_head(base: &Model, head: &Model) -> Result<Model> {
     Ok(Model { graph, params, meta })
 }
 
-/// That these can be the names of classes.
+/// Checks that these can be the names of classes.
 ///
 /// # Errors
 /// [`Error::Argument`].
@@ -125,7 +126,7 @@ pub fn check_labels(labels: &[String]) -> Result<()> {
     }
 }
 
-/// The nodes of the head: the last layer with a choice of outputs, then each that follows it to the main output.
+/// Returns the nodes of the head: the last layer with a free number of outputs, then its successors to the main output.
 fn head_of(graph: &Graph) -> Result<Vec<usize>> {
     let mut head = vec![];
     let mut value = graph.outputs()[0].value;
@@ -143,7 +144,7 @@ fn head_of(graph: &Graph) -> Result<Vec<usize>> {
     Err(Error::argument("network", expected, format!("`{}`", graph.name())))
 }
 
-/// The layers of the head for so many classes.
+/// Returns the layers of the head for this number of classes.
 fn resized(graph: &Graph, head: &[usize], classes: usize) -> Vec<Layer> {
     let mut layers: Vec<Layer> = head.iter().map(|&i| graph.nodes()[i].layer.clone()).collect();
     match &mut layers[0] {

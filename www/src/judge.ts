@@ -27,6 +27,7 @@ export interface Judgement {
 export async function judge(network: Network, data: TrainingData, classes: number): Promise<Judgement> {
   const confusion = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
   const mistakes: Mistake[] = [];
+  const isLogits = network.output === "logits";
   for (let first = 0; first < data.shape[0]; first += BATCH) {
     const n = Math.min(BATCH, data.shape[0] - first);
     const scores = (await network.run(prepared(data, first, n, network.input))).data;
@@ -35,7 +36,8 @@ export async function judge(network: Network, data: TrainingData, classes: numbe
       const label = data.labels[image]!;
       const answer = own.indexOf(Math.max(...own));
       confusion[label]![answer]!++;
-      if (answer !== label) mistakes.push({ image, label, answer, probability: softmaxOf(own, answer) });
+      if (answer !== label)
+        mistakes.push({ image, label, answer, probability: isLogits ? softmaxOf(own, answer) : own[answer]! });
     }
   }
   mistakes.sort((a, b) => b.probability - a.probability);

@@ -187,6 +187,17 @@ export class Network implements Disposable {
   }
 
   /**
+   * The meaning of the main output: `"logits"`, `"probabilities"` where the network ends in a softmax, or
+   * `"independent-probabilities"` where it ends in a sigmoid. `classify` takes it into account.
+   *
+   * @example
+   * if (net.output === "logits") console.log("run() returns numbers before the softmax");
+   */
+  get output(): NetworkInfo["output"] {
+    return this.#info.output;
+  }
+
+  /**
    * The shape of one input sample, `[C, H, W]`.
    *
    * @example

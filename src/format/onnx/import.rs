@@ -409,7 +409,7 @@ fn is_only_transposed_to_channels_first(nodes: &[&NodeProto], outputs: &[&str], 
         let perm = node.attribute.iter().find(|a| a.name == "perm");
         node.op_type == "Transpose" && perm.is_some_and(|perm| perm.ints == [0, 3, 1, 2])
     };
-    readers.peek().is_some() && readers.all(|node| brings_channels_first(node)) && !outputs.contains(&name)
+    readers.peek().is_some() && readers.all(brings_channels_first) && !outputs.contains(&name)
 }
 
 fn elem_type(info: &ValueInfoProto) -> i32 {
