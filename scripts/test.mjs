@@ -158,8 +158,15 @@ const stages = {
       // Release, because the macros and build scripts are then compiled already for the tests.
       { name: "clippy, native", command: bash("cargo clippy --release --all-targets --features cli -- -D warnings") },
       // Missing documentation and broken links are errors too: the lints in Cargo.toml.
-      { name: "documentation", command: ["cargo", "doc", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } },
-      { name: "order of folders", command: ["cargo", "test", "--release", "--quiet", "--test", "architecture"] },
+      {
+        name: "documentation",
+        command: bash("cargo doc --release --lib --features cli --no-deps"),
+        env: { RUSTDOCFLAGS: "-D warnings" },
+      },
+      {
+        name: "order of folders",
+        command: bash("cargo test --release --features cli --quiet --test architecture"),
+      },
       clippyWasm("simd128"),
       clippyWasm("threads"),
       clippyWasm("onnx"),
