@@ -1,9 +1,13 @@
 //! Every layer, written and read back, gives equal numbers.
 
 use convoke::Error;
-use convoke::format::{Meta, Model, onnx};
-use convoke::graph::{Builder, Graph, Init, Params, Value};
-use convoke::layers::{Layer, MaxPool2d};
+use convoke::cpu::Pool;
+use convoke::engine::Backend;
+use convoke::format::{Meta, Model, WeightFormat, onnx};
+use convoke::graph::{Builder, Graph, Init, OutputKind, Params, Value};
+use convoke::layers::{Flatten, Layer, MaxPool2d, Sigmoid, Softmax};
+use convoke::runner::ModelRunner;
+use convoke::tensor::Tensor;
 use convoke::vision::{Channels, Preprocess};
 use convoke::zoo;
 
@@ -42,6 +46,34 @@ fn names_layers_and_weights_survive() {
         assert_eq!(back.params, params, "{name}");
         assert_eq!(back.graph.input(), graph.input(), "{name}");
         assert_eq!(write(&back.graph, &back.params).len(), write(&graph, &params).len(), "{name}");
+    }
+}
+
+/// A file that ends in a softmax or a sigmoid gives probabilities; a second softmax would answer 0.40 and 0.37.
+#[test]
+fn probabilities_of_a_file_are_answers_as_they_are() {
+    let ends: [(Layer, OutputKind, f32); 2] = [
+        (Softmax {}.into(), OutputKind::Probabilities, 0.532_18),
+        (Sigmoid {}.into(), OutputKind::IndependentProbabilities, 0.817_57),
+    ];
+    for (layer, kind, probability) in ends {
+        let mut b = Builder::new("ending", [3, 1, 1]);
+        let x = b.add("flatten", Flatten {}, Value::INPUT);
+        let x = b.add("end", layer, x);
+        let graph = b.finish(x).unwrap();
+        let model = onnx::read(write(&graph, &Params::init(&graph, Init::He, 7))).unwrap();
+        assert_eq!(model.graph.output_kind(), kind);
+
+        let file = model.to_bytes(WeightFormat::F32).unwrap();
+        let pool = Pool::single();
+        let mut network = ModelRunner::load(&file[..], None, &pool, u64::MAX).unwrap();
+        let top = pollster::block_on(async {
+            network.plan(Backend::Cpu(pool.clone())).await?;
+            network.classify(Tensor::new([1, 3, 1, 1], vec![0.2, 1.5, 1.0])?, 1).await
+        });
+        let top = top.unwrap();
+        assert_eq!(top[0].index, 1);
+        assert!((top[0].probability - probability).abs() < 1e-5, "{kind}: {}", top[0].probability);
     }
 }
 
