@@ -103,11 +103,9 @@ impl Trainer {
     /// batch normalizations, and the weights that training began with. Where they are not the weights before this step,
     /// the optimizer's state starts anew. A batch that no weights answer changes nothing.
     pub fn step(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
-        let n = self.graph.check_batch(x)?;
-        self.settings.check_step(&self.graph, n, labels, learning_rate)?;
         let pool = self.pool.clone();
         let _awake = pool.awake();
-        let result = self.descend(x, labels).and_then(|report| {
+        let result = self.descend(x, labels, learning_rate).and_then(|report| {
             self.update(learning_rate, report.loss)?;
             Ok(report)
         });
@@ -213,9 +211,7 @@ impl Trainer {
     /// The errors of [`Trainer::step`], after which the trainer has the weights that [`Trainer::step`] describes. Each
     /// error discards the accumulated gradients.
     pub fn part(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
-        let n = self.graph.check_batch(x)?;
-        self.settings.check_step(&self.graph, n, labels, 0.0)?;
-        let result = self.descend(x, labels);
+        let result = self.descend(x, labels, 0.0);
         if let Err(Error::Diverged { .. }) = result {
             self.recover(x);
         }
@@ -224,9 +220,11 @@ impl Trainer {
         Ok(report)
     }
 
-    /// The gradients of a batch, added to those of the parts before it. On errors the next part is a first one.
-    fn descend(&mut self, x: &Tensor, labels: &[u32]) -> Result<StepReport> {
+    /// Computes the gradients of a batch and adds the accumulated gradients. Errors discard the accumulated gradients.
+    fn descend(&mut self, x: &Tensor, labels: &[u32], learning_rate: f32) -> Result<StepReport> {
         let (parts, gathered) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.gathered));
+        let n = self.graph.check_batch(x)?;
+        self.settings.check_step(&self.graph, n, labels, learning_rate)?;
         self.planned(labels.len(), false)?;
         let report = self.forward_backward(x, labels, micro_batch_step(self.steps, parts))?;
         for (gradients, sum) in self.gradients.iter_mut().flatten().zip(gathered.iter().flatten()) {

@@ -26,7 +26,7 @@ pub struct Metrics {
 /// ```
 /// use convoke::{layers::Loss, tensor::Tensor, train::Metrics};
 ///
-/// let mut metrics = Metrics::new(Loss::default());
+/// let mut metrics = Metrics::new(Loss::SoftmaxCrossEntropy { label_smoothing: 0.0 });
 /// let logits = Tensor::new([2, 3], vec![4.0, 0.0, 0.0, 0.0, 0.0, 4.0])?;
 /// metrics.add(&logits, &[0, 1])?;
 /// assert_eq!(metrics.evaluation().top1, 0.5);

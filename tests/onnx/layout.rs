@@ -34,7 +34,10 @@ fn other_transposes_stay_layers() {
     // The image has another reader.
     let mut read_twice = channels_last(&[0, 3, 1, 2], &[4, 4, 3]);
     read_twice.initializers[0] = tensor("conv.w", &[2, 3, 3, 3]);
-    read_twice.nodes.insert(1, node("Relu", &["x"], "other", &[]));
+    let first_again = node("Transpose", &["other"], "again", &[ints_attribute("perm", &[0, 3, 1, 2])]);
+    let others = [node("Relu", &["x"], "other", &[]), first_again, node("Add", &["first", "again"], "sum", &[])];
+    read_twice.nodes[1] = node("Conv", &["sum", "conv.w", "conv.b"], "conv", &[]);
+    read_twice.nodes.splice(1..1, others);
     let graph = read(read_twice);
     assert_eq!(graph.input().dims(), [4, 4, 3]);
     assert!(kinds(&graph).contains(&"permute"));

@@ -9,7 +9,7 @@ use convoke::format::onnx;
 use crate::bytes::*;
 use crate::counting::counting;
 
-/// Constants that double forty times.
+/// The shape of a reshape, which doubles forty times.
 fn bomb() -> File {
     let doubled = |i: usize| {
         let from = format!("c{i}");
@@ -17,6 +17,7 @@ fn bomb() -> File {
     };
     let mut file = file();
     file.initializers.push(ints("c0", &[1; 8]));
+    file.nodes[2] = node("Reshape", &["relu", "c40"], "flat", &[]);
     file.nodes.splice(0..0, (0..40).map(doubled));
     file
 }
@@ -134,7 +135,10 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
         ),
         (
             "value-twice.onnx",
-            file().node(1, node("Relu", &["conv"], "conv", &[])).bytes(),
+            file()
+                .node(1, node("Relu", &["conv"], "conv", &[]))
+                .node(2, node("Flatten", &["conv"], "flat", &[]))
+                .bytes(),
             "format",
             "values with one producer each, got `conv` twice",
         ),
