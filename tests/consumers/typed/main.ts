@@ -123,7 +123,7 @@ export async function selfTest(net: Network): Promise<string | undefined> {
 }
 
 export async function describe(net: Network): Promise<NetworkInfo> {
-  const { name, backend, tier, why, threads, labels, input, parameters, macs, layers, provenance } = net;
+  const { name, backend, tier, why, threads, labels, input, output, parameters, macs, layers, provenance } = net;
   const interrupted: InterruptedRun | undefined = net.interrupted;
   const kinds = layers.map(({ kind, name, shape, parameters, macs }: LayerInfo) => ({
     kind,
@@ -144,6 +144,7 @@ export async function describe(net: Network): Promise<NetworkInfo> {
     threads,
     labels,
     input,
+    output,
     parameters,
     macs,
     layers: kinds,
