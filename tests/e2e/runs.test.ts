@@ -93,7 +93,7 @@ test("learns the clothes of Fashion-MNIST", async () => {
   await page.fill("#epochs", "1");
   await page.click("#start");
   await inState(page, "done");
-  expect(await number(page, "figure-step")).toBe(937);
+  expect(await number(page, "figure-step")).toBe(938);
   expect(await number(page, "figure-heldout")).toBeGreaterThan(70);
   expect(await page.locator("#confusion tr").count()).toBe(10);
   expect(await text(page, "runs-rows")).toContain("Fashion-MNIST");
