@@ -35,7 +35,7 @@ static OPERATORS: LazyLock<BTreeSet<String>> = LazyLock::new(supported_operators
 /// dimensions are recognized by their shape ([`is_volume`]).
 const CLASSES: &[(&str, &[&str])] = &[
     ("sequences and optional values", &["expected a tensor of known rank, got none"]),
-    ("training: random zeros, statistics of a batch", &["training_mode"]),
+    ("training: random zeros, statistics of a batch", &["training_mode", "training mode"]),
     ("operators of other networks", &["an operator that Convoke does not have"]),
     ("expected numbers that wrap around where the standard has them end", &["wraps around"]),
 ];
