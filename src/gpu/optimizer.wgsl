@@ -119,7 +119,8 @@ fn update(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
         let v = control.beta1 * m + g;
         moments1[i] = v;
         params[i] = w - rate * select(v, g + control.beta1 * v, control.nesterov == 1u);
-    }    check_new(params[i]);
+    }
+    check_new(params[i]);
     check_new(moments1[i]);
     if (RULE != 0u) {
         check_new(moments2[i]);

@@ -59,6 +59,7 @@ mod tests {
         assert_eq!(top_k(&[3.0], OutputKind::Logits, 5)[0].0, 1);
         assert_eq!(top_k(&[-3.0], OutputKind::Logits, 1)[0].0, 0);
     }
+
     #[test]
     fn probabilities_are_taken_as_they_are() {
         use OutputKind::{IndependentProbabilities, Probabilities};

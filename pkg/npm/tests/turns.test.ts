@@ -35,7 +35,7 @@ test("fit leaves timers their turn, and an abort after 50 ms ends it soon after"
   clearInterval(timer);
   expect(performance.now() - start).toBeLessThan(1500);
   expect(ticks).toBeGreaterThan(3);
-  expect(longest).toBeLessThan(300); // one breath, with room for a busy machine
+  expect(longest).toBeLessThan(300); // one turn, with room for a busy machine
 }, 10_000);
 
 test("calls that are ready at once leave timers their turn", async () => {

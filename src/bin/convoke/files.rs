@@ -24,10 +24,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// A model file in any format.
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// A model file: Convoke's own, ONNX, or with --arch safetensors with torchvision's or timm's names.
+    /// A model file: Convoke's own, ONNX, or safetensors with torchvision's or timm's names.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// The network whose weights MODEL holds, where the file does not say: a name that `convoke describe` knows.
+    /// The network whose weights MODEL holds, where the names and shapes of its tensors fit several: a name that
+    /// `convoke describe` knows.
     #[arg(long, value_name = "NAME")]
     pub arch: Option<String>,
     /// Classes of a network by name [default: its own].

@@ -28,7 +28,6 @@ import type {
   TrainingMemory,
 } from "../shared/types.js";
 import { retryOnNewDevice, webgpu } from "./backend.js";
-import { giveWay } from "./breath.js";
 import { guarded, type PackageFiles, type WasmNetwork } from "./builds.js";
 import { decode } from "./decode.js";
 import * as inference from "./inference.js";
@@ -39,6 +38,7 @@ import { Runtimes } from "./runtimes.js";
 import { chooseTier } from "./tiers.js";
 import { Trainers } from "./trainers.js";
 import { warmUp } from "./warm-up.js";
+import { yieldNow } from "./yielding.js";
 
 type OnProgress = (progress: Progress) => void;
 
@@ -175,7 +175,7 @@ export class LocalEngine implements EngineRpc {
       wasmUrl: runtime.wasmUrl,
       model: network.save(),
     }));
-    await giveWay();
+    await yieldNow();
     const bytes = await this.#converter.fromModel(model, wasmUrl);
     return transfer(bytes, [bytes.buffer]);
   }
@@ -245,16 +245,16 @@ export class LocalEngine implements EngineRpc {
     const network = await guarded(runtime.wasm, async () => {
       // An abort is a message, or comes from a timer: it is heard between the parts, none of which can be interrupted.
       if (origin.kind === "create") {
-        await giveWay();
+        await yieldNow();
         signal.throwIfAborted();
         return createNetwork(runtime, origin);
       }
       const file = await toModelFile(origin.bytes, o, this.#converter, onProgress);
-      await giveWay();
+      await yieldNow();
       signal.throwIfAborted();
       return loadModel(runtime, file, o.arch);
     });
-    await giveWay();
+    await yieldNow();
     if (signal.aborted) network.free();
     signal.throwIfAborted();
     onProgress?.({ phase: "plan", loaded: 0, total: 1 });

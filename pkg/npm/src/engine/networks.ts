@@ -3,11 +3,11 @@ import type { OpenedNetwork } from "../shared/engine-rpc.js";
 import { ConvokeError } from "../shared/errors.js";
 import type { Backend, NetworkInfo } from "../shared/types.js";
 import { isDeviceLost, planOn } from "./backend.js";
-import { breathe } from "./breath.js";
 import { guarded, type WasmNetwork } from "./builds.js";
 import type { Runtime } from "./runtimes.js";
 import { fromEngineConfig } from "./trainer-options.js";
 import type { TrainingRun } from "./training-run.js";
+import { yieldIfDue } from "./yielding.js";
 
 export interface NetworkEntry {
   runtime: Runtime;
@@ -48,7 +48,7 @@ export class Networks {
     const entry = this.#entries.get(id);
     if (!entry) return Promise.reject(disposed("network"));
     const turn = entry.queue
-      .then(breathe)
+      .then(yieldIfDue)
       .then(() => guarded(entry.runtime.wasm, () => work(entry)))
       .catch((error) => {
         // The trainer's weights went with its GPU. The network has the weights of the last checkpoint, at least.

@@ -97,7 +97,7 @@ export interface LoadOptions extends EngineOptions, DownloadOptions {
   /**
    * The network whose weights a plain safetensors file holds: a name of `Network.networks()`.
    *
-   * @defaultValue the network that the file describes
+   * @defaultValue the network that the file describes, or else the one that the names and shapes of its tensors fit
    * @example { arch: "resnet18" }
    */
   arch?: string;

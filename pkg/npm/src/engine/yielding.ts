@@ -1,17 +1,17 @@
 // Gives way to timers, messages and other work on the engine's thread.
 
 /** The longest time that calls which are ready at once keep other work from running, beyond the end of one call. */
-const BREATH_MS = 25;
+const MAX_BUSY_MS = 25;
 
 let since = performance.now();
 
 /** Lets the thread's other work run, if none could for some time. Call it between two pieces of work. */
-export async function breathe(): Promise<void> {
-  if (performance.now() - since >= BREATH_MS) await giveWay();
+export async function yieldIfDue(): Promise<void> {
+  if (performance.now() - since >= MAX_BUSY_MS) await yieldNow();
 }
 
 /** Lets the thread's other work run. Unlike a timer of 0 ms, which browsers stretch to 4, it takes microseconds. */
-export async function giveWay(): Promise<void> {
+export async function yieldNow(): Promise<void> {
   await macrotask();
   since = performance.now();
 }
